@@ -1,0 +1,243 @@
+//! Carries out a plan, and decides nothing beyond "is this still exactly what the plan saw?".
+//!
+//! Before the first act, what the plan wants remembered is written (a brake that forgets is no brake). Before each write the
+//! fence and the pause are asked, locally. Deletes go first. What was carried out on a form of an object is not repeated on
+//! that same form: the next one comes by the watch.
+
+use super::{
+    journal::{Ending, Journal},
+    notify::Notes,
+    state::Keeper,
+};
+use crate::{
+    daemon::lease::Fence,
+    model::{Kind, Meta, orphan},
+    observe::store::Store,
+    plan::{Action, Decision, Plan, Reason, Target, render},
+    ports::{ApiError, Clock, Cluster, Pin},
+};
+use futures::{StreamExt, stream::FuturesUnordered};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tracing::{info, warn};
+
+/// How many writes are under way at once: what saturates an API server on two cores; more only adds waiting.
+const AT_ONCE: usize = 64;
+/// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
+const OTHERS_A_ROUND: usize = 256;
+/// After so many conflicts on one object it is read once: the watch does not seem to bring its present form.
+const CONFLICTS: u8 = 5;
+
+/// Everything that writes.
+pub struct Executor {
+    cluster: Arc<dyn Cluster>,
+    clock: Arc<dyn Clock>,
+    store: Arc<Store>,
+    keeper: Arc<Keeper>,
+    fence: Fence,
+    journal: Arc<Journal>,
+    notes: Notes,
+    done: Mutex<HashMap<Box<str>, Done>>,
+}
+
+/// What has been tried on an object.
+#[derive(Default)]
+struct Done {
+    /// The resourceVersion on which something was carried out.
+    on: Option<Box<str>>,
+    conflicts: u8,
+}
+
+/// What one round did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Round {
+    /// How often each action ended in each way.
+    pub endings: Vec<(Action, Ending)>,
+    /// Something is left to do or to try again soon, though nothing may wake us.
+    pub again: bool,
+    /// What had to be remembered could not be written: nothing was carried out.
+    pub forgotten: bool,
+}
+
+impl Executor {
+    /// An executor over these parts.
+    #[must_use]
+    pub fn new(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, store: Arc<Store>, keeper: Arc<Keeper>, fence: Fence, journal: Arc<Journal>, notes: Notes) -> Self {
+        Self { cluster, clock, store, keeper, fence, journal, notes, done: Mutex::default() }
+    }
+
+    fn may_write(&self) -> bool {
+        self.fence.holds() && self.keeper.allows_writes()
+    }
+
+    /// Carries out what is effective in the plan.
+    pub async fn execute(&self, plan: &Plan) -> Round {
+        let mut round = Round::default();
+        if !self.may_write() {
+            return round;
+        }
+        if let Err(error) = self.keeper.remember(self.cluster.as_ref(), &plan.state).await {
+            warn!(%error, "What has to be remembered could not be written; nothing is carried out before it is.");
+            round.forgotten = true;
+            round.again = true;
+            return round;
+        }
+        let writes = plan.decisions.iter().filter(|decision| decision.effective() && is_write(decision) && !self.is_done(decision));
+        let (deletes, mut others): (Vec<_>, Vec<_>) = writes.partition(|decision| decision.action == Action::Delete);
+        round.again = others.len() > OTHERS_A_ROUND;
+        others.truncate(OTHERS_A_ROUND);
+        let mut waiting = deletes.into_iter().chain(others);
+        let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(AT_ONCE).map(|decision| self.carry_out(decision)).collect();
+        while let Some((decision, ending)) = under_way.next().await {
+            under_way.extend(waiting.next().map(|next| self.carry_out(next)));
+            self.settle(decision, plan, &ending).await;
+            round.again |= matches!(ending, Ending::Conflict(_) | Ending::Failed(_));
+            round.endings.push((decision.action, ending));
+        }
+        self.forget(plan);
+        round
+    }
+
+    async fn carry_out<'p>(&self, decision: &'p Decision) -> (&'p Decision, Ending) {
+        (decision, self.act(decision).await)
+    }
+
+    async fn act(&self, decision: &Decision) -> Ending {
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        let written = match (&decision.target, decision.action) {
+            (Target::Clone(clone), Action::Delete) => {
+                let deleted = self.cluster.delete(&pin(Kind::Clone, &clone.meta)).await;
+                if deleted.is_ok() {
+                    self.store.deleted_by_us(&clone.meta.uid);
+                }
+                deleted
+            }
+            (Target::Clone(clone), _) => match &decision.annotate {
+                Some(changes) => self.cluster.annotate(&pin(Kind::Clone, &clone.meta), changes).await,
+                None => return Ending::Done,
+            },
+            (Target::Orphan(orphan), Action::Unmark) => self.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
+            (Target::Child(_) | Target::Cloud(_), Action::Mark) => match self.cluster.create(Kind::Orphan, orphan_object(decision, self.clock.now())).await {
+                // It is recorded already: the watch just has not said so.
+                Err(ApiError::Conflict(_)) => Ok(()),
+                other => other,
+            },
+            _ => return Ending::Done,
+        };
+        match written {
+            Ok(()) => Ending::Done,
+            Err(ApiError::NotFound) => Ending::Gone,
+            Err(ApiError::Conflict(detail)) => Ending::Conflict(detail),
+            Err(error) => Ending::Failed(error.to_string()),
+        }
+    }
+
+    /// Writes down how it ended; after many conflicts on one object, reads it.
+    async fn settle(&self, decision: &Decision, plan: &Plan, ending: &Ending) {
+        let at = self.clock.now();
+        if *ending == Ending::Stopped {
+            return;
+        }
+        self.journal.acted(decision, &plan.revision, at, ending);
+        let subject = decision.target.display();
+        let code = decision.reason.code();
+        match ending {
+            Ending::Done => {
+                info!(action = decision.action.word(), target = %subject, code, "{}", decision.reason.message(at));
+                self.notes.send(decision, at);
+            }
+            Ending::Gone => info!(action = decision.action.word(), target = %subject, code, "It was gone already."),
+            Ending::Conflict(detail) => info!(action = decision.action.word(), target = %subject, code, detail, "It is not what was judged any more; it is judged anew."),
+            Ending::Failed(detail) => warn!(action = decision.action.word(), target = %subject, code, detail, "It could not be carried out; it is tried again."),
+            Ending::Stopped => {}
+        }
+        let key = decision.target.key();
+        let read = {
+            let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = all.entry(key.into()).or_default();
+            match ending {
+                Ending::Done | Ending::Gone => {
+                    done.on = Some(version(decision).into());
+                    done.conflicts = 0;
+                    false
+                }
+                Ending::Conflict(_) => {
+                    done.conflicts = done.conflicts.saturating_add(1);
+                    done.conflicts >= CONFLICTS && std::mem::take(&mut done.conflicts) > 0
+                }
+                Ending::Failed(_) | Ending::Stopped => false,
+            }
+        };
+        if read && let Target::Clone(clone) = &decision.target {
+            warn!(target = %subject, "{CONFLICTS} conflicts in a row: the object is read once.");
+            let found = self.cluster.get(Kind::Clone, clone.meta.namespace(), clone.meta.name()).await;
+            match found {
+                Ok(Some(object)) => self.store.apply(Kind::Clone, &object),
+                Ok(None) => self.store.remove(Kind::Clone, &json!({"metadata": {"namespace": clone.meta.namespace(), "name": clone.meta.name()}}), at),
+                Err(error) => warn!(%error, target = %subject, "The object could not be read."),
+            }
+        }
+    }
+
+    fn is_done(&self, decision: &Decision) -> bool {
+        let all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(decision.target.key().as_str()).is_some_and(|done| done.on.as_deref() == Some(version(decision)))
+    }
+
+    /// Forgets what was tried on objects that the plan does not name any more.
+    fn forget(&self, plan: &Plan) {
+        let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() > plan.decisions.len().saturating_mul(2).saturating_add(1_000) {
+            let named: std::collections::HashSet<String> = plan.decisions.iter().map(|decision| decision.target.key()).collect();
+            all.retain(|key, _| named.contains(key.as_ref()));
+        }
+    }
+}
+
+/// Whether carrying out the decision writes anything.
+fn is_write(decision: &Decision) -> bool {
+    match decision.action {
+        Action::Delete | Action::Unmark => true,
+        Action::Mark => !matches!(decision.reason, Reason::OwnerGone(_, true)),
+        _ => decision.annotate.is_some(),
+    }
+}
+
+fn version(decision: &Decision) -> &str {
+    decision.target.meta().map(|meta| meta.resource_version.as_ref()).unwrap_or_default()
+}
+
+fn pin(kind: Kind, meta: &Meta) -> Pin {
+    Pin {
+        kind,
+        namespace: meta.namespace().to_owned(),
+        name: meta.name().to_owned(),
+        uid: meta.uid.to_string(),
+        resource_version: meta.resource_version.to_string(),
+    }
+}
+
+/// The `Orphan` object that records a mark.
+fn orphan_object(decision: &Decision, now: Timestamp) -> Value {
+    let kind = decision.target.kind();
+    let mut target = render::target(&decision.target);
+    if let Some(target) = target.as_object_mut() {
+        target.remove("resourceVersion");
+    }
+    json!({
+        "apiVersion": Kind::Orphan.api_version(),
+        "kind": Kind::Orphan.name(),
+        "metadata": {"name": orphan::object_name(kind, &decision.target.key())},
+        "spec": {"target": target, "policy": decision.policy},
+        "status": {
+            "phase": "Marked", "firstSeen": now, "lastSeen": now, "observations": 1,
+            "reason": {"code": decision.reason.code(), "message": decision.reason.message(now)},
+        },
+    })
+}

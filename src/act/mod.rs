@@ -1,0 +1,6 @@
+//! The only writer: carries out a plan, remembers, journals and notifies. Nothing here decides.
+
+pub mod executor;
+pub mod journal;
+pub mod notify;
+pub mod state;

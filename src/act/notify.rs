@@ -1,0 +1,100 @@
+//! Events on the objects, through a bounded queue that never stands before a delete.
+
+use crate::{
+    model::Kind,
+    plan::{Action, Decision, Reason, Target},
+    ports::{Clock, Cluster, EventType, Note, Pin},
+};
+use jiff::Timestamp;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+/// How many Events may wait. In a storm the rest are dropped and counted: the journal has every one of them.
+const WAITING: usize = 512;
+/// The pause between two Events, so that a storm of them takes no more than a small part of the API server.
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// The queue's end at which Events are put in.
+#[derive(Clone)]
+pub struct Notes {
+    queue: mpsc::Sender<Note>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Notes {
+    /// A queue, and the task that empties it; the task ends when the last sender is dropped.
+    #[must_use]
+    pub fn start(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, waiting) = mpsc::channel(WAITING);
+        let task = tokio::spawn(drain(cluster, clock, waiting));
+        (Self { queue, dropped: Arc::default() }, task)
+    }
+
+    /// Puts an Event about a decision into the queue, if the decision is one that people should see on the object.
+    pub fn send(&self, decision: &Decision, at: Timestamp) {
+        if let Some(note) = note(decision, at)
+            && self.queue.try_send(note).is_err()
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many Events were dropped because too many waited.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+async fn drain(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, mut waiting: mpsc::Receiver<Note>) {
+    while let Some(note) = waiting.recv().await {
+        if let Err(error) = cluster.note(&note).await {
+            debug!(%error, event = %note.name, "An Event could not be written.");
+            if matches!(error, crate::ports::ApiError::Forbidden(_)) {
+                warn!(%error, "Events cannot be written; grant `create` on `events`.");
+            }
+        }
+        clock.sleep(PAUSE).await;
+    }
+}
+
+/// The Event for a decision. That a new clone's own end is announced is no news; everything that changes a life is.
+fn note(decision: &Decision, at: Timestamp) -> Option<Note> {
+    let event_type = match (decision.action, &decision.reason) {
+        (Action::Keep, _) | (_, Reason::Announced(_, _, None)) => return None,
+        (Action::Warn, Reason::Announced(..)) | (Action::Unmark, _) => EventType::Normal,
+        (Action::Delete, _) if decision.blocked_by.is_none() => EventType::Normal,
+        _ => EventType::Warning,
+    };
+    let meta = decision.target.meta()?;
+    let kind = match &decision.target {
+        Target::Clone(_) => Kind::Clone,
+        Target::Child(child) => child.kind,
+        Target::Orphan(_) => Kind::Orphan,
+        _ => return None,
+    };
+    let blocked = decision.blocked_by.map(|by| format!(" (not done: {})", by.word())).unwrap_or_default();
+    let name: String = meta.name().chars().take(200).collect();
+    Some(Note {
+        name: format!("{name}.{}", decision.id()),
+        about: Pin {
+            kind,
+            namespace: meta.namespace().to_owned(),
+            name: meta.name().to_owned(),
+            uid: meta.uid.to_string(),
+            resource_version: meta.resource_version.to_string(),
+        },
+        event_type,
+        reason: decision.reason.code().to_owned(),
+        action: decision.action.word().to_owned(),
+        message: format!("{}{blocked}", decision.reason.message(at)),
+        at,
+    })
+}

@@ -1,0 +1,132 @@
+//! The ConfigMap `clonewarden-state`: pause, brakes, populations, since when a namespace is enforced.
+//!
+//! Contract: written by compare-and-swap, so that a person's `pause` or `brake release` and the daemon's own writes never undo
+//! each other. While the state cannot be read nothing is done: it may say `paused`.
+
+use crate::{
+    model::State,
+    ports::{ApiError, Cluster},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+/// The name of the ConfigMap, in the daemon's namespace.
+pub const NAME: &str = "clonewarden-state";
+/// The key in it.
+pub const KEY: &str = "state.json";
+
+/// Why the state could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// The API server did not do it.
+    #[error("ConfigMap `{NAME}`: {0}")]
+    Api(#[from] ApiError),
+    /// It holds something else than a state.
+    #[error("ConfigMap `{NAME}`, key `{KEY}`, does not parse ({0}); restore it, or delete it to begin anew: every late end then gets its grace again")]
+    Malformed(String),
+}
+
+/// A state with the version it was read at; `None`: there is no ConfigMap yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versioned {
+    /// What is remembered.
+    pub state: State,
+    /// The version to replace it by compare-and-swap.
+    pub version: Option<String>,
+}
+
+/// Reads the state.
+///
+/// # Errors
+/// When the API server does not answer, or the ConfigMap holds something else.
+pub async fn load(cluster: &dyn Cluster) -> Result<Versioned, StateError> {
+    let Some(stored) = cluster.read_state(NAME).await? else { return Ok(Versioned::default()) };
+    let state = match stored.data.get(KEY) {
+        None => State::default(),
+        Some(text) => serde_json::from_str(text).map_err(|error| StateError::Malformed(error.to_string()))?,
+    };
+    Ok(Versioned { state, version: Some(stored.resource_version) })
+}
+
+/// Writes the state if it is still the one that was read.
+///
+/// # Errors
+/// [`ApiError::Conflict`] when somebody wrote in between; or when the API server does not answer.
+pub async fn save(cluster: &dyn Cluster, state: &State, version: Option<&str>) -> Result<Versioned, StateError> {
+    let text = serde_json::to_string_pretty(state).map_err(|error| StateError::Malformed(error.to_string()))?;
+    let stored = cluster.write_state(NAME, BTreeMap::from([(KEY.to_owned(), text)]), version).await?;
+    Ok(Versioned { state: state.clone(), version: Some(stored.resource_version) })
+}
+
+/// The state as the daemon last read or wrote it, and whether it still knows it.
+#[derive(Default)]
+pub struct Keeper(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    known: Option<Versioned>,
+    trouble: Option<StateError>,
+}
+
+impl Keeper {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state as it was last known; `None`: it was never read.
+    pub fn state(&self) -> Option<State> {
+        self.kept().known.as_ref().map(|known| known.state.clone())
+    }
+
+    /// Why the state is not known at present.
+    pub fn trouble(&self) -> Option<StateError> {
+        self.kept().trouble.clone()
+    }
+
+    /// Whether writes are allowed as far as the state says: it is known, and it does not say `paused`.
+    pub fn allows_writes(&self) -> bool {
+        let kept = self.kept();
+        kept.trouble.is_none() && kept.known.as_ref().is_some_and(|known| known.state.paused.is_none())
+    }
+
+    /// Reads it again; whether it has changed.
+    pub async fn refresh(&self, cluster: &dyn Cluster) -> bool {
+        let read = load(cluster).await;
+        let mut kept = self.kept();
+        match read {
+            Ok(read) => {
+                let changed = kept.known.as_ref() != Some(&read) || kept.trouble.is_some();
+                *kept = Kept { known: Some(read), trouble: None };
+                changed
+            }
+            Err(error) => {
+                let changed = kept.trouble.as_ref() != Some(&error);
+                kept.trouble = Some(error);
+                changed
+            }
+        }
+    }
+
+    /// Remembers `next` if it differs from what is known.
+    ///
+    /// # Errors
+    /// When it could not be written; what is known is then read again before the next try.
+    pub async fn remember(&self, cluster: &dyn Cluster, next: &State) -> Result<(), StateError> {
+        let known = self.kept().known.clone().unwrap_or_default();
+        if known.state == *next && known.version.is_some() {
+            return Ok(());
+        }
+        match save(cluster, next, known.version.as_deref()).await {
+            Ok(saved) => {
+                *self.kept() = Kept { known: Some(saved), trouble: None };
+                Ok(())
+            }
+            Err(error) => {
+                self.refresh(cluster).await;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The product without its shell: mirror, lease, state and loop over any [`Cluster`] and [`Clock`].
+//!
+//! `clonewarden run` starts it on the real API server; the demo and the fault simulation start the very same thing in memory.
+
+use super::{
+    lease::{self, Elector, Fence, Standing},
+    warden::{Warden, Watcher},
+};
+use crate::{
+    act::{executor::Executor, journal::Journal, notify::Notes, state::Keeper},
+    observe::{mirror::Mirror, store::Store},
+    plan::Planner,
+    policy::Policies,
+    ports::{Clock, Cluster},
+};
+use serde_json::json;
+use std::{collections::HashMap, sync::{Arc, Mutex}, time::Duration};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How often the holder of the lease looks whether somebody paused it or released the brake.
+const STATE_EVERY: Duration = Duration::from_secs(1);
+/// How often a standby looks.
+const STATE_EVERY_STANDBY: Duration = Duration::from_secs(5);
+
+/// What an engine is started with.
+pub struct Engine {
+    /// The API server.
+    pub cluster: Arc<dyn Cluster>,
+    /// Our clock.
+    pub clock: Arc<dyn Clock>,
+    /// Our name in the Lease; no two processes may share one.
+    pub identity: String,
+    /// The id of this cluster in AWS tags.
+    pub cluster_id: Option<Arc<str>>,
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// Makes plans.
+    pub planner: Planner,
+    /// Wakes the loop: policies, cron and the watches do.
+    pub wake: Arc<Notify>,
+    /// Where it writes down what it does.
+    pub journal: Arc<Journal>,
+    /// Who looks on.
+    pub watcher: Arc<dyn Watcher>,
+    /// What it shares with those who ask about it.
+    pub vitals: Vitals,
+}
+
+/// What health and metrics ask about.
+#[derive(Clone, Default)]
+pub struct Vitals {
+    /// The watched objects.
+    pub store: Arc<Store>,
+    /// The remembered state.
+    pub keeper: Arc<Keeper>,
+    /// Whether we may write.
+    pub fence: Fence,
+    /// Who holds the lease.
+    pub holder: Arc<Mutex<String>>,
+}
+
+impl Vitals {
+    /// Whether everything is known that a plan needs.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.store.filled() && self.keeper.state().is_some()
+    }
+}
+
+/// Why an engine ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// It held the lease and lost it: the process must end, another one acts.
+    LeaseLost,
+    /// One of its tasks died, which only a bug can cause.
+    TaskDied(&'static str),
+}
+
+impl Engine {
+    /// Runs until it is stopped, loses the lease, or a part of it dies. Stopped, it finishes the writes that are under way
+    /// and gives the lease back.
+    pub async fn run(self, stop: CancellationToken) -> Ended {
+        let Vitals { store, keeper, fence, holder } = self.vitals.clone();
+        let mut mirror = Mirror::start(&self.cluster, &self.clock, &store, &self.wake);
+        let (notes, _notes_task) = Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock));
+        let parts = (Arc::clone(&self.cluster), Arc::clone(&self.clock), Arc::clone(&store), Arc::clone(&keeper));
+        let executor = Executor::new(parts.0, parts.1, parts.2, parts.3, fence.clone(), Arc::clone(&self.journal), notes.clone());
+        let warden = Warden {
+            cluster: Arc::clone(&self.cluster),
+            clock: Arc::clone(&self.clock),
+            store,
+            keeper: Arc::clone(&keeper),
+            fence: fence.clone(),
+            executor,
+            policies: self.policies,
+            planner: self.planner,
+            wake: Arc::clone(&self.wake),
+            cluster_id: self.cluster_id,
+            watcher: self.watcher,
+            journal: Arc::clone(&self.journal),
+            notes,
+            verdicts: Mutex::new(HashMap::new()),
+        };
+        let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone());
+        let drained = CancellationToken::new();
+        let leading = Leading { elector, holder, keeper: Arc::clone(&keeper), wake: Arc::clone(&self.wake), journal: self.journal, drained: drained.clone() };
+        let mut lease = tokio::spawn(leading.run(Arc::clone(&self.cluster), Arc::clone(&self.clock)));
+        let mut polling = tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), keeper, fence.clone(), self.wake));
+        let told = stop.clone();
+        let mut looping = tokio::spawn(async move { warden.run(&told).await });
+
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ended::Stopped,
+            lost = &mut lease => if matches!(lost, Ok(Standing::Lost)) { Ended::LeaseLost } else { Ended::TaskDied("lease") },
+            _ = &mut looping => if stop.is_cancelled() { Ended::Stopped } else { Ended::TaskDied("loop") },
+            _ = &mut polling => Ended::TaskDied("state"),
+            () = mirror.ended() => Ended::TaskDied("mirror"),
+        };
+        // From here on nothing new is written; what is on the wire is waited for before another may take the lease.
+        fence.close();
+        if ended == Ended::Stopped {
+            if !looping.is_finished() {
+                let _ = (&mut looping).await;
+            }
+            drained.cancel();
+            let _ = (&mut lease).await;
+        }
+        polling.abort();
+        looping.abort();
+        lease.abort();
+        ended
+    }
+}
+
+/// The task that holds the lease.
+struct Leading {
+    elector: Elector,
+    holder: Arc<Mutex<String>>,
+    keeper: Arc<Keeper>,
+    wake: Arc<Notify>,
+    journal: Arc<Journal>,
+    drained: CancellationToken,
+}
+
+impl Leading {
+    async fn run(mut self, cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>) -> Standing {
+        loop {
+            match self.elector.attempt().await {
+                Standing::Acquired => {
+                    // What the last holder remembered must be known before anything is done.
+                    self.keeper.refresh(cluster.as_ref()).await;
+                    info!("This process holds the lease: it acts.");
+                    self.journal.noted("leaseAcquired", clock.now(), json!({"holder": self.elector.holder()}));
+                    self.elector.open_fence();
+                    self.wake.notify_one();
+                }
+                Standing::Held => self.elector.open_fence(),
+                Standing::Waiting => {}
+                Standing::Lost => {
+                    warn!("The lease is lost: this process ends, so that only one acts.");
+                    return Standing::Lost;
+                }
+            }
+            if let Ok(mut holder) = self.holder.lock() {
+                self.elector.holder().clone_into(&mut holder);
+            }
+            tokio::select! {
+                () = clock.sleep(lease::RETRY) => {}
+                () = self.drained.cancelled() => {
+                    self.elector.release().await;
+                    return Standing::Waiting;
+                }
+            }
+        }
+    }
+}
+
+/// Looks regularly whether a person paused the daemon or released a brake.
+async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, keeper: Arc<Keeper>, fence: Fence, wake: Arc<Notify>) {
+    loop {
+        if keeper.refresh(cluster.as_ref()).await {
+            if let Some(error) = keeper.trouble() {
+                warn!(%error, "The state is not known; nothing is written until it is.");
+            }
+            wake.notify_one();
+        }
+        clock.sleep(if fence.holds() { STATE_EVERY } else { STATE_EVERY_STANDBY }).await;
+    }
+}

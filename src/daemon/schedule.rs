@@ -1,0 +1,38 @@
+//! Cron as an alarm clock: a job only wakes the loop, which then looks at everything. UTC; a wake that comes late skips nothing.
+
+use crate::model::Span;
+use anyhow::Context;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio_cron_scheduler::{Job, JobScheduler};
+
+/// Wakes `wake` every `every`, at whole multiples of the hour (UTC), until the scheduler is dropped.
+///
+/// # Errors
+/// When the scheduler cannot be started.
+pub async fn start(every: Span, wake: Arc<Notify>) -> anyhow::Result<JobScheduler> {
+    let scheduler = JobScheduler::new().await.context("the scheduler cannot be made")?;
+    let job = Job::new(cron(every), move |_, _| wake.notify_one()).context("the sweep cannot be scheduled")?;
+    scheduler.add(job).await.context("the sweep cannot be scheduled")?;
+    scheduler.start().await.context("the scheduler cannot be started")?;
+    Ok(scheduler)
+}
+
+/// The cron expression (with seconds) for a divisor of the hour.
+fn cron(every: Span) -> String {
+    match every.as_secs() / 60 {
+        60 => "0 0 * * * *".to_owned(),
+        minutes => format!("0 */{minutes} * * * *"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_divisor_of_the_hour_becomes_a_cron_expression() {
+        assert_eq!(cron(Span::minutes(5)), "0 */5 * * * *");
+        assert_eq!(cron(Span::hours(1)), "0 0 * * * *");
+    }
+}

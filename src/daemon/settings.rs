@@ -1,0 +1,211 @@
+//! Settings of `clonewarden run`: flags, then `CLONEWARDEN_…` variables, then one file, then defaults.
+//!
+//! Contract: everything is checked before anything starts, and every problem is reported at once.
+
+use crate::model::{Span, names};
+use clap::Args;
+use serde::Deserialize;
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
+
+/// The flags of `run`, as text: they are checked together with the file.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct RunArgs {
+    /// The folder with the policy files.
+    #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR")]
+    pub policies: Option<String>,
+    /// The id of this cluster, as it stands in AWS tags; default: the UID of the kube-system namespace.
+    #[arg(long, env = "CLONEWARDEN_CLUSTER_ID", value_name = "ID")]
+    pub cluster_id: Option<String>,
+    /// Where to serve /healthz, /readyz and /metrics.
+    #[arg(long, env = "CLONEWARDEN_LISTEN", value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// The namespace of Lease and state; default: the Pod's own, else the kubeconfig context's, else `default`.
+    #[arg(long, env = "CLONEWARDEN_NAMESPACE", value_name = "NS")]
+    pub namespace: Option<String>,
+    /// How often everything is looked at even if nothing happens: a divisor of an hour, in whole minutes.
+    #[arg(long, env = "CLONEWARDEN_SWEEP_EVERY", value_name = "DURATION")]
+    pub sweep_every: Option<String>,
+    /// The journal: a file to append to, or `-` for standard output.
+    #[arg(long, env = "CLONEWARDEN_JOURNAL", value_name = "FILE")]
+    pub journal: Option<String>,
+    /// The form of the logs on standard error: text or json.
+    #[arg(long, env = "CLONEWARDEN_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// What to log, e.g. `info` or `clonewarden=debug,warn`.
+    #[arg(long, env = "CLONEWARDEN_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// The most clones that get a metric of their own; 0: none.
+    #[arg(long, env = "CLONEWARDEN_CLONE_METRICS", value_name = "N")]
+    pub clone_metrics: Option<String>,
+    /// A YAML file with the same settings, its keys in camelCase.
+    #[arg(long, env = "CLONEWARDEN_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<String>,
+}
+
+/// Checked settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The folder with the policy files.
+    pub policies: PathBuf,
+    /// The id of this cluster; `None`: the UID of the kube-system namespace.
+    pub cluster_id: Option<Arc<str>>,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The namespace of Lease and state, if it was given.
+    pub namespace: Option<String>,
+    /// How often everything is looked at.
+    pub sweep_every: Span,
+    /// The journal file; `None`: standard output.
+    pub journal: Option<PathBuf>,
+    /// Whether logs are JSON.
+    pub json_logs: bool,
+    /// The filter of the logs.
+    pub log: String,
+    /// The most clones that get a metric of their own.
+    pub clone_metrics: usize,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled(pub Vec<String>);
+
+impl fmt::Display for Unsettled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of the settings cannot be used:", self.0.len())?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Unsettled {}
+
+/// The defaults' own noise is turned down: the Kubernetes client logs every refused request as an error.
+const LOG: &str = "info,kube_client=off,tokio_cron_scheduler=warn";
+
+impl RunArgs {
+    /// Merges flags and environment with the file and checks the result. Reads the file and looks whether folders exist;
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn settle(self) -> Result<Settings, Unsettled> {
+        let mut problems = Vec::new();
+        let file = self.config.as_deref().map(read_file).transpose().unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let file = file.unwrap_or_default();
+        let mut check = Check { problems };
+
+        let policies = check.required("--policies", self.policies.or(file.policies), "the folder with the policy files").map(PathBuf::from);
+        if let Some(missing) = policies.as_ref().filter(|folder| !folder.is_dir()) {
+            check.problems.push(format!("--policies: `{}` is not a folder", missing.display()));
+        }
+        let cluster_id = self.cluster_id.or(file.cluster_id).and_then(|id| {
+            let valid = names::is_cluster_id(&id);
+            check.that(valid, || format!("--cluster-id: `{id}` is no cluster id: letters, digits, `-` and `_`, and no placeholder"));
+            valid.then(|| Arc::from(id))
+        });
+        let listen = check.parse("--listen", self.listen.or(file.listen), "0.0.0.0:8080", "an address and a port such as 0.0.0.0:8080");
+        let sweep_every = check.parse::<Span>("--sweep-every", self.sweep_every.or(file.sweep_every), "5m", "a duration such as 5m");
+        if let Some(every) = sweep_every {
+            let minutes = every.as_secs() / 60;
+            let divides = every.as_secs() % 60 == 0 && minutes >= 1 && 60 % minutes == 0;
+            check.that(divides, || format!("--sweep-every: `{every}` does not divide an hour into whole minutes; take 1m, 5m, 10m, 15m, 30m or 1h"));
+        }
+        let format = self.log_format.or(file.log_format).unwrap_or_else(|| "text".to_owned());
+        check.that(matches!(format.as_str(), "text" | "json"), || format!("--log-format: `{format}` is neither text nor json"));
+        let log = self.log.or(file.log).unwrap_or_else(|| LOG.to_owned());
+        let filter = tracing_subscriber::EnvFilter::try_new(&log);
+        check.that(filter.is_ok(), || format!("--log: `{log}` is no filter; write it as `info` or `clonewarden=debug,warn`"));
+        let clone_metrics = check.parse("--clone-metrics", self.clone_metrics.or(file.clone_metrics), "1000", "a number");
+        let namespace = self.namespace.or(file.namespace);
+        let journal = self.journal.or(file.journal).filter(|path| path != "-").map(PathBuf::from);
+
+        match (policies, listen, sweep_every, clone_metrics, check.problems) {
+            (Some(policies), Some(listen), Some(sweep_every), Some(clone_metrics), problems) if problems.is_empty() => {
+                Ok(Settings { policies, cluster_id, listen, namespace, sweep_every, journal, json_logs: format == "json", log, clone_metrics })
+            }
+            (.., problems) => Err(Unsettled(problems)),
+        }
+    }
+}
+
+struct Check {
+    problems: Vec<String>,
+}
+
+impl Check {
+    fn that(&mut self, holds: bool, problem: impl FnOnce() -> String) {
+        if !holds {
+            self.problems.push(problem());
+        }
+    }
+
+    fn required(&mut self, flag: &str, value: Option<String>, what: &str) -> Option<String> {
+        self.that(value.is_some(), || format!("{flag} is missing: {what}"));
+        value
+    }
+
+    fn parse<T: std::str::FromStr>(&mut self, flag: &str, value: Option<String>, default: &str, what: &str) -> Option<T> {
+        let text = value.unwrap_or_else(|| default.to_owned());
+        let parsed = text.parse().ok();
+        self.that(parsed.is_some(), || format!("{flag}: `{text}` is not {what}"));
+        parsed
+    }
+}
+
+fn read_file(path: &str) -> Result<RunArgs, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("--config: `{path}` cannot be read: {error}"))?;
+    if text.trim().is_empty() {
+        return Ok(RunArgs::default());
+    }
+    serde_saphyr::from_str(&text).map_err(|error| format!("--config: `{path}` does not parse: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policies() -> Option<String> {
+        Some(std::env::temp_dir().display().to_string())
+    }
+
+    #[test]
+    fn defaults_need_only_the_policies() {
+        let settings = RunArgs { policies: policies(), ..RunArgs::default() }.settle().unwrap();
+        assert_eq!((settings.listen.port(), settings.sweep_every.as_secs(), settings.json_logs), (8080, 300, false));
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let args = RunArgs {
+            policies: Some("/there/is/no/such/folder".into()),
+            cluster_id: Some("REPLACE-CLUSTER-ID".into()),
+            listen: Some("8080".into()),
+            sweep_every: Some("7m".into()),
+            log_format: Some("xml".into()),
+            log: Some("=,=".into()),
+            clone_metrics: Some("many".into()),
+            config: Some("/there/is/no/such/file".into()),
+            ..RunArgs::default()
+        };
+        let problems = args.settle().unwrap_err().0;
+        for flag in ["--policies", "--cluster-id", "--listen", "--sweep-every", "--log-format", "--log:", "--clone-metrics", "--config"] {
+            assert_eq!(problems.iter().filter(|problem| problem.starts_with(flag)).count() > 0, true, "{flag}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_file_and_an_unknown_key_is_an_error() {
+        let path = std::env::temp_dir().join(format!("clonewarden-settings-{}.yaml", std::process::id()));
+        std::fs::write(&path, "listen: 127.0.0.1:1\nlogFormat: json\n").unwrap();
+        let args = RunArgs { policies: policies(), listen: Some("127.0.0.1:2".into()), config: Some(path.display().to_string()), ..RunArgs::default() };
+        let settings = args.clone().settle().unwrap();
+        assert_eq!((settings.listen.port(), settings.json_logs), (2, true));
+        std::fs::write(&path, "listne: 127.0.0.1:1\n").unwrap();
+        assert!(args.settle().unwrap_err().to_string().contains("listne"));
+        std::fs::remove_file(&path).unwrap();
+    }
+}

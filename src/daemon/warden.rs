@@ -1,0 +1,172 @@
+//! The loop: something wakes it, it takes one look at the whole world, plans it anew, and carries the plan out.
+//!
+//! Level-triggered: a wake carries no information. A restart, a missed event and a normal wake are the same path. One plan runs
+//! at a time and at most one wake waits.
+
+use super::lease::Fence;
+use crate::{
+    act::{
+        executor::{Executor, Round},
+        journal::Journal,
+        notify::Notes,
+        state::Keeper,
+    },
+    model::Snapshot,
+    observe::{self, store::Store},
+    plan::{Action, Decision, Plan, Planner},
+    policy::Policies,
+    ports::{Clock, Cluster},
+};
+use jiff::Timestamp;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+/// The longest sleep: the heartbeat of the loop, and the backstop of every deadline.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long wakes by the watch are gathered before the next plan. Deadlines do not wait for it.
+const GATHER: Duration = Duration::from_millis(20);
+/// How soon a round that left something to do is followed by the next.
+const SOON: Duration = Duration::from_millis(250);
+
+/// Everything the loop needs.
+pub struct Warden {
+    /// The API server.
+    pub cluster: Arc<dyn Cluster>,
+    /// Our clock.
+    pub clock: Arc<dyn Clock>,
+    /// The watched objects.
+    pub store: Arc<Store>,
+    /// The remembered state.
+    pub keeper: Arc<Keeper>,
+    /// Whether we may write.
+    pub fence: Fence,
+    /// Carries plans out.
+    pub executor: Executor,
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// Makes plans.
+    pub planner: Planner,
+    /// Wakes the loop.
+    pub wake: Arc<Notify>,
+    /// The id of this cluster in AWS tags.
+    pub cluster_id: Option<Arc<str>>,
+    /// Told about every plan and what became of it.
+    pub watcher: Arc<dyn Watcher>,
+    /// Where decisions whose verdict changed are written down.
+    pub journal: Arc<Journal>,
+    /// Where Events about them go.
+    pub notes: Notes,
+    /// The last verdict on each thing.
+    pub verdicts: Mutex<HashMap<u64, u64>>,
+}
+
+/// Looks on: metrics, page and demo.
+pub trait Watcher: Send + Sync + 'static {
+    /// A plan was made and, if we may write, carried out.
+    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration);
+}
+
+/// Somebody who does not look.
+pub struct Nobody;
+
+impl Watcher for Nobody {
+    fn planned(&self, _: &Snapshot, _: &Arc<Plan>, _: Option<&Round>, _: Duration) {}
+}
+
+impl Warden {
+    /// Runs until it is stopped; what is under way then is finished first.
+    pub async fn run(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let (plan, round) = self.cycle().await;
+            let again = round.is_some_and(|round| round.again);
+            let sleep = self.until(plan.as_ref().and_then(|plan| plan.next_wakeup), again);
+            tokio::select! {
+                () = self.wake.notified() => self.clock.sleep(GATHER).await,
+                () = self.clock.sleep(sleep) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn until(&self, deadline: Option<Timestamp>, again: bool) -> Duration {
+        let left = deadline.map_or(LONGEST_SLEEP, |deadline| Duration::try_from(deadline.duration_since(self.clock.now())).unwrap_or(Duration::ZERO));
+        if again { left.min(SOON) } else { left.min(LONGEST_SLEEP) }
+    }
+
+    /// One look, one plan, one round; `None` while the caches are not filled or the state is not known.
+    pub async fn cycle(&self) -> (Option<Arc<Plan>>, Option<Round>) {
+        let now = whole_millisecond(self.clock.now());
+        let Some(snapshot) = self.look(now) else { return (None, None) };
+        let begun = std::time::Instant::now();
+        let policies = Arc::clone(&self.policies.borrow());
+        let plan = Arc::new((self.planner)(&snapshot, &policies, now));
+        let took = begun.elapsed();
+        let round = if self.fence.holds() {
+            self.tell_changes(&plan);
+            Some(self.executor.execute(&plan).await)
+        } else {
+            None
+        };
+        self.watcher.planned(&snapshot, &plan, round.as_ref(), took);
+        (Some(plan), round)
+    }
+
+    /// The world as it is known now.
+    fn look(&self, now: Timestamp) -> Option<Snapshot> {
+        let state = self.keeper.state()?;
+        if !self.store.filled() {
+            return None;
+        }
+        let mut snapshot = self.store.snapshot(now);
+        snapshot.state = state;
+        snapshot.cluster_id.clone_from(&self.cluster_id);
+        observe::add_time(&mut snapshot, self.cluster.as_ref(), now);
+        Some(snapshot)
+    }
+
+    /// Journals and announces verdicts that are not what they were. That something is kept as always is no news.
+    fn tell_changes(&self, plan: &Plan) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = HashMap::with_capacity(plan.decisions.len());
+        for decision in &plan.decisions {
+            let (key, verdict) = fingerprint(decision);
+            present.insert(key, verdict);
+            let before = verdicts.get(&key);
+            if before == Some(&verdict) || (before.is_none() && decision.action == Action::Keep) {
+                continue;
+            }
+            // What is carried out now is journaled with how it ended.
+            let carried_out = decision.effective() && (decision.annotate.is_some() || matches!(decision.action, Action::Delete | Action::Mark | Action::Unmark));
+            if !carried_out {
+                self.journal.decided(decision, &plan.revision, plan.now);
+                self.notes.send(decision, plan.now);
+            }
+        }
+        *verdicts = present;
+    }
+}
+
+/// What a decision is about, and what it says, each as a number.
+fn fingerprint(decision: &Decision) -> (u64, u64) {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut about = DefaultHasher::new();
+    match decision.target.meta() {
+        Some(meta) => meta.uid.hash(&mut about),
+        None => decision.target.key().hash(&mut about),
+    }
+    let alert = decision.action == Action::Alert;
+    (alert, alert.then(|| decision.reason.code())).hash(&mut about);
+    let mut says = DefaultHasher::new();
+    (decision.action, decision.blocked_by, decision.reason.code(), decision.reason.end()).hash(&mut says);
+    (about.finish(), says.finish())
+}
+
+/// Dates are written down in milliseconds, so decisions are made in them.
+fn whole_millisecond(now: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}

@@ -1,0 +1,16 @@
+//! clonewarden: governs the life and the cost of ephemeral clones in a Kubernetes cluster.
+//!
+//! ```text
+//! observe ──► Snapshot ──► plan(&snapshot, &policies, now) ──► Plan ──► act
+//! ```
+//!
+//! Three kinds of code: **pure** ([`model`], [`policy`], [`plan`]) decides, **observe / act** read and write through the
+//! traits in [`ports`], and the **daemon** wires them. A clone's fate is decided in `plan::lifetime`.
+
+pub mod act;
+pub mod daemon;
+pub mod model;
+pub mod observe;
+pub mod plan;
+pub mod policy;
+pub mod ports;

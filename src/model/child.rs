@@ -1,0 +1,227 @@
+//! What a clone is expanded into: Job, Service, Ingress, ConfigMaps, Pods and, for some, ACK's database objects.
+
+use super::{
+    kind::Kind,
+    meta::{self, Meta, Unreadable},
+    names,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Whether a child does its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing is known to be wrong.
+    Fine,
+    /// It is not up yet, since when it is known, and why.
+    Waiting(Box<str>),
+    /// It has failed and will not come up by itself, and why.
+    Failed(Box<str>),
+}
+
+/// Whose a child is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The clone's UID.
+    pub uid: Box<str>,
+    /// The clone's name; unknown for Pods, which carry only the UID.
+    pub name: Option<Box<str>>,
+}
+
+/// One object of a clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// What it is.
+    pub kind: Kind,
+    /// Which object it is.
+    pub meta: Meta,
+    /// Whose it is. `None` for a database object that no clone made: it is watched because it may claim an instance.
+    pub owner: Option<Owner>,
+    /// Whether it does its work.
+    pub health: Health,
+    /// Who still has to agree before the object goes.
+    pub finalizers: Box<[Box<str>]>,
+    /// What a database object says of the database in AWS.
+    pub database: Option<Box<Claim>>,
+}
+
+/// The database in AWS that a `DBInstance` or `DBCluster` object stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Claim {
+    /// `spec.dbInstanceIdentifier` or `spec.dbClusterIdentifier`.
+    pub identifier: Box<str>,
+    /// `status.ackResourceMetadata.arn`, once ACK knows it.
+    pub arn: Option<Box<str>>,
+    /// The value of the cluster tag in `spec.tags`: what the RGD says our cluster is called.
+    pub cluster_tag: Option<Box<str>>,
+}
+
+impl Child {
+    /// Reads a child from the API server's JSON; `None` if the object belongs to no clone and claims no database.
+    ///
+    /// # Errors
+    /// Where the identity or the age of the object cannot be read.
+    pub fn read(kind: Kind, object: &Value) -> Result<Option<Self>, Unreadable> {
+        let owner = owner(kind, object);
+        let claims = matches!(kind, Kind::DbInstance | Kind::DbCluster);
+        if owner.is_none() && !claims {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            kind,
+            meta: Meta::read(kind, object)?,
+            owner,
+            health: health(kind, object),
+            finalizers: meta::finalizers(object),
+            database: claims.then(|| Box::new(claim(kind, object))),
+        }))
+    }
+}
+
+/// Ownership is what KRO's labels prove, never what a name suggests. A child of another KRO kind is none of ours.
+fn owner(kind: Kind, object: &Value) -> Option<Owner> {
+    let label = |key| meta::label(object, key).filter(|text| !text.is_empty());
+    if kind == Kind::Pod {
+        return label(names::CLONE_UID).map(|uid| Owner { uid: uid.into(), name: None });
+    }
+    let ours = label(names::KRO_INSTANCE_KIND) == Some(names::CLONE_KIND)
+        && label(names::KRO_INSTANCE_GROUP).is_none_or(|group| group == names::CLONE_GROUP);
+    let uid = label(names::KRO_INSTANCE_ID).filter(|_| ours)?;
+    Some(Owner { uid: uid.into(), name: label(names::KRO_INSTANCE_NAME).map(Into::into) })
+}
+
+fn health(kind: Kind, object: &Value) -> Health {
+    match kind {
+        Kind::Job => condition(object, "Failed").map_or(Health::Fine, |why| Health::Failed(format!("Job failed: {why}").into())),
+        Kind::Pod => pod_health(object),
+        Kind::DbInstance | Kind::DbCluster => {
+            if let Some(why) = condition(object, "ACK.Terminal") {
+                Health::Failed(format!("ACK gave up: {why}").into())
+            } else if let Some(why) = condition(object, "ACK.Recoverable") {
+                Health::Waiting(format!("ACK retries: {why}").into())
+            } else {
+                Health::Fine
+            }
+        }
+        _ => Health::Fine,
+    }
+}
+
+/// The message of a condition that is true.
+fn condition(object: &Value, wanted: &str) -> Option<String> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let found = conditions.iter().find(|condition| condition.get("type").and_then(Value::as_str) == Some(wanted))?;
+    (found.get("status").and_then(Value::as_str) == Some("True")).then(|| {
+        let said = |key| found.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        said("message").or_else(|| said("reason")).unwrap_or("no message").to_owned()
+    })
+}
+
+fn pod_health(object: &Value) -> Health {
+    match object.pointer("/status/phase").and_then(Value::as_str) {
+        Some("Running" | "Succeeded") => waiting_container(object).map_or(Health::Fine, |why| Health::Waiting(why.into())),
+        Some("Failed") => Health::Failed("Pod failed".into()),
+        _ => Health::Waiting(waiting_container(object).unwrap_or_else(|| "Pod is not running yet".to_owned()).into()),
+    }
+}
+
+/// Why the first container that waits does so: `CrashLoopBackOff`, `CreateContainerConfigError`, …
+fn waiting_container(object: &Value) -> Option<String> {
+    let containers = object.pointer("/status/containerStatuses")?.as_array()?;
+    let waiting = containers.iter().find_map(|container| container.pointer("/state/waiting"))?;
+    let said = |key| waiting.get(key).and_then(Value::as_str);
+    let reason = said("reason").unwrap_or("waiting");
+    Some(said("message").map_or_else(|| format!("container waits: {reason}"), |message| format!("container waits: {reason}: {message}")))
+}
+
+fn claim(kind: Kind, object: &Value) -> Claim {
+    let field = if kind == Kind::DbCluster { "/spec/dbClusterIdentifier" } else { "/spec/dbInstanceIdentifier" };
+    let tags = object.pointer("/spec/tags").and_then(Value::as_array);
+    let tag = tags.and_then(|tags| tags.iter().find(|tag| tag.get("key").and_then(Value::as_str) == Some(names::TAG_CLUSTER)));
+    Claim {
+        identifier: object.pointer(field).and_then(Value::as_str).unwrap_or_default().into(),
+        arn: object.pointer("/status/ackResourceMetadata/arn").and_then(Value::as_str).map(Into::into),
+        cluster_tag: tag.and_then(|tag| tag.get("value")).and_then(Value::as_str).map(Into::into),
+    }
+}
+
+/// A KRO `ResourceGraphDefinition`, trimmed to whether it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Its name.
+    pub name: String,
+    /// Whether it is the one that makes clones.
+    pub makes_clones: bool,
+    /// Why its `Ready` condition is not true, if it says so.
+    pub not_ready: Option<Box<str>>,
+    /// Since when it is being deleted.
+    pub terminating: Option<Timestamp>,
+    /// The cluster id that its template writes into the tags: a literal, or a placeholder that somebody forgot.
+    pub cluster_tag: Option<String>,
+}
+
+impl Definition {
+    /// Reads a definition from the API server's JSON.
+    ///
+    /// # Errors
+    /// Where its identity or age cannot be read.
+    pub fn read(object: &Value) -> Result<Self, Unreadable> {
+        let meta = Meta::read(Kind::Definition, object)?;
+        let resources = object.pointer("/spec/resources").and_then(Value::as_array);
+        let tags = resources.into_iter().flatten().filter_map(|resource| resource.pointer("/template/spec/tags")?.as_array()).flatten();
+        let mut cluster = tags.filter(|tag| tag.get("key").and_then(Value::as_str) == Some(names::TAG_CLUSTER));
+        Ok(Self {
+            name: meta.name().to_owned(),
+            makes_clones: object.pointer("/spec/schema/kind").and_then(Value::as_str) == Some(names::CLONE_KIND),
+            not_ready: super::clone::not_ready(object),
+            terminating: meta.terminating,
+            cluster_tag: cluster.next().and_then(|tag| tag.get("value")).and_then(Value::as_str).map(str::to_owned),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(labels: &Value, status: &Value) -> Value {
+        json!({"metadata": {"namespace": "n", "name": "x", "uid": "u", "creationTimestamp": "2026-02-05T14:30:22Z", "labels": labels}, "status": status})
+    }
+
+    #[test]
+    fn only_kro_labels_of_our_kind_prove_ownership() {
+        let ours = json!({names::KRO_INSTANCE_ID: "uid-1", names::KRO_INSTANCE_KIND: "WordPressClone", names::KRO_INSTANCE_NAME: "clone-1"});
+        let child = Child::read(Kind::Job, &object(&ours, &json!({}))).unwrap().unwrap();
+        assert_eq!(child.owner.unwrap().uid.as_ref(), "uid-1");
+        for foreign in [
+            json!({names::KRO_INSTANCE_ID: "uid-1", names::KRO_INSTANCE_KIND: "Database"}),
+            json!({names::KRO_INSTANCE_ID: "uid-1"}),
+            json!({names::KRO_INSTANCE_KIND: "WordPressClone", names::KRO_INSTANCE_ID: ""}),
+            json!({names::KRO_INSTANCE_KIND: "WordPressClone", names::KRO_INSTANCE_GROUP: "other.io", names::KRO_INSTANCE_ID: "uid-1"}),
+            json!({"clone-id": "clone-1"}),
+        ] {
+            assert_eq!(Child::read(Kind::Job, &object(&foreign, &json!({}))), Ok(None), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_database_object_without_owner_is_seen_for_what_it_claims() {
+        let mut foreign = object(&json!({}), &json!({"ackResourceMetadata": {"arn": "arn:aws:rds:us-east-1:1:db:x"}}));
+        foreign["spec"] = json!({"dbInstanceIdentifier": "x", "tags": [{"key": "Cluster", "value": "c1"}]});
+        let child = Child::read(Kind::DbInstance, &foreign).unwrap().unwrap();
+        assert_eq!(child.owner, None);
+        let claim = child.database.unwrap();
+        assert_eq!((claim.identifier.as_ref(), claim.cluster_tag.as_deref()), ("x", Some("c1")));
+    }
+
+    #[test]
+    fn health_says_what_is_wrong() {
+        let labels = json!({names::CLONE_UID: "uid-1"});
+        let health = |status: Value| Child::read(Kind::Pod, &object(&labels, &status)).unwrap().unwrap().health;
+        assert_eq!(health(json!({"phase": "Running"})), Health::Fine);
+        assert_eq!(health(json!({"phase": "Failed"})), Health::Failed("Pod failed".into()));
+        let waiting = json!({"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError"}}}]});
+        assert_eq!(health(waiting), Health::Waiting("container waits: CreateContainerConfigError".into()));
+    }
+}

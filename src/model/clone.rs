@@ -1,0 +1,228 @@
+//! A `WordPressClone`, trimmed to what decides its fate.
+
+use super::{
+    kind::Kind,
+    meta::{self, Meta, Unreadable},
+    names,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// What a field said. "Not there" and "there, but nonsense" must never look alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading<T> {
+    /// The field is not there.
+    Absent,
+    /// The field says this.
+    Value(T),
+    /// The field is there and cannot be understood; the text as it stands.
+    Unreadable(Box<str>),
+}
+
+impl<T> Reading<T> {
+    /// The value, if it could be read.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The text that could not be read.
+    pub fn unreadable(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// KRO's word for the state of an instance. `Active` is its word, not ours: it does not say that the clone works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloneState {
+    /// KRO has not said anything yet.
+    Unknown,
+    /// Children are still being made.
+    InProgress,
+    /// Every child was applied.
+    Active,
+    /// KRO could not apply something.
+    Error,
+    /// KRO is taking the children down.
+    Deleting,
+}
+
+/// One clone, as the API server had it at `meta.resource_version`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WordPressClone {
+    /// Which object it is.
+    pub meta: Meta,
+    /// `spec.ttlSeconds`: how long it was asked to live, in seconds from its creation.
+    pub ttl: Reading<i64>,
+    /// [`names::EXTEND_UNTIL`].
+    pub extend_until: Reading<Timestamp>,
+    /// [`names::KEEP`]: `true` is a wall.
+    pub keep: Reading<bool>,
+    /// [`names::EXPIRES_AT`], the announced end.
+    pub expires_at: Reading<Timestamp>,
+    /// [`names::ANNOUNCED_AT`].
+    pub announced_at: Reading<Timestamp>,
+    /// [`names::WARNED`].
+    pub warned: Option<Box<str>>,
+    /// [`names::OWNER`].
+    pub owner: Option<Box<str>>,
+    /// `spec.useDedicatedDatabase`.
+    pub dedicated: bool,
+    /// `status.state`.
+    pub state: CloneState,
+    /// Why KRO's `Ready` condition is not true, if it says so.
+    pub not_ready: Option<Box<str>>,
+    /// Who still has to agree before the object goes.
+    pub finalizers: Box<[Box<str>]>,
+    /// The ResourceGraphDefinition that KRO made it from.
+    pub definition: Option<Arc<str>>,
+}
+
+impl WordPressClone {
+    /// Reads a clone from the API server's JSON.
+    ///
+    /// # Errors
+    /// Only where the object's identity or age cannot be read. A strange TTL, extension or keep is no error: it is read as
+    /// [`Reading::Unreadable`] and keeps the clone alive.
+    pub fn read(object: &Value) -> Result<Self, Unreadable> {
+        let meta = Meta::read(Kind::Clone, object)?;
+        let annotation = |key| meta::entry(object, "annotations", key);
+        let text = |key| annotation(key).and_then(Value::as_str).map(Into::into);
+        Ok(Self {
+            ttl: read_ttl(object.get("spec")),
+            extend_until: read_date(annotation(names::EXTEND_UNTIL)),
+            keep: read_keep(annotation(names::KEEP)),
+            expires_at: read_date(annotation(names::EXPIRES_AT)),
+            announced_at: read_date(annotation(names::ANNOUNCED_AT)),
+            warned: text(names::WARNED),
+            owner: text(names::OWNER),
+            dedicated: object.pointer("/spec/useDedicatedDatabase").and_then(Value::as_bool).unwrap_or_default(),
+            state: read_state(object.pointer("/status/state")),
+            not_ready: not_ready(object),
+            finalizers: meta::finalizers(object),
+            definition: meta::label(object, names::KRO_DEFINITION).map(Arc::from),
+            meta,
+        })
+    }
+}
+
+/// A TTL is a positive integer. Everything else that is said (zero, a string, a fraction, `null`) is unreadable.
+fn read_ttl(spec: Option<&Value>) -> Reading<i64> {
+    match spec {
+        None | Some(Value::Null) => Reading::Absent,
+        Some(Value::Object(spec)) => match spec.get("ttlSeconds") {
+            None => Reading::Absent,
+            // An integer too large for us is one all the same: the policy's maximum bounds it.
+            Some(Value::Number(number)) if number.is_u64() && number.as_i64().is_none() => Reading::Value(i64::MAX),
+            Some(value) => match value.as_i64().filter(|seconds| *seconds > 0) {
+                Some(seconds) => Reading::Value(seconds),
+                None => Reading::Unreadable(value.to_string().into()),
+            },
+        },
+        Some(other) => Reading::Unreadable(other.to_string().into()),
+    }
+}
+
+/// A date is RFC 3339 with an offset; zone names and local times are refused, they have ended clones hours early elsewhere.
+fn read_date(value: Option<&Value>) -> Reading<Timestamp> {
+    let Some(value) = value else { return Reading::Absent };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.parse::<Timestamp>() {
+        Ok(date) if !text.contains('[') => Reading::Value(date),
+        _ => Reading::Unreadable(text.into()),
+    }
+}
+
+fn read_keep(value: Option<&Value>) -> Reading<bool> {
+    let Some(value) = value else { return Reading::Absent };
+    match value.as_str() {
+        Some("true") => Reading::Value(true),
+        Some("false") => Reading::Value(false),
+        Some(text) => Reading::Unreadable(text.into()),
+        None => Reading::Unreadable(value.to_string().into()),
+    }
+}
+
+fn read_state(value: Option<&Value>) -> CloneState {
+    match value.and_then(Value::as_str) {
+        Some("IN_PROGRESS") => CloneState::InProgress,
+        Some("ACTIVE") => CloneState::Active,
+        Some("ERROR" | "FAILED") => CloneState::Error,
+        Some("DELETING") => CloneState::Deleting,
+        _ => CloneState::Unknown,
+    }
+}
+
+/// The message of a `Ready` condition that is not true.
+pub(crate) fn not_ready(object: &Value) -> Option<Box<str>> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let ready = conditions.iter().find(|condition| condition.get("type").and_then(Value::as_str) == Some("Ready"))?;
+    if ready.get("status").and_then(Value::as_str) == Some("True") {
+        return None;
+    }
+    let said = |key| ready.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    Some(said("message").or_else(|| said("reason")).unwrap_or("not ready").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn clone_with(spec: &Value, annotations: &Value) -> WordPressClone {
+        WordPressClone::read(&json!({
+            "metadata": {"namespace": "wordpress-staging", "name": "clone-1", "uid": "u-1", "resourceVersion": "7",
+                         "creationTimestamp": "2026-02-05T14:30:22Z", "annotations": annotations},
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_ttl_is_a_positive_integer_and_nothing_else() {
+        assert_eq!(clone_with(&json!({}), &json!({})).ttl, Reading::Absent);
+        assert_eq!(clone_with(&json!({"ttlSeconds": 7200}), &json!({})).ttl, Reading::Value(7200));
+        assert_eq!(clone_with(&json!({"ttlSeconds": u64::MAX}), &json!({})).ttl, Reading::Value(i64::MAX));
+        for odd in [json!(0), json!(-1), json!("7200"), json!(7200.5), json!(1e300), json!(null), json!(true), json!([1])] {
+            assert_eq!(clone_with(&json!({"ttlSeconds": odd}), &json!({})).ttl, Reading::Unreadable(odd.to_string().into()), "{odd}");
+        }
+        assert!(clone_with(&json!("no spec"), &json!({})).ttl.unreadable().is_some());
+    }
+
+    #[test]
+    fn a_date_has_an_offset_and_no_zone_name() {
+        let read = |text: &str| clone_with(&json!({}), &json!({names::EXTEND_UNTIL: text})).extend_until;
+        assert!(read("2026-02-05T16:30:22Z").value().is_some());
+        assert!(read("2026-02-05T16:30:22+02:00").value().is_some());
+        for odd in ["2026-02-05", "2026-02-05T16:30:22", "2026-02-05T16:30:22 PST", "2026-02-05T16:30:22+01:00[Europe/Berlin]", "tomorrow", ""] {
+            assert!(read(odd).unreadable().is_some(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn keep_is_true_or_false_or_unreadable() {
+        let read = |text: &str| clone_with(&json!({}), &json!({names::KEEP: text})).keep;
+        assert_eq!(read("true"), Reading::Value(true));
+        assert_eq!(read("false"), Reading::Value(false));
+        for odd in ["True", "yes", "1", ""] {
+            assert!(read(odd).unreadable().is_some(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_object_without_identity_or_age_is_unreadable_and_says_which_part() {
+        let whole = json!({"metadata": {"namespace": "n", "name": "c", "uid": "u", "creationTimestamp": "2026-02-05T14:30:22Z"}});
+        assert!(WordPressClone::read(&whole).is_ok());
+        for part in ["namespace", "name", "uid", "creationTimestamp"] {
+            let mut broken = whole.clone();
+            broken["metadata"].as_object_mut().unwrap().remove(part);
+            assert!(WordPressClone::read(&broken).unwrap_err().problem.contains(part), "{part}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What is known, how completely, and since when. Missing is not empty, and empty is not zero.
+
+use super::kind::Kind;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Serialize, Serializer};
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// Something that evidence comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The list of one kind of object in the cluster.
+    Objects(Kind),
+    /// Whether our own clock can be trusted.
+    Time,
+    /// One sweep over a region of AWS: the region, and what was listed there.
+    Cloud(Arc<str>, CloudList),
+}
+
+/// What a sweep over AWS lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CloudList {
+    /// RDS instances.
+    Instances,
+    /// RDS (Aurora) clusters.
+    Clusters,
+    /// Instance snapshots.
+    Snapshots,
+    /// Cluster snapshots.
+    ClusterSnapshots,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Objects(kind) => f.write_str(kind.source()),
+            Self::Time => f.write_str("time"),
+            Self::Cloud(region, CloudList::Instances) => write!(f, "rds/{region}"),
+            Self::Cloud(region, CloudList::Clusters) => write!(f, "rds/{region}/clusters"),
+            Self::Cloud(region, CloudList::Snapshots) => write!(f, "rds/{region}/snapshots"),
+            Self::Cloud(region, CloudList::ClusterSnapshots) => write!(f, "rds/{region}/cluster-snapshots"),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How well one source is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Everything that is there was seen.
+    pub complete: bool,
+    /// When it was last known to be so (UTC).
+    pub observed_at: Timestamp,
+    /// Why it is not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The API itself answers that it does not exist (404): its CRD is gone, or was never installed.
+    #[serde(skip)]
+    pub absent: bool,
+}
+
+impl Evidence {
+    /// How old evidence may be and still be acted on. A healthy watch hears a bookmark about every minute.
+    pub const MAX_AGE: SignedDuration = SignedDuration::from_mins(5);
+
+    /// Everything was seen at that time.
+    #[must_use]
+    pub fn complete(observed_at: Timestamp) -> Self {
+        Self { complete: true, observed_at, reason: None, absent: false }
+    }
+
+    /// Not everything was seen, and why.
+    #[must_use]
+    pub fn incomplete(observed_at: Timestamp, reason: impl Into<String>) -> Self {
+        Self { complete: false, observed_at, reason: Some(reason.into()), absent: false }
+    }
+
+    /// The API answers that there is no such resource.
+    #[must_use]
+    pub fn absent(observed_at: Timestamp) -> Self {
+        Self { absent: true, ..Self::incomplete(observed_at, "the API server does not serve this resource") }
+    }
+
+    /// Why this evidence does not suffice at `now`, if it does not.
+    #[must_use]
+    pub fn lack(&self, now: Timestamp) -> Option<String> {
+        if !self.complete {
+            return Some(self.reason.clone().unwrap_or_else(|| "incomplete".to_owned()));
+        }
+        let age = now.duration_since(self.observed_at);
+        (age > Self::MAX_AGE).then(|| format!("last seen {} ago", super::duration::human(age)))
+    }
+}
+
+/// The evidence of every source that was asked. A source that is not in it was never asked: that is missing evidence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EvidenceSet(BTreeMap<Source, Evidence>);
+
+impl EvidenceSet {
+    /// Records what is known of a source.
+    pub fn insert(&mut self, source: Source, evidence: Evidence) {
+        self.0.insert(source, evidence);
+    }
+
+    /// What is known of a source; `None` if it was never asked.
+    #[must_use]
+    pub fn get(&self, source: &Source) -> Option<&Evidence> {
+        self.0.get(source)
+    }
+
+    /// What is known of the list of a kind.
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> Option<&Evidence> {
+        self.0.get(&Source::Objects(kind))
+    }
+
+    /// Why a source does not suffice at `now`; `None` if it does.
+    #[must_use]
+    pub fn lack(&self, source: &Source, now: Timestamp) -> Option<String> {
+        self.get(source).map_or_else(|| Some("was not asked for".to_owned()), |evidence| evidence.lack(now))
+    }
+
+    /// Every source with its evidence, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Source, &Evidence)> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,74 @@
+//! Labels, annotations and tags that are a contract with people, KRO and ACK.
+
+/// Annotation: a wall while it says `"true"`.
+pub const KEEP: &str = "clonewarden.io/keep";
+/// Annotation: an RFC 3339 date up to which somebody asked to keep the clone alive.
+pub const EXTEND_UNTIL: &str = "clonewarden.io/extend-until";
+/// Annotation, written by the daemon: the announced end, RFC 3339.
+pub const EXPIRES_AT: &str = "clonewarden.io/expires-at";
+/// Annotation, written by the daemon together with [`EXPIRES_AT`]: when it was announced.
+pub const ANNOUNCED_AT: &str = "clonewarden.io/announced-at";
+/// Annotation, written by the daemon: the last warning given, `<announced end>/<time before it>`.
+pub const WARNED: &str = "clonewarden.io/warned";
+/// Annotation: who the clone belongs to.
+pub const OWNER: &str = "clonewarden.io/owner";
+/// Label: `"true"` on clones that a placement rule may give a database of their own.
+pub const CRITICAL: &str = "clonewarden.io/critical";
+/// Label on a clone's Pods: the UID of the clone. KRO does not label Pods.
+pub const CLONE_UID: &str = "clonewarden.io/clone-uid";
+/// Annotation on an `Orphan`: the reason code that a person lets go.
+pub const RELEASE: &str = "clonewarden.io/release";
+
+/// Label that KRO puts on every child: the UID of the instance.
+pub const KRO_INSTANCE_ID: &str = "kro.run/instance-id";
+/// Label that KRO puts on every child: the name of the instance.
+pub const KRO_INSTANCE_NAME: &str = "kro.run/instance-name";
+/// Label that KRO puts on every child: the namespace of the instance.
+pub const KRO_INSTANCE_NAMESPACE: &str = "kro.run/instance-namespace";
+/// Label that KRO puts on every child: the kind of the instance. Other kinds than ours are none of our business.
+pub const KRO_INSTANCE_KIND: &str = "kro.run/instance-kind";
+/// Label that KRO puts on every child: the API group of the instance.
+pub const KRO_INSTANCE_GROUP: &str = "kro.run/instance-group";
+/// Label that KRO puts on an instance: the name of its ResourceGraphDefinition.
+pub const KRO_DEFINITION: &str = "kro.run/resource-graph-definition-name";
+/// The finalizer by which KRO holds an instance until its children are gone.
+pub const KRO_FINALIZER: &str = "kro.run/finalizer";
+
+/// The API group of the clones.
+pub const CLONE_GROUP: &str = "kro.run";
+/// The kind of the clones.
+pub const CLONE_KIND: &str = "WordPressClone";
+/// The API group of our own objects.
+pub const OWN_GROUP: &str = "clonewarden.io";
+
+/// Tag in AWS: the clone's id.
+pub const TAG_CLONE_ID: &str = "CloneId";
+/// Tag in AWS: the clone's UID.
+pub const TAG_CLONE_UID: &str = "CloneUid";
+/// Tag in AWS: the clone's namespace.
+pub const TAG_NAMESPACE: &str = "Namespace";
+/// Tag in AWS: the id of the cluster that the clone lives in.
+pub const TAG_CLUSTER: &str = "Cluster";
+/// Tag in AWS on snapshots that the daemon made: the snapshot's own identifier.
+pub const TAG_SNAPSHOT: &str = "clonewarden.io/snapshot";
+
+/// The identifier that the RGD derives for a clone's database: `<cloneId>-<first 8 of the uid>`.
+#[must_use]
+pub fn database_identifier(clone_id: &str, uid: &str) -> String {
+    format!("{clone_id}-{}", uid.get(..8).unwrap_or(uid))
+}
+
+/// Whether `id` has the form of a cluster id (`[0-9A-Za-z][0-9A-Za-z_-]*`) and is not a placeholder left in a template.
+#[must_use]
+pub fn is_cluster_id(id: &str) -> bool {
+    let mut chars = id.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphanumeric());
+    first && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') && !is_placeholder(id)
+}
+
+/// Whether a literal is one that somebody forgot to replace (`REPLACE-…`, `CHANGEME`, `${…}`).
+#[must_use]
+pub fn is_placeholder(id: &str) -> bool {
+    let upper = id.to_ascii_uppercase();
+    upper.starts_with("REPLACE") || upper.starts_with("CHANGEME") || upper.contains("${")
+}

@@ -1,0 +1,65 @@
+//! One look at the world: every object that a decision reads, with how well each source is known.
+
+use super::{
+    child::{Child, Definition},
+    clone::WordPressClone,
+    cloud::CloudResource,
+    evidence::EvidenceSet,
+    meta::Unreadable,
+    orphan::OrphanRecord,
+    state::State,
+};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What the daemon saw, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Where the snapshot comes from.
+    pub origin: Origin,
+    /// The id of this cluster, as it stands in AWS tags; `None` if it was not given.
+    pub cluster_id: Option<Arc<str>>,
+    /// How well each source is known.
+    pub evidence: EvidenceSet,
+    /// The labels of every namespace.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Every clone that could be read, sorted by `namespace/name`.
+    pub clones: Vec<Arc<WordPressClone>>,
+    /// Objects that are there but cannot be read.
+    pub unreadable: Vec<Unreadable>,
+    /// Every child, sorted by kind, then `namespace/name`.
+    pub children: Vec<Arc<Child>>,
+    /// KRO's definitions.
+    pub definitions: Vec<Definition>,
+    /// Databases and snapshots in AWS.
+    pub cloud: Vec<Arc<CloudResource>>,
+    /// Orphans marked before.
+    pub orphans: Vec<Arc<OrphanRecord>>,
+    /// Clones that were seen to go, not long ago. Their children may take a moment to follow.
+    pub departed: Vec<Departure>,
+    /// What is remembered across restarts.
+    pub state: State,
+}
+
+/// Where a snapshot comes from: some rules differ for files, since nothing was watched and nothing is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Origin {
+    /// Watched by this process.
+    #[default]
+    Live,
+    /// Read from files that somebody exported.
+    Files,
+}
+
+/// A clone that was seen to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departure {
+    /// Its UID.
+    pub uid: Box<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// When it had been created.
+    pub created: Timestamp,
+    /// When it was seen to be gone.
+    pub gone: Timestamp,
+}

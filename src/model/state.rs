@@ -1,0 +1,95 @@
+//! The little that has no object of its own to live on: pause, brake, last populations, since when a namespace is enforced.
+//! It lives in the ConfigMap `clonewarden-state` and is written by compare-and-swap, before the acts that depend on it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything the daemon must remember across restarts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct State {
+    /// Set while every write is stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+    /// Since when each namespace has been under `enforce` without a break.
+    pub enforced_since: BTreeMap<String, Timestamp>,
+    /// The brake of each policy.
+    pub brakes: BTreeMap<String, Brake>,
+    /// The last population of each source, to notice one that collapsed.
+    pub populations: BTreeMap<String, Population>,
+    /// The ResourceGraphDefinitions for clones that have been seen.
+    pub definitions: BTreeSet<String>,
+    /// Whether the clones' CRD has been served before.
+    pub clones_served: bool,
+}
+
+/// Who stopped every write, when and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pause {
+    /// Since when (UTC).
+    pub since: Timestamp,
+    /// In whose words.
+    pub reason: String,
+    /// By whom, as far as known.
+    #[serde(default)]
+    pub by: String,
+}
+
+/// The brake of one policy: surprises carried out, and whether it has tripped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Brake {
+    /// Surprises carried out: UID and when. Written before the delete is sent, so that a crash loop cannot forget one.
+    pub carried: BTreeMap<String, Timestamp>,
+    /// Set while surprises wait for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tripped: Option<Trip>,
+    /// UIDs that a person let go.
+    pub released: BTreeSet<String>,
+}
+
+/// A tripped brake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trip {
+    /// Since when.
+    pub since: Timestamp,
+    /// What waits: UID and `namespace/name`. A release lets exactly these go.
+    pub waiting: BTreeMap<String, String>,
+}
+
+/// How many objects a source had, and a sample of which.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Population {
+    /// How many there were.
+    pub count: usize,
+    /// Hashes of the UIDs, sorted, hexadecimal, eight digits each; a sample where there are many.
+    pub members: String,
+    /// Only UIDs whose hash is a multiple of this were sampled.
+    pub one_in: u32,
+    /// Set while most of them are missing: judged by absence, nothing may go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapsed: Option<Timestamp>,
+}
+
+impl State {
+    /// Lets go what waits behind the brake of `policy`; how many that is, or `None` if the brake is not on.
+    pub fn release_brake(&mut self, policy: &str) -> Option<usize> {
+        let brake = self.brakes.get_mut(policy)?;
+        let trip = brake.tripped.take()?;
+        brake.released.extend(trip.waiting.into_keys());
+        Some(brake.released.len())
+    }
+
+    /// Accepts the present population of `source` as the true one; whether it was held.
+    pub fn release_source(&mut self, source: &str) -> bool {
+        let held = self.populations.get(source).is_some_and(|population| population.collapsed.is_some());
+        if held {
+            self.populations.remove(source);
+        }
+        held
+    }
+}

@@ -1,0 +1,244 @@
+//! The objects that are watched, trimmed, with how well each kind is known. The mirror fills it; snapshots are taken from it.
+//!
+//! What leaves the store is remembered for a while with how it went: seen deleted, seen `Terminating`, deleted by us, or just
+//! missing from a list, which is no evidence that anybody deleted it.
+
+use crate::model::{
+    Child, Evidence, Kind, Meta, Snapshot, Source, Unreadable, WordPressClone,
+    child::Definition,
+    orphan::OrphanRecord,
+    snapshot::Departure,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// How long a clone that has gone is remembered. Longer than any window that looks back for it.
+const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
+/// How many are remembered at most: a storm must not become a leak.
+const REMEMBER_AT_MOST: usize = 20_000;
+
+/// Everything that is watched. Cheap to share; every method takes the lock for a moment.
+#[derive(Default)]
+pub struct Store(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    clones: BTreeMap<Arc<str>, Arc<WordPressClone>>,
+    children: BTreeMap<(Kind, Arc<str>), Arc<Child>>,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    definitions: BTreeMap<String, Definition>,
+    orphans: BTreeMap<String, Arc<OrphanRecord>>,
+    unreadable: BTreeMap<(Kind, String), Unreadable>,
+    departed: VecDeque<Departure>,
+    deleted_by_us: HashSet<Box<str>>,
+    evidence: BTreeMap<Kind, Evidence>,
+}
+
+/// One object, trimmed: what is left of the JSON once it has been read.
+pub struct Trimmed {
+    kind: Kind,
+    path: String,
+    object: Object,
+}
+
+enum Object {
+    Clone(WordPressClone),
+    Child(Child),
+    Namespace(BTreeMap<String, String>),
+    Definition(Definition),
+    Orphan(OrphanRecord),
+    Unreadable(Unreadable),
+    /// Something that belongs to no clone.
+    Foreign,
+}
+
+impl Trimmed {
+    /// Reads an object as the API server sent it and keeps what a decision needs.
+    #[must_use]
+    pub fn read(kind: Kind, object: &Value) -> Self {
+        let Some((namespace, name)) = place(object) else {
+            // An object without a name cannot even be told apart; it counts once, as one that is alive.
+            let problem = Unreadable { kind, namespace: String::new(), name: String::new(), uid: None, problem: "metadata.name is missing".to_owned() };
+            return Self { kind, path: String::new(), object: Object::Unreadable(problem) };
+        };
+        let read = match kind {
+            Kind::Clone => WordPressClone::read(object).map(Object::Clone),
+            Kind::Namespace => Ok(Object::Namespace(labels(object))),
+            Kind::Definition => Definition::read(object).map(Object::Definition),
+            Kind::Orphan => OrphanRecord::read(object).map(Object::Orphan),
+            _ => Child::read(kind, object).map(|child| child.map_or(Object::Foreign, Object::Child)),
+        };
+        Self { kind, path: format!("{namespace}/{name}"), object: read.unwrap_or_else(Object::Unreadable) }
+    }
+}
+
+impl Store {
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        // A panic elsewhere while the lock was held leaves plain data behind: still the best that is known.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records how well a kind is known.
+    pub fn assess(&self, kind: Kind, evidence: Evidence) {
+        self.held().evidence.insert(kind, evidence);
+    }
+
+    /// The watch of a kind was heard: what is known of it is known as of now.
+    pub fn heard(&self, kind: Kind, now: Timestamp) {
+        if let Some(evidence) = self.held().evidence.get_mut(&kind).filter(|evidence| evidence.complete) {
+            evidence.observed_at = now;
+        }
+    }
+
+    /// Whether every kind has been asked for and has answered, even if only that it is not served.
+    pub fn filled(&self) -> bool {
+        let held = self.held();
+        Kind::ALL.iter().all(|kind| held.evidence.contains_key(kind))
+    }
+
+    /// An object is there.
+    pub fn apply(&self, kind: Kind, object: &Value) {
+        self.held().apply(Trimmed::read(kind, object));
+    }
+
+    /// An object was seen to go.
+    pub fn remove(&self, kind: Kind, object: &Value, now: Timestamp) {
+        let Some((namespace, name)) = place(object) else { return };
+        self.held().remove(kind, &format!("{namespace}/{name}"), now, true);
+    }
+
+    /// We asked for this clone's deletion, and the API server accepted.
+    pub fn deleted_by_us(&self, uid: &str) {
+        self.held().deleted_by_us.insert(uid.into());
+    }
+
+    /// A complete list replaces what was known of a kind. What is missing from it was seen to go only if it was already going.
+    pub fn replace(&self, kind: Kind, objects: Vec<Trimmed>, now: Timestamp) {
+        let listed: HashSet<&str> = objects.iter().map(|object| object.path.as_str()).collect();
+        let mut held = self.held();
+        for path in held.paths(kind) {
+            if !listed.contains(path.as_str()) {
+                held.remove(kind, &path, now, false);
+            }
+        }
+        for object in objects {
+            held.apply(object);
+        }
+        held.evidence.insert(kind, Evidence::complete(now));
+    }
+
+    /// One look at everything.
+    pub fn snapshot(&self, now: Timestamp) -> Snapshot {
+        let mut held = self.held();
+        held.forget(now);
+        let mut snapshot = Snapshot {
+            namespaces: held.namespaces.clone(),
+            clones: held.clones.values().cloned().collect(),
+            unreadable: held.unreadable.values().cloned().collect(),
+            children: held.children.values().cloned().collect(),
+            definitions: held.definitions.values().cloned().collect(),
+            orphans: held.orphans.values().cloned().collect(),
+            departed: held.departed.iter().cloned().collect(),
+            ..Snapshot::default()
+        };
+        for (kind, evidence) in &held.evidence {
+            snapshot.evidence.insert(Source::Objects(*kind), evidence.clone());
+        }
+        snapshot
+    }
+}
+
+impl Held {
+    fn apply(&mut self, trimmed: Trimmed) {
+        let Trimmed { kind, path, object } = trimmed;
+        if let Object::Unreadable(problem) = object {
+            // The last form that could be read is not this object any more.
+            self.forget_object(kind, &path);
+            self.unreadable.insert((kind, path), problem);
+            return;
+        }
+        self.unreadable.remove(&(kind, path.clone()));
+        match object {
+            Object::Clone(clone) => self.put_clone(clone),
+            Object::Child(child) => drop(self.children.insert((kind, Arc::clone(child.meta.path())), Arc::new(child))),
+            Object::Namespace(labels) => drop(self.namespaces.insert(path.trim_start_matches('/').to_owned(), labels)),
+            Object::Definition(definition) => drop(self.definitions.insert(definition.name.clone(), definition)),
+            Object::Orphan(orphan) => drop(self.orphans.insert(path, Arc::new(orphan))),
+            Object::Foreign | Object::Unreadable(_) => drop(self.children.remove(&(kind, Arc::from(path)))),
+        }
+    }
+
+    fn put_clone(&mut self, clone: WordPressClone) {
+        let path = Arc::clone(clone.meta.path());
+        let before = self.clones.insert(path, Arc::new(clone));
+        // Made again under the same name: the one before it has gone unseen.
+        if let Some(before) = before
+            && self.clones.get(before.meta.path()).is_some_and(|now| now.meta.uid != before.meta.uid)
+            && before.meta.terminating.is_some()
+        {
+            let now = self.clones.get(before.meta.path()).map_or(before.meta.created, |clone| clone.meta.created);
+            self.depart(&before.meta, now);
+        }
+    }
+
+    fn remove(&mut self, kind: Kind, path: &str, now: Timestamp, seen: bool) {
+        if let Some(gone) = self.clones.get(path).filter(|_| kind == Kind::Clone).cloned() {
+            let ours = self.deleted_by_us.remove(&gone.meta.uid);
+            if seen || ours || gone.meta.terminating.is_some() {
+                self.depart(&gone.meta, now);
+            }
+        }
+        self.forget_object(kind, path);
+        self.unreadable.remove(&(kind, path.to_owned()));
+    }
+
+    fn depart(&mut self, gone: &Meta, now: Timestamp) {
+        self.departed.push_back(Departure { uid: gone.uid.clone(), namespace: Arc::from(gone.namespace()), created: gone.created, gone: now });
+    }
+
+    fn forget_object(&mut self, kind: Kind, path: &str) {
+        match kind {
+            Kind::Clone => drop(self.clones.remove(path)),
+            Kind::Namespace => drop(self.namespaces.remove(path.trim_start_matches('/'))),
+            Kind::Definition => drop(self.definitions.remove(path.trim_start_matches('/'))),
+            Kind::Orphan => drop(self.orphans.remove(path)),
+            _ => drop(self.children.remove(&(kind, Arc::from(path)))),
+        }
+    }
+
+    fn paths(&self, kind: Kind) -> Vec<String> {
+        let mut paths: Vec<String> = match kind {
+            Kind::Clone => self.clones.keys().map(ToString::to_string).collect(),
+            Kind::Namespace => self.namespaces.keys().map(|name| format!("/{name}")).collect(),
+            Kind::Definition => self.definitions.keys().map(|name| format!("/{name}")).collect(),
+            Kind::Orphan => self.orphans.keys().cloned().collect(),
+            _ => self.children.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.to_string()).collect(),
+        };
+        paths.extend(self.unreadable.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.clone()));
+        paths
+    }
+
+    fn forget(&mut self, now: Timestamp) {
+        while self.departed.len() > REMEMBER_AT_MOST || self.departed.front().is_some_and(|gone| now.duration_since(gone.gone) > REMEMBER) {
+            self.departed.pop_front();
+        }
+    }
+}
+
+/// Where an object is: its namespace (empty if it has none) and its name.
+fn place(object: &Value) -> Option<(&str, &str)> {
+    let metadata = object.get("metadata")?;
+    let text = |key: &str| metadata.get(key).and_then(Value::as_str);
+    let name = text("name").filter(|name| !name.is_empty())?;
+    Some((text("namespace").unwrap_or_default(), name))
+}
+
+fn labels(object: &Value) -> BTreeMap<String, String> {
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let text = |(key, value): (&String, &Value)| value.as_str().map(|value| (key.clone(), value.to_owned()));
+    labels.map(|labels| labels.iter().filter_map(text).collect()).unwrap_or_default()
+}

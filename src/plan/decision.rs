@@ -1,0 +1,204 @@
+//! What a plan is made of: decisions, each about one target and with its reason as data.
+
+use super::reason::Reason;
+use crate::model::{Child, EvidenceSet, Meta, Source, State, WordPressClone, cloud::CloudResource, meta::Unreadable, orphan::OrphanRecord};
+use jiff::Timestamp;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Everything that is decided about one snapshot. The daemon executes it, the command line prints it, metrics count it.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The moment that was decided about (UTC).
+    pub now: Timestamp,
+    /// The revision of the policies that decided.
+    pub revision: Arc<str>,
+    /// Whether it was made from files: then nothing can be applied from it.
+    pub applicable: bool,
+    /// What was known.
+    pub evidence: EvidenceSet,
+    /// The decisions, clones first, in the order of `namespace/name`.
+    pub decisions: Vec<Decision>,
+    /// When to look again if nothing happens before.
+    pub next_wakeup: Option<Timestamp>,
+    /// What must be remembered *before* any of the decisions is carried out.
+    pub state: State,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Nothing: it lives on.
+    Keep,
+    /// Its owner is told that its end comes.
+    Warn,
+    /// It goes.
+    Delete,
+    /// It would go or be judged, but something is not known well enough.
+    Hold,
+    /// It is recorded as an orphan.
+    Mark,
+    /// It is no orphan any more.
+    Unmark,
+    /// Something is made.
+    Create,
+    /// Something is changed.
+    Update,
+    /// A person should look.
+    Alert,
+}
+
+impl Action {
+    /// The word in `-o json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Warn => "warn",
+            Self::Delete => "delete",
+            Self::Hold => "hold",
+            Self::Mark => "mark",
+            Self::Unmark => "unmark",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+/// Why the daemon would not do what was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockedBy {
+    /// The policy is in audit mode.
+    Audit,
+    /// The brake is on.
+    Brake,
+    /// `clonewarden pause` is in force.
+    Pause,
+}
+
+impl BlockedBy {
+    /// The word in `-o json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Brake => "brake",
+            Self::Pause => "pause",
+        }
+    }
+}
+
+/// What a decision is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A clone.
+    Clone(Arc<WordPressClone>),
+    /// Something in the cluster that belongs or belonged to a clone.
+    Child(Arc<Child>),
+    /// Something in AWS.
+    Cloud(Arc<CloudResource>),
+    /// An `Orphan` object.
+    Orphan(Arc<OrphanRecord>),
+    /// An object that cannot be read.
+    Unreadable(Box<Unreadable>),
+    /// A source of evidence.
+    Source(Source),
+    /// A namespace.
+    Namespace(Arc<str>),
+    /// A policy.
+    Policy(Arc<str>),
+    /// KRO's ResourceGraphDefinition.
+    Definition(Arc<str>),
+}
+
+impl Target {
+    /// The identity of a target that is an object in the cluster.
+    #[must_use]
+    pub fn meta(&self) -> Option<&Meta> {
+        match self {
+            Self::Clone(clone) => Some(&clone.meta),
+            Self::Child(child) => Some(&child.meta),
+            Self::Orphan(orphan) => Some(&orphan.meta),
+            _ => None,
+        }
+    }
+
+    /// The kind, as it appears in `-o json`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Clone(_) => crate::model::names::CLONE_KIND,
+            Self::Child(child) => child.kind.name(),
+            Self::Cloud(resource) => resource.kind(),
+            Self::Orphan(_) => "Orphan",
+            Self::Unreadable(object) => object.kind.name(),
+            Self::Source(_) => "Source",
+            Self::Namespace(_) => "Namespace",
+            Self::Policy(_) => "ClonePolicy",
+            Self::Definition(_) => "ResourceGraphDefinition",
+        }
+    }
+
+    /// What distinguishes it from every other of its kind: UID, ARN or name.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Cloud(resource) => resource.arn.clone(),
+            Self::Unreadable(object) => object.uid.clone().unwrap_or_else(|| format!("{}/{}", object.namespace, object.name)),
+            Self::Source(source) => source.to_string(),
+            Self::Namespace(name) | Self::Policy(name) | Self::Definition(name) => name.to_string(),
+            Self::Clone(_) | Self::Child(_) | Self::Orphan(_) => self.meta().map(|meta| meta.uid.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// How a person calls it: `namespace/name`, or its identifier.
+    #[must_use]
+    pub fn display(&self) -> String {
+        match self {
+            Self::Clone(_) | Self::Child(_) => self.meta().map(|meta| meta.path().to_string()).unwrap_or_default(),
+            Self::Orphan(orphan) => orphan.meta.name().to_owned(),
+            Self::Cloud(resource) => resource.id.clone(),
+            Self::Unreadable(object) => format!("{}/{}", object.namespace, object.name),
+            Self::Source(source) => source.to_string(),
+            Self::Namespace(name) | Self::Policy(name) | Self::Definition(name) => name.to_string(),
+        }
+    }
+}
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What is to be done.
+    pub action: Action,
+    /// Why the daemon would not do it; `None`: it would.
+    pub blocked_by: Option<BlockedBy>,
+    /// The policy that governs the target, if one does.
+    pub policy: Option<Arc<str>>,
+    /// What it is about.
+    pub target: Target,
+    /// Why.
+    pub reason: Reason,
+    /// The annotations to write on the target: `Some` sets, `None` removes. Empty: none.
+    pub annotate: Option<Box<BTreeMap<&'static str, Option<String>>>>,
+}
+
+impl Decision {
+    /// Whether the daemon would do it.
+    #[must_use]
+    pub fn effective(&self) -> bool {
+        self.blocked_by.is_none()
+    }
+
+    /// An id that is the same whenever the same is decided for the same reason about the same object: a repeat after a crash
+    /// is recognisable. 16 hexadecimal digits of SHA-256 over uid, action, reason and end.
+    #[must_use]
+    pub fn id(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        for part in [self.target.kind(), &self.target.key(), self.action.word(), self.reason.code(), &self.reason.end().map(|end| end.to_string()).unwrap_or_default()] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}

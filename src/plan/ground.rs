@@ -1,0 +1,248 @@
+//! What the verdicts stand on: who governs each namespace, since when it is enforced, and what is not known well enough.
+
+use super::{Decision, Draft, Reason, Target, decision::Action, lifetime::Enforced};
+use crate::model::{Kind, Snapshot, Source, State, WordPressClone, names, snapshot::Origin};
+use crate::policy::{ClonePolicy, Governing, Mode, Namespaces, Policies};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+/// Whose a namespace is.
+pub(super) enum Standing<'a> {
+    /// One policy governs it, enforced since then.
+    Governed(&'a Arc<ClonePolicy>, Enforced),
+    /// Two do: it is held.
+    Conflict(&'a Arc<ClonePolicy>, &'a Arc<ClonePolicy>),
+    /// It cannot be known: the source that is missing, and what it lacks.
+    Unknown((Source, String)),
+}
+
+/// The clones of one namespace, and whose they are (`None`: nobody's).
+struct Run<'a> {
+    clones: &'a [Arc<WordPressClone>],
+    standing: Option<Standing<'a>>,
+}
+
+/// The survey of a snapshot that every verdict uses.
+pub(super) struct Ground<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) policies: &'a Policies,
+    pub(super) now: Timestamp,
+    runs: Vec<Run<'a>>,
+    enforced_since: BTreeMap<String, Timestamp>,
+    clock_lack: Option<String>,
+    crd_gone: bool,
+    definitions: Definitions<'a>,
+}
+
+/// What is known of the ResourceGraphDefinitions.
+enum Definitions<'a> {
+    /// These are there; those of the second list were there and are gone.
+    Known(BTreeSet<&'a str>, BTreeSet<&'a str>),
+    /// They were there, and the list of them is missing.
+    Lacking(String),
+    /// Nobody asked.
+    NotAsked,
+}
+
+impl<'a> Ground<'a> {
+    pub(super) fn survey(snapshot: &'a Snapshot, policies: &'a Policies, now: Timestamp) -> Self {
+        let mut ground = Self {
+            snapshot,
+            policies,
+            now,
+            runs: Vec::new(),
+            enforced_since: enforced_since(snapshot, policies, now),
+            clock_lack: snapshot.evidence.lack(&Source::Time, now),
+            crd_gone: snapshot.state.clones_served && snapshot.evidence.of(Kind::Clone).is_some_and(|clones| clones.absent),
+            definitions: survey_definitions(snapshot, now),
+        };
+        // Sorted by `namespace/name`, the clones of a namespace stand together: its policy is looked up once.
+        ground.runs = snapshot
+            .clones
+            .chunk_by(|one, next| one.meta.namespace() == next.meta.namespace())
+            .map(|clones| Run { clones, standing: clones.first().and_then(|first| ground.standing(first.meta.namespace())) })
+            .collect();
+        ground
+    }
+
+    /// Every clone with whose it is.
+    pub(super) fn clones(&self) -> impl Iterator<Item = (&'a Arc<WordPressClone>, Option<&Standing<'a>>)> {
+        self.runs.iter().flat_map(|run| run.clones.iter().map(|clone| (clone, run.standing.as_ref())))
+    }
+
+    /// The clones of each governed namespace, with its policy.
+    pub(super) fn governed(&self) -> impl Iterator<Item = (&'a Arc<ClonePolicy>, &'a [Arc<WordPressClone>])> {
+        self.runs.iter().filter_map(|run| match run.standing {
+            Some(Standing::Governed(policy, _)) => Some((policy, run.clones)),
+            _ => None,
+        })
+    }
+
+    /// Whose a namespace is.
+    pub(super) fn standing(&self, namespace: &str) -> Option<Standing<'a>> {
+        if self.policies.use_selectors()
+            && let Some(lack) = self.snapshot.evidence.lack(&Source::Objects(Kind::Namespace), self.now)
+        {
+            return Some(Standing::Unknown((Source::Objects(Kind::Namespace), lack)));
+        }
+        let governing = self.policies.governing(namespace, self.snapshot.namespaces.get(namespace));
+        match governing {
+            Governing::Nobody => None,
+            Governing::Conflict(one, other) => Some(Standing::Conflict(one, other)),
+            Governing::Policy(policy) => Some(Standing::Governed(policy, self.enforced(policy, namespace))),
+        }
+    }
+
+    /// The policy of a namespace, if exactly one is known to govern it.
+    pub(super) fn policy_of(&self, namespace: &str) -> Option<&'a Arc<ClonePolicy>> {
+        match self.standing(namespace) {
+            Some(Standing::Governed(policy, _)) => Some(policy),
+            _ => None,
+        }
+    }
+
+    fn enforced(&self, policy: &ClonePolicy, namespace: &str) -> Enforced {
+        match (self.snapshot.origin, policy.mode) {
+            (Origin::Files, _) => Enforced::Always,
+            (Origin::Live, Mode::Audit) => Enforced::No,
+            (Origin::Live, Mode::Enforce) => self.enforced_since.get(namespace).map_or(Enforced::No, |since| Enforced::Since(*since)),
+        }
+    }
+
+    /// Why no clone may end now, or not this one.
+    pub(super) fn no_end(&self, clone: &WordPressClone) -> Option<Reason> {
+        if let Some(lack) = &self.clock_lack {
+            return Some(Reason::ClockUntrusted(lack.clone()));
+        }
+        if self.crd_gone {
+            return Some(Reason::DefinitionGone(Arc::from("wordpressclones.kro.run")));
+        }
+        match &self.definitions {
+            Definitions::NotAsked => None,
+            Definitions::Lacking(lack) => Some(Reason::EvidenceMissing(Source::Objects(Kind::Definition), lack.clone())),
+            Definitions::Known(there, gone) => {
+                let missing = match clone.definition.as_deref() {
+                    // KRO's own label is the proof that it was there.
+                    Some(name) => (!there.contains(name)).then_some(name),
+                    None => gone.first().copied(),
+                };
+                missing.map(|name| Reason::DefinitionGone(Arc::from(name)))
+            }
+        }
+    }
+
+    /// What has to be remembered of this survey.
+    pub(super) fn remember(&self, state: &mut State) {
+        if self.snapshot.origin == Origin::Files {
+            return;
+        }
+        if self.snapshot.evidence.of(Kind::Clone).is_some_and(|clones| clones.complete) {
+            state.clones_served = true;
+        }
+        if self.snapshot.evidence.of(Kind::Definition).is_some_and(|definitions| definitions.complete) {
+            let ours = self.snapshot.definitions.iter().filter(|definition| definition.makes_clones);
+            state.definitions.extend(ours.map(|definition| definition.name.clone()));
+        }
+        state.enforced_since.clone_from(&self.enforced_since);
+    }
+
+    /// Objects that cannot be read are alive and held.
+    pub(super) fn hold_unreadable(&self, draft: &mut Draft) {
+        for object in &self.snapshot.unreadable {
+            let policy = self.policy_of(&object.namespace);
+            if object.kind == Kind::Clone && policy.is_none() && self.governed_by_nobody(&object.namespace) {
+                continue;
+            }
+            draft.decisions.push(Decision {
+                action: Action::Hold,
+                blocked_by: None,
+                policy: policy.map(|policy| Arc::clone(&policy.name)),
+                reason: Reason::UnreadableObject(object.problem.clone().into()),
+                target: Target::Unreadable(Box::new(object.clone())),
+                annotate: None,
+            });
+        }
+    }
+
+    fn governed_by_nobody(&self, namespace: &str) -> bool {
+        !namespace.is_empty() && self.standing(namespace).is_none()
+    }
+
+    /// Everything that lives, by metadata alone, whatever its spec or policy; or why that is not known.
+    pub(super) fn live_set(&self) -> Result<LiveSet<'a>, String> {
+        if let Some(lack) = self.snapshot.evidence.lack(&Source::Objects(Kind::Clone), self.now) {
+            return Err(lack);
+        }
+        let mut by_uid: HashMap<&str, &str> = HashMap::with_capacity(self.snapshot.clones.len());
+        by_uid.extend(self.snapshot.clones.iter().map(|clone| (clone.meta.uid.as_ref(), clone.meta.path().as_ref())));
+        for object in self.snapshot.unreadable.iter().filter(|object| object.kind == Kind::Clone) {
+            // One living clone of unknown uid may be the owner of anything.
+            let uid = object.uid.as_deref().ok_or_else(|| format!("the uid of `{}/{}` cannot be read", object.namespace, object.name))?;
+            by_uid.insert(uid, object.name.as_str());
+        }
+        Ok(LiveSet { by_uid, clones: &self.snapshot.clones })
+    }
+}
+
+/// The clones that live.
+pub(super) struct LiveSet<'a> {
+    by_uid: HashMap<&'a str, &'a str>,
+    clones: &'a [Arc<WordPressClone>],
+}
+
+impl LiveSet<'_> {
+    pub(super) fn has(&self, uid: &str) -> bool {
+        self.by_uid.contains_key(uid)
+    }
+
+    /// Whether a living clone stands at `namespace/name`.
+    pub(super) fn has_path(&self, path: &str) -> bool {
+        self.clones.binary_search_by(|clone| clone.meta.path().as_ref().cmp(path)).is_ok()
+    }
+}
+
+fn survey_definitions(snapshot: &Snapshot, now: Timestamp) -> Definitions<'_> {
+    let there: BTreeSet<&str> = snapshot.definitions.iter().map(|definition| definition.name.as_str()).collect();
+    let gone = || snapshot.state.definitions.iter().map(String::as_str).filter(|name| !there.contains(name)).collect();
+    match snapshot.evidence.of(Kind::Definition) {
+        None => Definitions::NotAsked,
+        // KRO's own CRD is gone, and the definitions with it.
+        Some(evidence) if evidence.absent => Definitions::Known(BTreeSet::new(), snapshot.state.definitions.iter().map(String::as_str).collect()),
+        Some(evidence) => match evidence.lack(now) {
+            None => Definitions::Known(there.clone(), gone()),
+            Some(_) if snapshot.state.definitions.is_empty() => Definitions::NotAsked,
+            Some(lack) => Definitions::Lacking(lack),
+        },
+    }
+}
+
+/// Since when each governed namespace has been under `enforce`, as of now. What cannot be known keeps what was known.
+fn enforced_since(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> BTreeMap<String, Timestamp> {
+    let before = &snapshot.state.enforced_since;
+    if policies.use_selectors() && snapshot.evidence.lack(&Source::Objects(Kind::Namespace), now).is_some() {
+        return before.clone();
+    }
+    let named = policies.policies.iter().flat_map(|policy| match &policy.namespaces {
+        Namespaces::Names(names) => names.as_slice(),
+        Namespaces::Selector(_) => &[],
+    });
+    let all: BTreeSet<&String> = named.chain(snapshot.namespaces.keys()).collect();
+    let enforced = all.into_iter().filter(|namespace| {
+        matches!(policies.governing(namespace, snapshot.namespaces.get(*namespace)), Governing::Policy(policy) if policy.mode == Mode::Enforce)
+    });
+    enforced.map(|namespace| (namespace.clone(), before.get(namespace).copied().unwrap_or(now))).collect()
+}
+
+/// Whether the AWS tags of this cluster can be trusted to be ours: the id that was given, against what the RGD writes.
+pub(super) fn cluster_id_doubt(snapshot: &Snapshot) -> Option<super::reason::Doubt> {
+    use super::reason::Doubt;
+    let Some(ours) = snapshot.cluster_id.as_deref() else { return Some(Doubt::ClusterIdUnknown) };
+    if !names::is_cluster_id(ours) {
+        return Some(Doubt::ClusterIdMismatch(ours.into()));
+    }
+    let written = snapshot.definitions.iter().filter(|definition| definition.makes_clones).filter_map(|definition| definition.cluster_tag.as_deref());
+    written.filter(|written| *written != ours).map(|other| Doubt::ClusterIdMismatch(other.into())).next()
+}

@@ -1,0 +1,203 @@
+//! `plan(&snapshot, &policies, now) -> Plan`: everything that is decided, by a pure function.
+//!
+//! The plan is a fold over the clones: each gets exactly one of keep, warn, delete, hold from [`lifetime`], unless something
+//! that the verdict needs is not known ([`ground`]). Beside it stand what is judged over many objects: limits, orphans, the
+//! brake, populations, and the diagnosis of clones that are stuck or broken. The plan also says what must be remembered
+//! before it is carried out ([`Plan::state`]) and when to look again.
+
+pub mod brake;
+pub mod decision;
+mod diagnosis;
+mod ground;
+pub mod lifetime;
+mod limits;
+mod orphans;
+mod population;
+pub mod reason;
+pub mod render;
+#[cfg(test)]
+mod tests;
+
+pub use decision::{Action, BlockedBy, Decision, Plan, Target};
+pub use reason::Reason;
+
+use crate::model::{Reading, Snapshot, WordPressClone, names, snapshot::Origin};
+use crate::policy::{ClonePolicy, Mode, Policies};
+use ground::{Ground, Standing};
+use jiff::Timestamp;
+use lifetime::{Cause, Enforced, Lifetime, Step};
+use std::sync::Arc;
+
+/// How a plan is made; tests put a planted bug in its place.
+pub type Planner = fn(&Snapshot, &Policies, Timestamp) -> Plan;
+
+/// Decides everything about one snapshot.
+#[must_use]
+pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    let mut state = snapshot.state.clone();
+    let mut draft = Draft { decisions: Vec::with_capacity(snapshot.clones.len().saturating_add(16)), next: None, now };
+    let ground = Ground::survey(snapshot, policies, now);
+    ground.remember(&mut state);
+    let collapsed = population::check(snapshot, &mut state, now, &mut draft);
+    let overflow = limits::overflow(snapshot, &ground, &mut draft);
+    let mut surprises = brake::Surprises::default();
+
+    for (clone, standing) in ground.clones() {
+        let Some(standing) = standing else { continue };
+        let decision = match standing {
+            Standing::Conflict(one, other) => hold(clone, None, Reason::PolicyConflict(Arc::clone(&one.name), Arc::clone(&other.name))),
+            Standing::Unknown(lack) => hold(clone, None, Reason::EvidenceMissing(lack.0.clone(), lack.1.clone())),
+            Standing::Governed(policy, enforced) => {
+                let life = overflow.lifetime(clone).unwrap_or_else(|| lifetime::lifetime(clone, &policy.ttl));
+                let decision = decide(clone, policy, *enforced, life, &ground, &mut draft);
+                surprises.consider(&decision, policy, now);
+                decision
+            }
+        };
+        draft.decisions.push(decision);
+    }
+    brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
+    ground.hold_unreadable(&mut draft);
+    diagnosis::diagnose(snapshot, &ground, &mut draft);
+    orphans::find(snapshot, &ground, collapsed, &mut draft);
+
+    if snapshot.state.paused.is_some() {
+        // Paused: nothing is written, so nothing may be remembered either; what would have been done is still shown.
+        draft.block_all(BlockedBy::Pause);
+        state = snapshot.state.clone();
+    }
+    Plan {
+        now,
+        revision: Arc::clone(&policies.revision),
+        applicable: snapshot.origin == Origin::Live,
+        evidence: snapshot.evidence.clone(),
+        decisions: draft.decisions,
+        next_wakeup: draft.next,
+        state,
+    }
+}
+
+/// A plan that is being made.
+struct Draft {
+    decisions: Vec<Decision>,
+    next: Option<Timestamp>,
+    now: Timestamp,
+}
+
+impl Draft {
+    /// Something changes by itself at `at`: look again then.
+    fn wake_at(&mut self, at: Timestamp) {
+        if at > self.now && self.next.is_none_or(|next| at < next) {
+            self.next = Some(at);
+        }
+    }
+
+    fn alert(&mut self, policy: Option<&Arc<str>>, target: Target, reason: Reason) {
+        self.decisions.push(Decision { action: Action::Alert, blocked_by: None, policy: policy.cloned(), target, reason, annotate: None });
+    }
+
+    fn block_all(&mut self, by: BlockedBy) {
+        for decision in &mut self.decisions {
+            let writes = matches!(decision.action, Action::Warn | Action::Delete | Action::Mark | Action::Unmark | Action::Create | Action::Update);
+            if writes && decision.blocked_by != Some(BlockedBy::Audit) {
+                decision.blocked_by = Some(by);
+            }
+            decision.annotate = None;
+        }
+    }
+}
+
+fn hold(clone: &Arc<WordPressClone>, policy: Option<&Arc<ClonePolicy>>, reason: Reason) -> Decision {
+    let policy = policy.map(|policy| Arc::clone(&policy.name));
+    Decision { action: Action::Hold, blocked_by: None, policy, target: Target::Clone(Arc::clone(clone)), reason, annotate: None }
+}
+
+/// The verdict on one clone under its policy.
+fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enforced, life: Lifetime, ground: &Ground<'_>, draft: &mut Draft) -> Decision {
+    let now = draft.now;
+    let decision = |action, reason| Decision {
+        action,
+        blocked_by: None,
+        policy: Some(Arc::clone(&policy.name)),
+        target: Target::Clone(Arc::clone(clone)),
+        reason,
+        annotate: None,
+    };
+    if let Some(since) = clone.meta.terminating {
+        return decision(Action::Keep, Reason::Terminating(since));
+    }
+    for (field, text) in lifetime::unreadable(clone) {
+        draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::UnreadableValue(field, text.into()));
+    }
+    let audit = policy.mode == Mode::Audit;
+    if clone.keep == Reading::Value(true) {
+        if now >= life.ceiling {
+            draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::KeptPastCeiling(life));
+        } else {
+            draft.wake_at(life.ceiling);
+        }
+        // A kept clone is promised no end: a lifted keep is a first sight.
+        let annotate = if audit { None } else { lifetime::withdraw(clone).map(Box::new) };
+        return Decision { annotate, ..decision(Action::Keep, Reason::Kept(life)) };
+    }
+    if let Some(reason) = ground.no_end(clone) {
+        return decision(Action::Hold, reason);
+    }
+    let announced = lifetime::announcement(clone, enforced, now);
+    let step = lifetime::judge(life.end, announced, policy.ttl.grace.get(), now);
+    if audit {
+        return audited(step, life, draft, &decision);
+    }
+    match step {
+        Step::Delete { announced, .. } => decision(Action::Delete, Reason::Expired(life, announced)),
+        Step::Announce(at) => {
+            draft.wake_at(at);
+            let reason = if at > life.end { Reason::GraceAnnounced(life, at) } else { Reason::Announced(life, at, announced) };
+            let changes = lifetime::announce(clone, at, &policy.ttl, now);
+            Decision { annotate: Some(Box::new(changes)), ..decision(Action::Warn, reason) }
+        }
+        Step::Wait => {
+            let at = announced.unwrap_or(life.end);
+            draft.wake_at(at);
+            if let Some(next) = lifetime::next_warning(at, &policy.ttl, now) {
+                draft.wake_at(next);
+            }
+            match lifetime::warning_due(clone, at, &policy.ttl, now) {
+                Some(before) => {
+                    let changes = [(names::WARNED, Some(lifetime::warned_text(at, before)))].into();
+                    Decision { annotate: Some(Box::new(changes)), ..decision(Action::Warn, Reason::ExpiresSoon(life, at, before)) }
+                }
+                None => decision(Action::Keep, Reason::Living(life)),
+            }
+        }
+    }
+}
+
+/// In audit mode nothing is announced, so nothing goes: an end that has passed says what would happen.
+fn audited(step: Step, life: Lifetime, draft: &mut Draft, decision: &dyn Fn(Action, Reason) -> Decision) -> Decision {
+    match step {
+        Step::Delete { announced, .. } => Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Delete, Reason::Expired(life, announced)) },
+        Step::Announce(at) if life.end <= draft.now => {
+            Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Warn, Reason::WouldAnnounce(life, at)) }
+        }
+        Step::Announce(_) | Step::Wait => {
+            draft.wake_at(life.end);
+            decision(Action::Keep, Reason::Living(life))
+        }
+    }
+}
+
+impl Decision {
+    /// Whether this is the end of a clone that was not announced as what it was computed to be.
+    #[must_use]
+    pub fn is_surprise(&self) -> bool {
+        matches!((self.action, &self.reason), (Action::Delete, Reason::Expired(life, announced)) if *announced > life.end)
+    }
+}
+
+impl Lifetime {
+    /// The same life, brought to its end by a limit: what is over it may go as soon as that has been announced.
+    fn over_limit(self) -> Self {
+        Self { end: crate::model::ceil_to_second(self.created), cause: Cause::OverLimit, ..self }
+    }
+}

@@ -1,0 +1,354 @@
+//! Why something was decided, as data. Command line, Events, journal, page and metrics all render this and nothing else.
+//!
+//! A reason holds numbers and dates; its words are made only when somebody reads them, so that a plan over a hundred thousand
+//! clones does not write a hundred thousand sentences.
+
+use super::lifetime::{Cause, Lifetime};
+use crate::model::{Source, duration::{human, roughly}};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Which limit was exceeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// `limits.clones`.
+    Clones,
+    /// `limits.dedicatedDatabases`.
+    DedicatedDatabases,
+    /// `limits.clonesPerOwner`, and whose.
+    ClonesOf(Box<str>),
+}
+
+/// Why a thing may not be judged an orphan, or not go as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// A living clone has the name of the dead owner.
+    NamesakeLives(Box<str>),
+    /// Our tags are on it, but its identifier is not the one derived from them: restores inherit tags.
+    InheritedTags(Box<str>),
+    /// A snapshot of its identifier has another resource id: somebody restored it.
+    Restored,
+    /// Another living object in the cluster claims it.
+    Claimed(Box<str>),
+    /// Nobody said which cluster this is, so nothing in AWS can be proven to be ours.
+    ClusterIdUnknown,
+    /// The RGD writes another cluster id than ours, or a placeholder.
+    ClusterIdMismatch(Box<str>),
+}
+
+/// Why a decision was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// It lives: its end has not come.
+    Living(Lifetime),
+    /// Somebody wants it kept.
+    Kept(Lifetime),
+    /// Somebody has deleted it; it is on its way out.
+    Terminating(Timestamp),
+    /// Its end is announced; the end that was announced before, if there was one.
+    Announced(Lifetime, Timestamp, Option<Timestamp>),
+    /// Its end has passed unannounced, or came nearer: the announced end gives it the grace.
+    GraceAnnounced(Lifetime, Timestamp),
+    /// Its announced end is near.
+    ExpiresSoon(Lifetime, Timestamp, SignedDuration),
+    /// Its end has passed; under `enforce` this end would be announced now.
+    WouldAnnounce(Lifetime, Timestamp),
+    /// Computed and announced end have passed.
+    Expired(Lifetime, Timestamp),
+    /// Something that the decision needs is not known well enough.
+    EvidenceMissing(Source, String),
+    /// Our clock and the server's disagree, or the server's is not known.
+    ClockUntrusted(String),
+    /// The RGD or CRD of the clones was there and is gone.
+    DefinitionGone(Arc<str>),
+    /// Two policies have come to meet on the namespace.
+    PolicyConflict(Arc<str>, Arc<str>),
+    /// The object is there and cannot be read.
+    UnreadableObject(Box<str>),
+    /// Most objects of the source are missing all at once: how many there were, how many are missing.
+    Collapsed(usize, usize),
+    /// Its owner, this UID, is gone; whether it was recorded before.
+    OwnerGone(Box<str>, bool),
+    /// It may be no orphan.
+    Doubtful(Doubt),
+    /// It was marked and is no orphan any more, and why.
+    NoOrphan(&'static str),
+    /// A field cannot be read: which, and what it says.
+    UnreadableValue(&'static str, Box<str>),
+    /// It has been going for too long: since when, and what holds it.
+    StuckTerminating(Timestamp, Vec<String>),
+    /// It does not work, and why.
+    Broken(Vec<String>),
+    /// It is kept although the policy's ceiling has passed.
+    KeptPastCeiling(Lifetime),
+    /// More than allowed: how many, and how many may be.
+    OverLimit(Limit, usize, u32),
+    /// Surprises wait for a person: how many wait, how many were carried out, out of how many clones.
+    BrakeOn(usize, usize, usize),
+    /// KRO says the definition is not ready.
+    DefinitionNotReady(Box<str>),
+}
+
+impl Reason {
+    /// The code: CamelCase, each with a line in the docs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Living(_) => "Living",
+            Self::Kept(_) => "Kept",
+            Self::Terminating(_) => "Terminating",
+            Self::Announced(..) => "Announced",
+            Self::GraceAnnounced(..) => "GraceAnnounced",
+            Self::ExpiresSoon(..) => "ExpiresSoon",
+            Self::WouldAnnounce(..) => "WouldAnnounce",
+            Self::Expired(life, _) if life.cause == Cause::OverLimit => "OverLimit",
+            Self::Expired(..) => "Expired",
+            Self::EvidenceMissing(..) => "EvidenceMissing",
+            Self::ClockUntrusted(_) => "ClockUntrusted",
+            Self::DefinitionGone(_) => "DefinitionGone",
+            Self::PolicyConflict(..) => "PolicyConflict",
+            Self::UnreadableObject(_) => "UnreadableObject",
+            Self::Collapsed(..) => "Collapsed",
+            Self::OwnerGone(..) => "OwnerGone",
+            Self::Doubtful(doubt) => doubt.code(),
+            Self::NoOrphan(_) => "NoOrphan",
+            Self::UnreadableValue(..) => "UnreadableValue",
+            Self::StuckTerminating(..) => "StuckTerminating",
+            Self::Broken(_) => "Broken",
+            Self::KeptPastCeiling(_) => "KeptPastCeiling",
+            Self::OverLimit(..) => "OverLimit",
+            Self::BrakeOn(..) => "BrakeOn",
+            Self::DefinitionNotReady(_) => "DefinitionNotReady",
+        }
+    }
+
+    /// The end that the decision is about, if it is about one.
+    #[must_use]
+    pub fn end(&self) -> Option<Timestamp> {
+        match self {
+            Self::Announced(_, at, _) | Self::GraceAnnounced(_, at) | Self::ExpiresSoon(_, at, _) | Self::Expired(_, at) => Some(*at),
+            Self::Living(life) | Self::Kept(life) | Self::WouldAnnounce(life, _) | Self::KeptPastCeiling(life) => Some(life.end),
+            _ => None,
+        }
+    }
+
+    /// The dates of the clone's life, if the decision is about one.
+    #[must_use]
+    pub fn life(&self) -> Option<&Lifetime> {
+        match self {
+            Self::Living(life) | Self::Kept(life) | Self::Announced(life, ..) | Self::GraceAnnounced(life, _) => Some(life),
+            Self::ExpiresSoon(life, ..) | Self::WouldAnnounce(life, _) | Self::Expired(life, _) | Self::KeptPastCeiling(life) => Some(life),
+            _ => None,
+        }
+    }
+
+    /// One sentence for people: what, why, and what comes next.
+    #[must_use]
+    pub fn message(&self, now: Timestamp) -> String {
+        let from_now = |at: Timestamp| {
+            let left = at.duration_since(now);
+            if left.is_positive() { format!("in {}", roughly(left)) } else { format!("{} ago", roughly(-left)) }
+        };
+        match self {
+            Self::Living(life) => format!("lives until {} ({}): {}", life.end, from_now(life.end), life.cause.words()),
+            Self::Kept(life) => format!("is kept by its annotation; without it, it would end at {} ({})", life.end, from_now(life.end)),
+            Self::Terminating(since) => format!("was deleted {} and is on its way out", from_now(*since)),
+            Self::Announced(life, at, None) => format!("its end is announced for {at} ({}): {}", from_now(*at), life.cause.words()),
+            Self::Announced(life, at, Some(before)) => {
+                format!("its announced end moves from {before} to {at} ({}): {}", from_now(*at), life.cause.words())
+            }
+            Self::GraceAnnounced(life, at) => {
+                format!("its end {} has passed or come nearer; it goes at {at} ({}), so that nobody is surprised", life.end, from_now(*at))
+            }
+            Self::ExpiresSoon(_, at, _) => format!("will be deleted at {at} ({}); extend it or keep it if it is still needed", from_now(*at)),
+            Self::WouldAnnounce(life, at) => {
+                format!("its end {} has passed ({}); under `enforce` it would go at {at}", life.end, from_now(life.end))
+            }
+            Self::Expired(life, at) if life.cause == Cause::OverLimit => format!("is one of the newest over the limit; announced for {at}, which has passed"),
+            Self::Expired(life, at) if *at > life.end => {
+                format!("its end {} has passed, and so has {at}, the end that was announced: {}", life.end, life.cause.words())
+            }
+            Self::Expired(life, at) => format!("its announced end {at} has passed ({}): {}", from_now(*at), life.cause.words()),
+            Self::EvidenceMissing(source, lack) => format!("nothing is decided without `{source}`: {lack}"),
+            Self::ClockUntrusted(lack) => format!("nothing ends by a clock that cannot be trusted: {lack}"),
+            Self::DefinitionGone(name) => format!("`{name}` was there and is gone: nothing ends until it is back"),
+            Self::PolicyConflict(one, other) => format!("policies `{one}` and `{other}` both govern the namespace: change one selector"),
+            Self::UnreadableObject(problem) => format!("cannot be read ({problem}): it counts as alive"),
+            Self::Collapsed(count, missing) => {
+                format!("{missing} of {count} objects are missing without having been deleted: nothing is judged by absence until they are back or the brake is released")
+            }
+            Self::OwnerGone(uid, _) => format!("its clone (uid {uid}) is gone"),
+            Self::Doubtful(doubt) => doubt.message(),
+            Self::NoOrphan(why) => format!("is no orphan any more: {why}"),
+            Self::UnreadableValue(field, text) => format!("`{field}` says `{text}`, which cannot be read: it gets the longest life that the policy allows"),
+            Self::StuckTerminating(since, blockers) => format!("has been going for {}: {}", roughly(now.duration_since(*since)), list(blockers, "nothing visible holds it")),
+            Self::Broken(what) => format!("does not work: {}", list(what, "no detail")),
+            Self::KeptPastCeiling(life) => format!("is kept {} past the longest life that the policy allows", roughly(now.duration_since(life.ceiling))),
+            Self::OverLimit(limit, count, cap) => format!("{count} {}, {cap} allowed", limit.words()),
+            Self::BrakeOn(waiting, carried, clones) => format!(
+                "{waiting} unannounced ends wait and {carried} were carried out, of {clones} clones: none goes until `clonewarden brake release`"
+            ),
+            Self::DefinitionNotReady(why) => format!("KRO says it is not ready ({why}): deletions may hang"),
+        }
+    }
+
+    /// The numbers and dates behind the sentence.
+    #[must_use]
+    pub fn facts(&self) -> Map<String, Value> {
+        let mut facts = Map::new();
+        let mut put = |key: &str, value: Value| drop(facts.insert(key.to_owned(), value));
+        if let Some(life) = self.life() {
+            put("createdAt", json!(life.created));
+            put("expiresAt", json!(life.end));
+            put("ceiling", json!(life.ceiling));
+            put("cause", json!(life.cause.word()));
+        }
+        match self {
+            Self::Announced(_, at, before) => {
+                put("announcedEnd", json!(at));
+                if let Some(before) = before {
+                    put("announcedBefore", json!(before));
+                }
+            }
+            Self::GraceAnnounced(_, at) | Self::Expired(_, at) => put("announcedEnd", json!(at)),
+            Self::WouldAnnounce(_, at) => put("wouldGoAt", json!(at)),
+            Self::ExpiresSoon(_, at, before) => {
+                put("announcedEnd", json!(at));
+                put("warning", json!(human(*before)));
+            }
+            Self::Terminating(since) => put("since", json!(since)),
+            Self::EvidenceMissing(source, lack) => {
+                put("source", json!(source));
+                put("lack", json!(lack));
+            }
+            Self::ClockUntrusted(lack) => put("lack", json!(lack)),
+            Self::DefinitionGone(name) => put("definition", json!(name)),
+            Self::PolicyConflict(one, other) => put("policies", json!([one, other])),
+            Self::UnreadableObject(problem) => put("problem", json!(problem)),
+            Self::Collapsed(count, missing) => {
+                put("count", json!(count));
+                put("missing", json!(missing));
+            }
+            Self::OwnerGone(uid, recorded) => {
+                put("ownerUid", json!(uid));
+                put("recorded", json!(recorded));
+            }
+            Self::Doubtful(doubt) => doubt.facts(&mut put),
+            Self::UnreadableValue(field, text) => {
+                put("field", json!(field));
+                put("text", json!(text));
+            }
+            Self::StuckTerminating(since, blockers) => {
+                put("since", json!(since));
+                put("blockers", json!(blockers));
+            }
+            Self::Broken(what) => put("problems", json!(what)),
+            Self::OverLimit(limit, count, cap) => {
+                put("limit", json!(limit.field()));
+                if let Limit::ClonesOf(owner) = limit {
+                    put("owner", json!(owner));
+                }
+                put("count", json!(count));
+                put("allowed", json!(cap));
+            }
+            Self::BrakeOn(waiting, carried, clones) => {
+                put("waiting", json!(waiting));
+                put("carried", json!(carried));
+                put("clones", json!(clones));
+            }
+            Self::NoOrphan(why) => put("why", json!(why)),
+            Self::DefinitionNotReady(why) => put("why", json!(why)),
+            Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) => {}
+        }
+        facts
+    }
+}
+
+fn list(items: &[String], none: &str) -> String {
+    if items.is_empty() { none.to_owned() } else { items.join("; ") }
+}
+
+impl Cause {
+    /// The word in facts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Requested => "requested",
+            Self::RaisedToMinimum => "raisedToMinimum",
+            Self::LoweredToMaximum => "loweredToMaximum",
+            Self::Extended => "extended",
+            Self::ExtendedToCeiling => "extendedToCeiling",
+            Self::Unreadable => "unreadable",
+            Self::OverLimit => "overLimit",
+        }
+    }
+
+    /// Where the end comes from, for people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Default => "the policy's default TTL",
+            Self::Requested => "its own TTL",
+            Self::RaisedToMinimum => "its TTL, raised to the policy's minimum",
+            Self::LoweredToMaximum => "its TTL, lowered to the policy's maximum",
+            Self::Extended => "extended by annotation",
+            Self::ExtendedToCeiling => "extended by annotation, up to the policy's maximum",
+            Self::Unreadable => "the policy's maximum, since something on it cannot be read",
+            Self::OverLimit => "one of the newest over the limit",
+        }
+    }
+}
+
+impl Limit {
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Clones => "clones",
+            Self::DedicatedDatabases => "dedicatedDatabases",
+            Self::ClonesOf(_) => "clonesPerOwner",
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Clones => "live clones".to_owned(),
+            Self::DedicatedDatabases => "clones with a database of their own".to_owned(),
+            Self::ClonesOf(owner) => format!("live clones of `{owner}`"),
+        }
+    }
+}
+
+impl Doubt {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NamesakeLives(_) => "NamesakeLives",
+            Self::InheritedTags(_) => "InheritedTags",
+            Self::Restored => "Restored",
+            Self::Claimed(_) => "Claimed",
+            Self::ClusterIdUnknown => "ClusterIdUnknown",
+            Self::ClusterIdMismatch(_) => "ClusterIdMismatch",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::NamesakeLives(path) => format!("a living clone is called `{path}` like its dead owner: whose it is must be settled by hand"),
+            Self::InheritedTags(expected) => format!("carries our tags but is not called `{expected}`: a restore or a copy inherits tags, it is not proven to be ours"),
+            Self::Restored => "a snapshot of its identifier has another resource id: somebody restored it".to_owned(),
+            Self::Claimed(by) => format!("`{by}` in the cluster claims it"),
+            Self::ClusterIdUnknown => "no cluster id was given (`--cluster-id`): nothing in AWS can be proven to be ours".to_owned(),
+            Self::ClusterIdMismatch(other) => format!("the RGD writes the cluster id `{other}`, which is not ours: nothing in AWS is touched"),
+        }
+    }
+
+    fn facts(&self, put: &mut impl FnMut(&str, Value)) {
+        match self {
+            Self::NamesakeLives(path) => put("namesake", json!(path)),
+            Self::InheritedTags(expected) => put("expected", json!(expected)),
+            Self::Claimed(by) => put("claimedBy", json!(by)),
+            Self::ClusterIdMismatch(other) => put("clusterId", json!(other)),
+            Self::Restored | Self::ClusterIdUnknown => {}
+        }
+    }
+}

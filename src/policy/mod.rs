@@ -1,0 +1,278 @@
+//! What the policy files say, once they have been read and checked.
+//!
+//! `format` knows how the files are written, `load` turns a folder into [`Policies`] or into a list of problems with file, line,
+//! column and snippet. A set loads whole or not at all.
+
+use crate::model::Span;
+use rust_decimal::Decimal;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A whole set of policies, as one revision of the files gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policies {
+    /// `sha256:` of the sorted (file name, bytes).
+    pub revision: Arc<str>,
+    /// Every `ClonePolicy`, sorted by name.
+    pub policies: Vec<Arc<ClonePolicy>>,
+    /// Every `DatabaseHost`, sorted by name.
+    pub hosts: Vec<DatabaseHost>,
+}
+
+/// Whether a policy only says what it would do, or does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Nothing is deleted, mutated, denied, limited or made.
+    #[default]
+    Audit,
+    /// The policy is carried out.
+    Enforce,
+}
+
+/// The rules for the clones of some namespaces.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClonePolicy {
+    /// `metadata.name`.
+    pub name: Arc<str>,
+    /// The file it stands in, relative to the folder.
+    pub file: String,
+    /// The line of its `metadata.name`, from 1.
+    pub line: u64,
+    /// `spec.mode`.
+    pub mode: Mode,
+    /// `spec.namespaces`.
+    pub namespaces: Namespaces,
+    /// `spec.ttl`.
+    pub ttl: Ttl,
+    /// `spec.limits`.
+    pub limits: Limits,
+    /// `spec.quota`: resource names and quantities of the ResourceQuota.
+    pub quota: BTreeMap<String, String>,
+    /// `spec.databases`: the placement rules, in their order.
+    pub databases: Vec<DatabaseRule>,
+    /// `spec.budget`.
+    pub budget: Option<Budget>,
+    /// `spec.orphans`.
+    pub orphans: OrphanRules,
+    /// `spec.brake`.
+    pub brake: BrakeRules,
+}
+
+/// Which namespaces a policy governs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Namespaces {
+    /// These, by name.
+    Names(Vec<String>),
+    /// Those whose labels have all of these values.
+    Selector(BTreeMap<String, String>),
+}
+
+/// How long clones live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ttl {
+    /// Where the clone does not say.
+    pub default: Span,
+    /// The shortest life that can be asked for.
+    pub minimum: Span,
+    /// The ceiling, from the server's creationTimestamp; extensions included.
+    pub maximum: Span,
+    /// How long before the end warnings are given, longest first.
+    pub warnings: Vec<Span>,
+    /// The least time between an announcement that comes late and the end it announces.
+    pub grace: Span,
+}
+
+impl Default for Ttl {
+    fn default() -> Self {
+        Self {
+            default: Span::hours(2),
+            minimum: Span::minutes(15),
+            maximum: Span::hours(24),
+            warnings: vec![Span::hours(1), Span::minutes(10)],
+            grace: Span::minutes(10),
+        }
+    }
+}
+
+/// How many clones there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Live clones in a namespace.
+    pub clones: Option<u32>,
+    /// Clones with a database of their own, in a namespace.
+    pub dedicated_databases: Option<u32>,
+    /// Live clones of one owner, in a namespace.
+    pub clones_per_owner: Option<u32>,
+    /// What happens to those that got in over the limit.
+    pub overflow: Overflow,
+}
+
+/// What the backstop does with clones over the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// It reports them.
+    #[default]
+    Report,
+    /// It brings the end of the newest forward, announced and braked like every other.
+    ReapNewest,
+}
+
+/// One placement rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatabaseRule {
+    /// Its name, unique within the policy.
+    pub name: String,
+    /// A CEL expression; none: it always matches.
+    pub when: Option<String>,
+    /// What a clone gets for which it matches.
+    pub placement: Placement,
+}
+
+/// Which database a clone gets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Placement {
+    /// A schema on the first of these hosts that has room.
+    Shared {
+        /// Names of `DatabaseHost`s.
+        hosts: Vec<String>,
+    },
+    /// An instance of its own, of one of these classes.
+    Dedicated {
+        /// Allowed instance classes, the first is the default.
+        classes: Vec<String>,
+    },
+    /// An Aurora Serverless v2 cluster of its own.
+    Serverless {
+        /// The least capacity, in Aurora capacity units.
+        min_acu: Decimal,
+        /// The most capacity, in Aurora capacity units.
+        max_acu: Decimal,
+    },
+}
+
+/// What a namespace may cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget {
+    /// USD a calendar month (UTC).
+    pub monthly: Decimal,
+    /// The percentage at which to warn.
+    pub warn_at: u32,
+    /// What happens to a new clone that would go over it.
+    pub at_limit: AtLimit,
+}
+
+/// What happens to a clone that the budget does not cover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtLimit {
+    /// It is created with a warning.
+    #[default]
+    Warn,
+    /// It gets a shared database.
+    Share,
+    /// It is refused.
+    Deny,
+}
+
+/// How orphans are treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrphanRules {
+    /// How long something must have been an orphan.
+    pub soak: Span,
+    /// How often it must have been seen as one.
+    pub observations: u32,
+    /// Whether a database gets a final snapshot.
+    pub final_snapshot: bool,
+    /// How long final snapshots are kept.
+    pub snapshots_kept_for: Span,
+}
+
+impl Default for OrphanRules {
+    fn default() -> Self {
+        Self { soak: Span::hours(1), observations: 3, final_snapshot: true, snapshots_kept_for: Span::hours(24 * 7) }
+    }
+}
+
+/// When to stop and ask a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrakeRules {
+    /// More surprises than this within `per` trip the brake.
+    pub deletes: u32,
+    /// More surprises than this percentage of the policy's clones trip it too, from 10 clones up.
+    pub percent: u32,
+    /// The window.
+    pub per: Span,
+}
+
+impl Default for BrakeRules {
+    fn default() -> Self {
+        Self { deletes: 20, percent: 50, per: Span::minutes(10) }
+    }
+}
+
+/// A server on which several clones live, each in its own schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseHost {
+    /// `metadata.name`.
+    pub name: String,
+    /// The file it stands in.
+    pub file: String,
+    /// The line of its `metadata.name`.
+    pub line: u64,
+    /// Host name.
+    pub endpoint: String,
+    /// Port.
+    pub port: u16,
+    /// How many schemas it has room for.
+    pub schemas: u32,
+    /// Where the daemon finds user and password.
+    pub credentials_dir: Option<String>,
+    /// What it is in AWS.
+    pub rds: Option<RdsHost>,
+}
+
+/// What a shared host is in AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RdsHost {
+    /// An RDS instance.
+    Instance(String),
+    /// An Aurora cluster.
+    Cluster(String),
+}
+
+/// Which policy governs a namespace.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Governing<'a> {
+    /// None: its clones are nobody's business here.
+    Nobody,
+    /// This one.
+    Policy(&'a Arc<ClonePolicy>),
+    /// Several selectors have come to meet on it: it is held.
+    Conflict(&'a Arc<ClonePolicy>, &'a Arc<ClonePolicy>),
+}
+
+impl Policies {
+    /// Which policy governs a namespace with these labels (`None`: not known, then only names match).
+    #[must_use]
+    pub fn governing(&self, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> Governing<'_> {
+        let mut matching = self.policies.iter().filter(|policy| policy.namespaces.contains(namespace, labels));
+        match (matching.next(), matching.next()) {
+            (None, _) => Governing::Nobody,
+            (Some(policy), None) => Governing::Policy(policy),
+            (Some(first), Some(second)) => Governing::Conflict(first, second),
+        }
+    }
+
+    /// Whether the labels of namespaces have to be known before anything can be said.
+    #[must_use]
+    pub fn use_selectors(&self) -> bool {
+        self.policies.iter().any(|policy| matches!(policy.namespaces, Namespaces::Selector(_)))
+    }
+}
+
+impl Namespaces {
+    fn contains(&self, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
+        match self {
+            Self::Names(names) => names.iter().any(|name| name == namespace),
+            Self::Selector(wanted) => labels.is_some_and(|labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value))),
+        }
+    }
+}

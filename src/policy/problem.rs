@@ -1,0 +1,321 @@
+//! What is wrong with a set of policy files, ready for a person (snippets as `rustc` draws them) or for a program (plain fields).
+//!
+//! Contract: every problem says where it is and what to do next; text from a file is never printed raw, so a policy cannot
+//! move the cursor of whoever reviews it.
+
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
+
+/// More problems than this are counted, not shown: nobody reads them, and a broken generator can make thousands.
+const SHOWN: usize = 100;
+/// Longer texts are cut: a message is one sentence.
+const LONGEST_TEXT: usize = 400;
+
+/// What kind of problem it is. The names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// A file or the folder cannot be read.
+    Unreadable,
+    /// There is no policy at all.
+    NoPolicy,
+    /// A file is too long to be a policy.
+    TooLarge,
+    /// A file is not UTF-8.
+    NotUtf8,
+    /// It is not YAML.
+    Syntax,
+    /// Aliases, nesting or sheer number of values go beyond anything a policy needs.
+    TooComplex,
+    /// A key is said twice in one mapping.
+    DuplicateKey,
+    /// A field that does not exist.
+    UnknownField,
+    /// A field that a later release will have.
+    ReservedField,
+    /// A field that must be there is not.
+    MissingField,
+    /// A value of the wrong type.
+    WrongType,
+    /// A document of a kind or version that is not ours.
+    UnknownKind,
+    /// A text that is not a duration.
+    BadDuration,
+    /// A text that is not a Kubernetes quantity.
+    BadQuantity,
+    /// A name that does not have the form of one.
+    BadName,
+    /// A value that is not one of those allowed.
+    BadValue,
+    /// `minimum ≤ default ≤ maximum`, or a warning before the beginning.
+    TtlOrder,
+    /// Two fields that do not go together, or none where one is needed.
+    Contradiction,
+    /// Two documents, rules or list entries with one name.
+    DuplicateName,
+    /// Two policies for one namespace.
+    NamespaceClash,
+    /// A rule names a host that does not exist.
+    UnknownHost,
+}
+
+impl Code {
+    /// The name as it is printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::NoPolicy => "no-policy",
+            Self::TooLarge => "too-large",
+            Self::NotUtf8 => "not-utf8",
+            Self::Syntax => "syntax",
+            Self::TooComplex => "too-complex",
+            Self::DuplicateKey => "duplicate-key",
+            Self::UnknownField => "unknown-field",
+            Self::ReservedField => "reserved-field",
+            Self::MissingField => "missing-field",
+            Self::WrongType => "wrong-type",
+            Self::UnknownKind => "unknown-kind",
+            Self::BadDuration => "bad-duration",
+            Self::BadQuantity => "bad-quantity",
+            Self::BadName => "bad-name",
+            Self::BadValue => "bad-value",
+            Self::TtlOrder => "ttl-order",
+            Self::Contradiction => "contradiction",
+            Self::DuplicateName => "duplicate-name",
+            Self::NamespaceClash => "namespace-clash",
+            Self::UnknownHost => "unknown-host",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A stretch of a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, relative to the folder; empty for the folder itself.
+    pub file: Arc<str>,
+    /// The line, from 1; 0 where the file as a whole is meant.
+    pub line: u64,
+    /// The column in characters, from 1; 0 where the file as a whole is meant.
+    pub column: u64,
+    start: usize,
+    end: usize,
+}
+
+impl Place {
+    /// The file as a whole.
+    pub(super) fn whole(file: &str) -> Self {
+        Self { file: file.into(), line: 0, column: 0, start: 0, end: 0 }
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind of problem it is.
+    pub code: Code,
+    /// Where it is.
+    pub place: Place,
+    /// One sentence.
+    pub message: String,
+    /// What to do next.
+    pub help: Option<String>,
+    /// Other places that belong to it, and why.
+    pub related: Vec<(Place, String)>,
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, place: Place, message: impl AsRef<str>) -> Self {
+        Self { code, place, message: printable(message.as_ref()), help: None, related: Vec::new() }
+    }
+
+    pub(super) fn help(mut self, help: impl AsRef<str>) -> Self {
+        self.help = Some(printable(help.as_ref()));
+        self
+    }
+
+    pub(super) fn maybe_help(self, help: Option<impl AsRef<str>>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
+    pub(super) fn related(mut self, place: Place, label: &str) -> Self {
+        self.related.push((place, printable(label)));
+        self
+    }
+}
+
+/// A file's text, with what it takes to turn offsets into lines and columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) name: Arc<str>,
+    pub(super) text: Arc<str>,
+    lines: Vec<usize>,
+}
+
+impl Source {
+    pub(super) fn new(name: &str, text: &str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), text: text.into(), lines }
+    }
+
+    /// The place of these bytes, cut at the end of their first line: a caret under a whole mapping helps nobody.
+    pub(super) fn place(&self, range: Range<usize>) -> Place {
+        let start = self.boundary(range.start);
+        let line = self.lines.partition_point(|begin| *begin <= start);
+        let begin = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let rest = self.text.get(start..).unwrap_or_default();
+        let stop = start + rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let end = self.boundary(range.end).clamp(start, stop);
+        let column = self.text.get(begin..start).map_or(0, |before| before.chars().count()) + 1;
+        Place { file: Arc::clone(&self.name), line: line as u64, column: column as u64, start, end }
+    }
+
+    /// The offset at which a line (from 1) and a column (in characters, from 1) begin.
+    pub(super) fn offset(&self, line: u64, column: u64) -> usize {
+        let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+        let Some(begin) = self.lines.get(index).copied() else { return self.text.len() };
+        let skip = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+        let rest = self.text.get(begin..).unwrap_or_default();
+        let line = rest.split('\n').next().unwrap_or_default();
+        begin + line.char_indices().nth(skip).map_or(line.len(), |(at, _)| at)
+    }
+
+    fn boundary(&self, offset: usize) -> usize {
+        let mut at = offset.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
+/// Everything that is wrong with a set of files, sorted by place. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    folder: Option<String>,
+    sources: BTreeMap<Arc<str>, Arc<str>>,
+    all: Vec<Problem>,
+    omitted: usize,
+}
+
+impl Problems {
+    pub(super) fn new(sources: &[Source], mut all: Vec<Problem>) -> Self {
+        all.sort_by(|a, b| a.place.cmp(&b.place).then(a.code.cmp(&b.code)));
+        all.dedup();
+        let omitted = all.len().saturating_sub(SHOWN);
+        all.truncate(SHOWN);
+        let sources = sources.iter().map(|source| (Arc::clone(&source.name), Arc::clone(&source.text))).collect();
+        Self { folder: None, sources, all, omitted }
+    }
+
+    /// The same problems, printed with the folder before the file names.
+    pub(super) fn in_folder(mut self, folder: String) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// The problems, in the order of the files and their lines.
+    pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
+        self.all.iter()
+    }
+
+    /// How many there are, including those that are not kept one by one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.all.len() + self.omitted
+    }
+
+    /// Renders every problem with its snippet, for a terminal that shows colours or for anything else.
+    #[must_use]
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut out: Vec<String> = self.all.iter().map(|problem| self.render_one(problem, &renderer)).collect();
+        if self.omitted > 0 {
+            out.push(format!("… and {} more problems", self.omitted));
+        }
+        out.join("\n\n")
+    }
+
+    fn render_one(&self, problem: &Problem, renderer: &Renderer) -> String {
+        let title = Level::ERROR.primary_title(&*problem.message).id(problem.code.as_str());
+        let mut group = Group::with_title(title);
+        let mut places = vec![(&problem.place, AnnotationKind::Primary, None)];
+        places.extend(problem.related.iter().map(|(place, label)| (place, AnnotationKind::Context, Some(label.as_str()))));
+        // One snippet a file, in the order in which the files come up.
+        let mut files: Vec<&Arc<str>> = Vec::new();
+        for (place, ..) in &places {
+            if !files.contains(&&place.file) {
+                files.push(&place.file);
+            }
+        }
+        for file in files {
+            let marks = places.iter().filter(|(place, ..)| place.file == *file && place.line > 0);
+            let marks: Vec<Annotation<'_>> = marks.map(|(place, kind, label)| kind.span(place.range()).label(*label)).collect();
+            group = match self.sources.get(file) {
+                Some(text) if !marks.is_empty() => group.element(Snippet::source(&**text).path(self.path(file)).annotations(marks)),
+                _ => group.element(Origin::path(self.path(file))),
+            };
+        }
+        if let Some(help) = &problem.help {
+            group = group.element(Level::HELP.message(help));
+        }
+        renderer.render(&[group])
+    }
+
+    fn path(&self, file: &str) -> String {
+        let folder = self.folder.as_deref().map(|folder| folder.trim_end_matches('/'));
+        printable(&match folder {
+            Some(folder) if file.is_empty() => folder.to_owned(),
+            Some(folder) => format!("{folder}/{file}"),
+            None if file.is_empty() => "policies".to_owned(),
+            None => file.to_owned(),
+        })
+    }
+}
+
+impl<'a> IntoIterator for &'a Problems {
+    type Item = &'a Problem;
+    type IntoIter = std::slice::Iter<'a, Problem>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A text that can be printed: control characters and those that turn the direction of writing are escaped, and it ends.
+fn printable(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut out = String::with_capacity(text.len().min(LONGEST_TEXT));
+    for (count, c) in text.chars().enumerate() {
+        if count >= LONGEST_TEXT {
+            out.push('…');
+            break;
+        }
+        if c.is_control() || turns(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

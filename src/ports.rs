@@ -1,0 +1,177 @@
+//! The narrow traits between the daemon and the world. `observe` and `act` hold the real implementations, `sandbox` the ones
+//! in memory; everything else sees only these.
+
+use crate::model::Kind;
+use futures::{future::BoxFuture, stream::BoxStream};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Our own clock. Time that passes for the product passes through here, so that tests and the demo can turn it.
+pub trait Clock: Send + Sync + 'static {
+    /// The present moment by this machine's clock (UTC). It may be wrong: see [`Cluster::skew`].
+    fn now(&self) -> Timestamp;
+
+    /// Waits for this long, measured monotonically.
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()>;
+}
+
+/// Why a call to the API server did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// 404: there is no such object, or no such resource.
+    #[error("not found")]
+    NotFound,
+    /// 409: the object is not the one that was judged, or it exists already.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// 410: the resourceVersion to continue from is too old; list again.
+    #[error("resource version expired")]
+    Expired,
+    /// 401 or 403, with the server's words.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// Another answer that will not get better by itself.
+    #[error("refused ({code}): {message}")]
+    Refused {
+        /// The HTTP status.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// No answer, a broken one, 429 or 5xx. What was asked may have happened all the same.
+    #[error("no answer: {0}")]
+    Unavailable(String),
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The objects, as JSON. An element that is not what was asked for is somebody else's problem, not a failed list.
+    pub items: Vec<Value>,
+    /// Where to continue; `None`: this was the last page.
+    pub next: Option<String>,
+    /// The version of the list, from which a watch goes on.
+    pub resource_version: String,
+}
+
+/// Something that a watch says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WatchEvent {
+    /// An object is there, new or changed.
+    Applied(Value),
+    /// An object is gone; its last form.
+    Deleted(Value),
+    /// Nothing happened up to this version: the watch is alive.
+    Bookmark(String),
+}
+
+/// Which object is meant, and in which form it was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty if it has none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// The resourceVersion that was judged.
+    pub resource_version: String,
+}
+
+/// How a Kubernetes Event is classified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventType {
+    /// For information.
+    Normal,
+    /// A person should look.
+    Warning,
+}
+
+/// A Kubernetes Event about one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// A name that is the same for a repeat of the same event.
+    pub name: String,
+    /// What it is about.
+    pub about: Pin,
+    /// Its type.
+    pub event_type: EventType,
+    /// The reason code.
+    pub reason: String,
+    /// What was done: `Announce`, `Delete`, …
+    pub action: String,
+    /// For people.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A ConfigMap of our own, by which the state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The version to replace it by compare-and-swap.
+    pub resource_version: String,
+    /// Its data.
+    pub data: BTreeMap<String, String>,
+}
+
+/// The holder of the lease, as the Lease object says it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LeaseRecord {
+    /// The version to replace it by compare-and-swap.
+    pub resource_version: String,
+    /// Who holds it; empty: nobody.
+    pub holder: String,
+    /// How long a holder that is not heard of keeps it.
+    pub duration: Duration,
+    /// When it was taken.
+    pub acquired: Option<Timestamp>,
+    /// When it was last renewed, by the holder's clock. Never compared with ours.
+    pub renewed: Option<Timestamp>,
+    /// How often it changed hands.
+    pub transitions: i32,
+}
+
+/// The Kubernetes API as far as the daemon uses it. Every call has a timeout of its own.
+pub trait Cluster: Send + Sync + 'static {
+    /// One page of the objects of a kind, in all namespaces, trimmed by [`Kind::selector`] and [`Kind::metadata_only`].
+    /// Lists are never answered from a cache when `quorum` is set.
+    fn list(&self, kind: Kind, page: Option<String>, quorum: bool) -> BoxFuture<'_, Result<Page, ApiError>>;
+
+    /// What happens to the objects of a kind from a resourceVersion on. The stream ends when the server ends it.
+    fn watch(&self, kind: Kind, resource_version: String) -> BoxStream<'static, Result<WatchEvent, ApiError>>;
+
+    /// One object by a quorum read; `None` if there is none of that name.
+    fn get<'a>(&'a self, kind: Kind, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Value>, ApiError>>;
+
+    /// Deletes exactly the pinned object: uid and resourceVersion are preconditions.
+    fn delete<'a>(&'a self, pin: &'a Pin) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// Sets (`Some`) or removes (`None`) annotations of exactly the pinned object.
+    fn annotate<'a>(&'a self, pin: &'a Pin, changes: &'a BTreeMap<&'static str, Option<String>>) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// Creates an object of a kind of our own (`Orphan`), with its status; one that exists already is a conflict.
+    fn create(&self, kind: Kind, object: Value) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// Writes an Event. One of the same name that exists already counts as written.
+    fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// Reads a ConfigMap in the daemon's namespace.
+    fn read_state<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Stored>, ApiError>>;
+
+    /// Writes a ConfigMap in the daemon's namespace if it still has the version that was read (`None`: if there is none).
+    fn write_state<'a>(&'a self, name: &'a str, data: BTreeMap<String, String>, version: Option<&'a str>) -> BoxFuture<'a, Result<Stored, ApiError>>;
+
+    /// Reads a Lease in the daemon's namespace.
+    fn read_lease<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<LeaseRecord>, ApiError>>;
+
+    /// Writes the Lease if it still has the version in the record (empty: if there is none).
+    fn write_lease<'a>(&'a self, name: &'a str, record: &'a LeaseRecord) -> BoxFuture<'a, Result<LeaseRecord, ApiError>>;
+
+    /// How far our clock is ahead of the API server's, by the `Date` of its last answer; `None` if no answer of the last
+    /// minute carried one.
+    fn skew(&self, now: Timestamp) -> Option<SignedDuration>;
+}

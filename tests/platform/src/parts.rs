@@ -1,0 +1,285 @@
+//! The table of parts: what is started, with which arguments, after what, and how it is seen to be ready.
+//!
+//! Adding a part is one entry here and, where it is built, one in `pins::PINS`; a program that the system brings
+//! (`mariadbd`, `prometheus`) needs no pin. A part that ends by itself (`Lasts::UntilDone`) prepares something for
+//! those after it. Order of the table is order of the shutdown, backwards.
+
+use anyhow::Result;
+
+use crate::site::Site;
+
+/// One part of the platform.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Name in messages, logs and `parts.json`.
+    pub(crate) name: &'static str,
+    /// What is run.
+    pub(crate) program: Program,
+    /// How long it runs.
+    pub(crate) lasts: Lasts,
+    /// Parts that are ready before this one is started.
+    pub(crate) after: &'static [&'static str],
+    /// Ports it is given; the first is the one that is checked and recorded.
+    pub(crate) ports: &'static [&'static str],
+    /// Its arguments.
+    pub(crate) args: fn(&Site) -> Result<Vec<String>>,
+    /// Its environment, besides PATH and a HOME of its own.
+    pub(crate) env: fn(&Site) -> Result<Vec<(&'static str, String)>>,
+    /// How it is seen to be ready.
+    pub(crate) ready: Ready,
+}
+
+/// Where a part's program comes from.
+#[derive(Debug)]
+pub(crate) enum Program {
+    /// The pin of that name.
+    Built(&'static str),
+    /// A program in PATH, and how to get it.
+    #[expect(dead_code, reason = "for the parts that the system brings: the first of them joins with the database")]
+    InPath { name: &'static str, install: &'static str },
+}
+
+/// How long a part runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lasts {
+    /// As long as the platform; its end is a failure.
+    WithPlatform,
+    /// Until its work is done, with exit code 0.
+    UntilDone,
+}
+
+/// How a part is seen to be ready.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    /// It has ended with exit code 0, and that says all.
+    #[expect(dead_code, reason = "for preparations whose effect is a file: the first of them joins with the database")]
+    Done,
+    /// `GET http://127.0.0.1:<first port><path>` answers 200.
+    Http(&'static str),
+    /// The same by https, anonymously and without a look at the certificate.
+    Https(&'static str),
+    /// kubectl with these arguments succeeds and prints exactly this, where it is said.
+    Kubectl(&'static [&'static str], Option<&'static str>),
+}
+
+fn no_env(_: &Site) -> Result<Vec<(&'static str, String)>> {
+    Ok(Vec::new())
+}
+
+macro_rules! args {
+    ($($arg:expr),* $(,)?) => { Ok(vec![$($arg.to_string()),*]) };
+}
+
+/// Every part, in an order in which each comes after what it needs.
+pub(crate) const PARTS: &[Part] = &[
+    Part {
+        name: "etcd",
+        program: Program::Built("etcd"),
+        lasts: Lasts::WithPlatform,
+        after: &[],
+        ports: &["etcd", "etcd-peer"],
+        args: |site| {
+            let client = format!("http://{}", site.address("etcd")?);
+            let peer = format!("http://{}", site.address("etcd-peer")?);
+            args![
+                format!("--data-dir={}", site.path("etcd")),
+                format!("--listen-client-urls={client}"),
+                format!("--advertise-client-urls={client}"),
+                format!("--listen-peer-urls={peer}"),
+                format!("--initial-advertise-peer-urls={peer}"),
+                format!("--initial-cluster=default={peer}"),
+                // A killed etcd keeps what it wrote (the kernel has it); only a lost machine would not.
+                "--unsafe-no-fsync",
+                "--log-level=warn",
+            ]
+        },
+        env: no_env,
+        ready: Ready::Http("/readyz"),
+    },
+    Part {
+        name: "kube-apiserver",
+        program: Program::Built("kube-apiserver"),
+        lasts: Lasts::WithPlatform,
+        after: &["etcd"],
+        ports: &["kube-apiserver"],
+        args: |site| {
+            args![
+                format!("--etcd-servers=http://{}", site.address("etcd")?),
+                // It makes its own serving certificate in there, for 127.0.0.1.
+                format!("--cert-dir={}", site.path("apiserver")),
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                "--endpoint-reconciler-type=none",
+                format!("--secure-port={}", site.port("kube-apiserver")?),
+                "--service-cluster-ip-range=10.0.0.0/24",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                format!("--service-account-key-file={}", site.path("service-account.pub")),
+                format!("--service-account-signing-key-file={}", site.path("service-account.key")),
+                format!("--token-auth-file={}", site.path("tokens.csv")),
+                "--authorization-mode=RBAC",
+                format!("--audit-policy-file={}", site.path("audit-policy.yaml")),
+                format!("--audit-log-path={}", site.path("audit.log")),
+                "--audit-log-format=json",
+                // One file: a rotated log would hide calls from a test that reads it.
+                "--audit-log-maxsize=100000",
+            ]
+        },
+        env: no_env,
+        ready: Ready::Kubectl(&["get", "--raw=/readyz"], None),
+    },
+    Part {
+        name: "crds",
+        program: Program::Built("kubectl"),
+        lasts: Lasts::UntilDone,
+        after: &["kube-apiserver"],
+        ports: &[],
+        args: |site| {
+            args![
+                "create",
+                // The files are the projects' own and pinned; the check would fetch the whole OpenAPI document first.
+                "--validate=false",
+                format!("--filename={}", site.files_of("kro", "crds")?),
+                format!("--filename={}", site.files_of("ack-rds", "crds")?),
+            ]
+        },
+        env: |site| Ok(vec![("KUBECONFIG", site.kubeconfig("admin"))]),
+        ready: Ready::Kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"], None),
+    },
+    Part {
+        name: "kube-controller-manager",
+        program: Program::Built("kube-controller-manager"),
+        lasts: Lasts::WithPlatform,
+        after: &["kube-apiserver"],
+        ports: &["kube-controller-manager"],
+        args: |site| {
+            args![
+                format!("--kubeconfig={}", site.kubeconfig("system:kube-controller-manager")),
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+                format!("--secure-port={}", site.port("kube-controller-manager")?),
+                "--use-service-account-credentials=false",
+                format!("--service-account-private-key-file={}", site.path("service-account.key")),
+                format!("--root-ca-file={}", site.path("apiserver/apiserver.crt")),
+                // There is no cloud and no network here. node-lifecycle stays on: it takes the not-ready taint off the
+                // nodes, and without it no Pod is ever scheduled.
+                "--controllers=*,-node-ipam-controller,-node-route-controller,-service-lb-controller,-cloud-node-lifecycle-controller",
+                "--node-monitor-period=1s",
+                // The default of 20 a second would stretch the end of many clones at once.
+                "--kube-api-qps=300",
+                "--kube-api-burst=600",
+            ]
+        },
+        env: no_env,
+        // Its work, not its word: without this account no Pod can be created in the namespace.
+        ready: Ready::Kubectl(&["get", "serviceaccount", "default", "--namespace=default"], None),
+    },
+    Part {
+        name: "kube-scheduler",
+        program: Program::Built("kube-scheduler"),
+        lasts: Lasts::WithPlatform,
+        after: &["kube-apiserver"],
+        ports: &["kube-scheduler"],
+        args: |site| {
+            args![
+                format!("--kubeconfig={}", site.kubeconfig("system:kube-scheduler")),
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+                format!("--secure-port={}", site.port("kube-scheduler")?),
+                "--kube-api-qps=300",
+                "--kube-api-burst=600",
+            ]
+        },
+        env: no_env,
+        ready: Ready::Https("/readyz"),
+    },
+    Part {
+        name: "kwok",
+        program: Program::Built("kwok"),
+        lasts: Lasts::WithPlatform,
+        after: &["kube-apiserver"],
+        ports: &["kwok"],
+        args: |site| {
+            args![
+                format!("--kubeconfig={}", site.kubeconfig("kwok")),
+                "--manage-all-nodes",
+                format!("--config={}", site.path("stages.yaml")),
+                format!("--server-address={}", site.address("kwok")?),
+            ]
+        },
+        env: no_env,
+        ready: Ready::Http("/healthz"),
+    },
+    Part {
+        name: "nodes",
+        program: Program::Built("kubectl"),
+        lasts: Lasts::UntilDone,
+        after: &["kwok", "kube-controller-manager"],
+        ports: &[],
+        args: |site| args!["create", "--validate=false", format!("--filename={}", site.path("nodes.json"))],
+        env: |site| Ok(vec![("KUBECONFIG", site.kubeconfig("admin"))]),
+        // Ready, and without a taint that keeps Pods away.
+        ready: Ready::Kubectl(
+            &["get", "nodes", "--output=jsonpath={range .items[*]}{.status.conditions[?(@.type==\"Ready\")].status}{.spec.taints[*].key};{end}"],
+            Some("True;True;True;"),
+        ),
+    },
+    Part {
+        name: "kro",
+        program: Program::Built("kro"),
+        lasts: Lasts::WithPlatform,
+        after: &["crds"],
+        ports: &["kro", "kro-metrics"],
+        args: |site| {
+            args![
+                format!("--health-probe-bind-address={}", site.address("kro")?),
+                format!("--metrics-bind-address={}", site.address("kro-metrics")?),
+                // Its defaults (3 s a step, one clone at a time) only cost the tests time.
+                "--instance-requeue-interval=500ms",
+                "--dynamic-controller-concurrent-reconciles=8",
+            ]
+        },
+        env: |site| Ok(vec![("KUBECONFIG", site.kubeconfig("kro"))]),
+        ready: Ready::Http("/readyz"),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pins::PINS;
+
+    #[test]
+    fn names_are_unique_and_each_part_comes_after_what_it_needs() {
+        for (index, part) in PARTS.iter().enumerate() {
+            for need in part.after {
+                assert!(PARTS[..index].iter().any(|other| other.name == *need), "{} needs {need} before it", part.name);
+            }
+            assert_eq!(PARTS.iter().filter(|other| other.name == part.name).count(), 1, "{}", part.name);
+        }
+    }
+
+    #[test]
+    fn ports_are_unique_and_start_with_the_parts_own_name() {
+        let all: Vec<_> = PARTS.iter().flat_map(|part| part.ports).collect();
+        for port in &all {
+            assert_eq!(all.iter().filter(|other| other == &port).count(), 1, "{port}");
+        }
+        for part in PARTS {
+            assert!(part.ports.iter().all(|port| port.starts_with(part.name)), "{}", part.name);
+            let checked_by_port = matches!(part.ready, Ready::Http(_) | Ready::Https(_));
+            assert!(!checked_by_port || !part.ports.is_empty(), "{} is checked on a port it does not have", part.name);
+        }
+    }
+
+    #[test]
+    fn built_programs_are_pinned_and_what_ends_is_not_checked_on_a_port() {
+        for part in PARTS {
+            if let Program::Built(pin) = part.program {
+                assert!(PINS.iter().any(|entry| entry.name == pin && entry.package.is_some()), "{pin} is not built");
+            }
+            if part.lasts == Lasts::UntilDone {
+                assert!(matches!(part.ready, Ready::Done | Ready::Kubectl(..)), "{}", part.name);
+            }
+        }
+    }
+}

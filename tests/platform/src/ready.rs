@@ -1,0 +1,141 @@
+//! Looks whether a part is ready, once a call; the caller decides how long to go on.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::parts::Ready;
+use crate::site::Site;
+
+/// kubectl costs about 80 ms of CPU, which the starting parts need more.
+const BETWEEN_COMMANDS: Duration = Duration::from_millis(120);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Looks at one part.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    ready: &'static Ready,
+    port: Option<u16>,
+    kubectl: String,
+    kubeconfig: String,
+    /// Whether the port has been seen to answer: until then no command is spent.
+    listens: bool,
+    last_command: Option<Instant>,
+    last_answer: String,
+}
+
+impl Probe {
+    /// A probe of a part whose first port is `port`.
+    pub(crate) fn new(ready: &'static Ready, port: Option<u16>, site: &Site) -> Self {
+        Self {
+            ready,
+            port,
+            kubectl: site.path("bin/kubectl"),
+            kubeconfig: site.kubeconfig("admin"),
+            listens: false,
+            last_command: None,
+            last_answer: "none".to_owned(),
+        }
+    }
+
+    /// What the part answered last.
+    pub(crate) fn last_answer(&self) -> &str {
+        &self.last_answer
+    }
+
+    /// Whether it is ready now.
+    pub(crate) fn look(&mut self) -> Result<bool> {
+        match self.ready {
+            Ready::Done => Ok(true),
+            Ready::Http(path) => Ok(self.http(path)),
+            Ready::Https(path) => {
+                let server = format!("--server=https://127.0.0.1:{}", self.port.unwrap_or_default());
+                let raw = format!("--raw={path}");
+                // Without any credential kubectl asks for a user name; this one means nothing to the part.
+                self.command(&["--kubeconfig=/dev/null", &server, "--insecure-skip-tls-verify", "--token=none", "get", &raw], None)
+            }
+            Ready::Kubectl(args, says) => {
+                let kubeconfig = format!("--kubeconfig={}", self.kubeconfig);
+                let args: Vec<_> = std::iter::once(kubeconfig.as_str()).chain(args.iter().copied()).collect();
+                self.command(&args, *says)
+            }
+        }
+    }
+
+    fn http(&mut self, path: &str) -> bool {
+        match get(self.port.unwrap_or_default(), path) {
+            Ok(status_line) => {
+                let ready = status_line.contains(" 200 ");
+                self.last_answer = status_line;
+                ready
+            }
+            Err(error) => {
+                self.last_answer = error.to_string();
+                false
+            }
+        }
+    }
+
+    fn command(&mut self, args: &[&str], says: Option<&str>) -> Result<bool> {
+        if let Some(port) = self.port.filter(|_| !self.listens) {
+            self.listens = connect(port).is_ok();
+            if !self.listens {
+                self.last_answer = format!("nothing listens on port {port}");
+                return Ok(false);
+            }
+        }
+        if self.last_command.is_some_and(|at| at.elapsed() < BETWEEN_COMMANDS) {
+            return Ok(false);
+        }
+        let output = Command::new(&self.kubectl)
+            .args(args)
+            .arg("--request-timeout=5s")
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot run {}", self.kubectl))?;
+        self.last_command = Some(Instant::now());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ready = output.status.success() && says.is_none_or(|says| said == says);
+        self.last_answer = format!("{said}{}", String::from_utf8_lossy(&output.stderr)).trim_end().to_owned();
+        Ok(ready)
+    }
+}
+
+fn connect(port: u16) -> std::io::Result<TcpStream> {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_WITHIN)
+}
+
+/// The status line of a plain GET.
+fn get(port: u16, path: &str) -> std::io::Result<String> {
+    let mut stream = connect(port)?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(4096).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_get_returns_the_status_line_and_an_error_where_nobody_listens() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 64];
+            let read = stream.read(&mut request).unwrap();
+            stream.write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\nno").unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        });
+        assert_eq!(get(port, "/readyz").unwrap(), "HTTP/1.0 503 Service Unavailable");
+        assert!(server.join().unwrap().starts_with("GET /readyz HTTP/1.0\r\n"));
+        assert!(get(port, "/readyz").is_err());
+    }
+}
