@@ -2,5 +2,6 @@
 
 pub mod executor;
 pub mod journal;
+pub mod kube;
 pub mod notify;
 pub mod state;

@@ -84,12 +84,18 @@ impl State {
         Some(brake.released.len())
     }
 
-    /// Accepts the present population of `source` as the true one; whether it was held.
+    /// Accepts what `source` shows at present as the truth; whether anything had been held because of it.
+    ///
+    /// `clones`: a population that collapsed, or a CRD that is gone. `definitions`: ResourceGraphDefinitions that are gone.
     pub fn release_source(&mut self, source: &str) -> bool {
-        let held = self.populations.get(source).is_some_and(|population| population.collapsed.is_some());
-        if held {
+        let collapsed = self.populations.get(source).is_some_and(|population| population.collapsed.is_some());
+        if collapsed {
             self.populations.remove(source);
         }
-        held
+        match source {
+            "clones" => collapsed | std::mem::take(&mut self.clones_served),
+            "definitions" => !std::mem::take(&mut self.definitions).is_empty(),
+            _ => collapsed,
+        }
     }
 }

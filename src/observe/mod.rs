@@ -1,5 +1,7 @@
 //! Reads the world: watches, sweeps and files become a [`Snapshot`](crate::model::Snapshot). Nothing here writes.
 
+pub mod files;
+pub mod kube;
 pub mod mirror;
 pub mod store;
 

@@ -123,7 +123,7 @@ fn warnings_are_given_once_each_and_again_after_an_extension() {
 
 #[test]
 fn the_pure_half_has_no_effects() {
-    let banned = ["kube::", "tokio::", "axum::", "aws_", "reqwest::", "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "rand::", "TcpStream", "UdpSocket", "std::process", "crate::observe", "crate::act", "crate::daemon", "crate::ports"];
+    let banned = ["kube::", "tokio::", "axum::", "aws_sdk", "aws_config", "reqwest::", "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "rand::", "TcpStream", "UdpSocket", "std::process", "crate::observe", "crate::act", "crate::daemon", "crate::ports"];
     let mut read = 0;
     for part in ["model", "policy", "cost", "plan"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(part);
@@ -145,4 +145,21 @@ fn the_pure_half_has_no_effects() {
         }
     }
     assert!(read > 20, "the pure half was not found");
+}
+
+#[test]
+fn every_reason_code_has_a_line_in_the_docs() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = std::fs::read_to_string(root.join("src/plan/reason.rs")).unwrap();
+    let docs = std::fs::read_to_string(root.join("docs/reasons.md")).unwrap();
+    let codes: std::collections::BTreeSet<&str> = source
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Self::") && line.contains("=> \""))
+        .filter_map(|line| line.split('"').nth(1))
+        .filter(|word| word.chars().next().is_some_and(char::is_uppercase) && word.chars().all(char::is_alphanumeric))
+        .collect();
+    assert!(codes.len() > 25, "the codes were not found: {codes:?}");
+    for code in codes {
+        assert!(docs.contains(&format!("| `{code}` |")), "docs/reasons.md has no line for `{code}`");
+    }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Probe {
     port: Option<u16>,
     kubectl: String,
     kubeconfig: String,
+    cache: String,
     /// Whether the port has been seen to answer: until then no command is spent.
     listens: bool,
     last_command: Option<Instant>,
@@ -35,6 +36,7 @@ impl Probe {
             port,
             kubectl: site.path("bin/kubectl"),
             kubeconfig: site.kubeconfig("admin"),
+            cache: site.path("kubectl-cache"),
             listens: false,
             last_command: None,
             last_answer: "none".to_owned(),
@@ -93,6 +95,7 @@ impl Probe {
         let output = Command::new(&self.kubectl)
             .args(args)
             .arg("--request-timeout=5s")
+            .env("KUBECACHEDIR", &self.cache)
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("cannot run {}", self.kubectl))?;

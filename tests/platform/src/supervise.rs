@@ -205,7 +205,7 @@ impl Running {
         let arguments = (part.args)(site).with_context(|| format!("cannot make the arguments of {}", part.name))?;
         let argv = std::iter::once(program).chain(arguments).collect();
         let mut env: BTreeMap<_, _> = (part.env)(site)?.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        env.insert("HOME".to_owned(), site.path("."));
+        env.insert("HOME".to_owned(), site.dir().to_string_lossy().into_owned());
         let port = part.ports.first().map(|name| site.port(name)).transpose()?;
         let log = PathBuf::from(site.path(&format!("logs/{}.log", part.name)));
         let probe = Probe::new(&part.ready, port, site);

@@ -1,0 +1,87 @@
+//! What an answer that is not a success means. An error carries the server's message, cut short; never a body or a header.
+
+use super::call::bare;
+use crate::ports::ApiError;
+use ::kube::{Error, core::Status};
+use http::StatusCode;
+
+/// How much of a message is passed on.
+const CUT: usize = 300;
+
+/// Why a call failed, with what the server said about it.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// The same for the rest of the program.
+    pub(crate) error: ApiError,
+    status: Option<Box<Status>>,
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        Self { error, status: None }
+    }
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        problem.error
+    }
+}
+
+impl Problem {
+    /// Reads an answer that is not a success.
+    pub(super) fn new(code: StatusCode, body: &[u8]) -> Self {
+        let status = serde_json::from_slice::<Status>(body).ok().filter(|status| !status.message.is_empty() || status.code != 0);
+        let message = status.as_ref().filter(|status| !status.message.is_empty()).map_or_else(|| bare(code), |status| cut(&status.message));
+        Self { error: error(code.as_u16(), message), status: status.map(Box::new) }
+    }
+
+    /// Whether the API server says that there is no object of this name: not merely that the path leads nowhere, which is what
+    /// it says while a CRD is not installed, and not that something else is missing.
+    pub(crate) fn is_absence_of(&self, group: &str, resource: &str, name: &str) -> bool {
+        let details = self
+            .status
+            .as_ref()
+            .filter(|status| status.code == 404 && status.reason == "NotFound")
+            .and_then(|status| status.details.as_ref());
+        self.error == ApiError::NotFound
+            && details.is_some_and(|about| about.name == name && about.kind == resource && about.group == group)
+    }
+
+    /// Whether a write failed because the object has another UID than the one that was sent.
+    pub(crate) fn is_another_uid(&self) -> bool {
+        let details = self.status.as_ref().filter(|status| status.code == 422).and_then(|status| status.details.as_ref());
+        details.is_some_and(|about| about.causes.iter().any(|cause| cause.field == "metadata.uid"))
+    }
+}
+
+/// What a status code means to us.
+pub(super) fn error(code: u16, message: String) -> ApiError {
+    match code {
+        404 => ApiError::NotFound,
+        409 => ApiError::Conflict(message),
+        410 => ApiError::Expired,
+        401 | 403 => ApiError::Forbidden(message),
+        0 | 408 | 429 | 500.. => ApiError::Unavailable(message),
+        _ => ApiError::Refused { code, message },
+    }
+}
+
+/// Why no answer came. What an authentication plugin wrote may be the credential itself: it is not repeated.
+pub(super) fn describe(error: &Error) -> ApiError {
+    if let Error::Auth(_) = error {
+        return ApiError::Unavailable("no credentials: the kubeconfig's plugin or token file failed".to_owned());
+    }
+    ApiError::Unavailable(chain(error))
+}
+
+/// An error with its causes. Where there are any, the outermost words only repeat them (`ServiceError: …`).
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes: Vec<String> = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
+    if causes.is_empty() { cut(&error.to_string()) } else { cut(&causes.join(": ")) }
+}
+
+/// A message of bounded length on one line.
+pub(super) fn cut(message: &str) -> String {
+    message.chars().take(CUT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,62 @@
+//! Where the API server is and who we are there: kubeconfig by its standard variables, else the Pod's service account.
+
+use ::kube::config::{Config, KubeConfigOptions, KubeconfigError};
+use anyhow::anyhow;
+use http::{HeaderValue, header};
+use std::time::Duration;
+
+/// The namespace of the Pod that this process runs in, if it runs in one.
+const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// How long a connection may take to come up. Less than a read, so that it is the server that is said to be unreachable.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Makes ring the provider of cryptography for all TLS of this process. Whoever comes second changes nothing.
+pub fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The namespace that is meant where none is said: the Pod's own, else the one of the kubeconfig's context, else `default`.
+pub async fn default_namespace() -> String {
+    namespace(read().await.ok().as_ref()).await
+}
+
+pub(super) async fn namespace(config: Option<&Config>) -> String {
+    let own = tokio::fs::read_to_string(POD_NAMESPACE).await.unwrap_or_default();
+    let context = config.map_or("", |config| config.default_namespace.as_str());
+    let known = [own.trim(), context, "default"].into_iter().find(|name| !name.is_empty());
+    known.unwrap_or("default").to_owned()
+}
+
+/// Everything that a client needs.
+pub(super) async fn load() -> anyhow::Result<Config> {
+    install_tls();
+    let mut config = read().await?;
+    // Writes and the lease are never sent twice; lists are repeated by who asked for them.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT);
+    // A watch is silent for minutes: every call has a limit of its own instead.
+    config.read_timeout = None;
+    config.headers.push((header::USER_AGENT, HeaderValue::from_static(concat!("clonewarden/", env!("CARGO_PKG_VERSION")))));
+    Ok(config)
+}
+
+/// Unlike the client's own way, a `KUBECONFIG` that cannot be used is an error even in a Pod (it would be another cluster than
+/// the one that was meant), and no debugging variables are obeyed.
+async fn read() -> anyhow::Result<Config> {
+    let problem = match Config::from_kubeconfig(&KubeConfigOptions::default()).await {
+        Ok(config) => return Ok(config),
+        Err(error) => explain(&error),
+    };
+    if std::env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty()) {
+        return Err(anyhow!("KUBECONFIG: {problem}"));
+    }
+    Config::incluster().map_err(|in_cluster| anyhow!("no kubeconfig ({problem}) and no service account ({in_cluster})"))
+}
+
+/// The parser quotes the lines around a mistake, and in this file those may hold a token.
+fn explain(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(_) => "it is not a kubeconfig in valid YAML".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,114 @@
+//! An API server that gives prepared answers, one after the other, and remembers what it was asked. There is no network: the
+//! real client talks to it in memory, so that time can be paused.
+
+use super::KubeCluster;
+use ::kube::Client;
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::Request,
+    response::Response,
+};
+use futures::{StreamExt, stream};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+pub(crate) enum Answer {
+    /// A JSON answer.
+    Json(u16, Value),
+    /// Something else.
+    Text(u16, &'static str),
+    /// A body in these pieces; then the end, or nothing more.
+    Pieces(Vec<Vec<u8>>, Then),
+    /// A good answer after this long.
+    After(Duration),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Then {
+    End,
+    Silence,
+    Cut,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) line: String,
+    pub(crate) accept: String,
+    pub(crate) content: String,
+    pub(crate) body: Value,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Fake {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl Fake {
+    pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> (KubeCluster, Self) {
+        let fake = Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() };
+        let handler = fake.clone();
+        let router = Router::new().fallback(move |request: Request| handler.clone().answer(request));
+        let client = || Client::new(router.clone(), "default");
+        (KubeCluster::over(client(), client(), "ours".to_owned()), fake)
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Method and target of what was asked.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.asked().into_iter().map(|asked| asked.line).collect()
+    }
+
+    async fn answer(self, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let header = |name| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let asked = Asked {
+            line: format!("{} {}", parts.method, parts.uri),
+            accept: header(header::ACCEPT),
+            content: header(header::CONTENT_TYPE),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        };
+        self.asked.lock().unwrap().push(asked);
+        let answer = self.answers.lock().unwrap().pop_front().expect("no answer was prepared for this request");
+        let (code, body) = match answer {
+            Answer::Json(code, body) => (code, Body::from(body.to_string())),
+            Answer::Text(code, text) => (code, Body::from(text)),
+            Answer::Pieces(pieces, then) => {
+                let pieces = stream::iter(pieces).map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
+                match then {
+                    Then::End => (200, Body::from_stream(pieces)),
+                    Then::Silence => (200, Body::from_stream(pieces.chain(stream::pending()))),
+                    Then::Cut => {
+                        let cut = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                        (200, Body::from_stream(pieces.chain(stream::iter([Err(cut)]))))
+                    }
+                }
+            }
+            Answer::After(time) => {
+                tokio::time::sleep(time).await;
+                (200, Body::from("{}"))
+            }
+        };
+        let date = (header::DATE, "Thu, 05 Feb 2026 16:30:00 GMT");
+        Response::builder().status(StatusCode::from_u16(code).unwrap()).header(date.0, date.1).body(body).unwrap()
+    }
+}
+
+/// A failure as the API server writes it.
+pub(crate) fn failure(code: u16, reason: &str, message: &str, details: Value) -> Answer {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "details": details, "code": code,
+    });
+    Answer::Json(code, status)
+}

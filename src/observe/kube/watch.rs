@@ -1,0 +1,171 @@
+//! A watch: JSON objects `{type, object}`, one a line, in a body that goes on for minutes.
+//!
+//! The stream ends when the server ends it, which it does after [`LENGTH`]; going on from the last version is the caller's
+//! business. After an error it ends too: whoever goes on must know that something may be missing.
+
+use super::{
+    Lean,
+    answer::{chain, cut, error},
+    call::{Call, Transport, collection},
+    trim,
+};
+use crate::{
+    model::Kind,
+    ports::{ApiError, WatchEvent},
+};
+use ::kube::core::Status;
+use axum::body::{Body, BodyDataStream};
+use futures::{
+    StreamExt, future,
+    stream::{self, BoxStream},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the server is asked to keep a watch open.
+const LENGTH: Duration = Duration::from_secs(290);
+/// How long nothing at all may be heard. The server sends a bookmark about once a minute and ends the watch after [`LENGTH`];
+/// a connection that is silent beyond that is dead without knowing it.
+const SILENCE: Duration = Duration::from_secs(310);
+/// How long one frame may be. The server takes no object over 3 MiB; JSON may make it a few times longer, never this long.
+const LONGEST: usize = 32 * 1024 * 1024;
+
+/// Watches a kind from a version on.
+pub(super) fn watch(transport: Transport, kind: Kind, resource_version: &str) -> BoxStream<'static, Result<WatchEvent, ApiError>> {
+    // Without a version the server would begin with whatever it has, and say nothing of what is gone by then.
+    if matches!(resource_version, "" | "0") {
+        return stream::once(future::ready(Err(ApiError::Expired))).boxed();
+    }
+    let mut call = Call::read("watch", kind.plural(), collection(kind))
+        .query("watch", "true")
+        .query("allowWatchBookmarks", "true")
+        .query("timeoutSeconds", &LENGTH.as_secs().to_string())
+        .query("resourceVersion", resource_version);
+    if let Some(selector) = kind.selector() {
+        call = call.query("labelSelector", selector);
+    }
+    if kind.metadata_only() {
+        call = call.metadata("PartialObjectMetadata");
+    }
+    let start = State::Asking(Box::new(call));
+    let steps = move |state| {
+        let transport = transport.clone();
+        async move { step(&transport, kind, state).await }
+    };
+    stream::unfold(start, steps).boxed()
+}
+
+enum State {
+    Asking(Box<Call>),
+    Reading(Box<Reader>),
+    Done,
+}
+
+async fn step(transport: &Transport, kind: Kind, state: State) -> Option<(Result<WatchEvent, ApiError>, State)> {
+    let mut reader = match state {
+        State::Done => return None,
+        State::Reading(reader) => reader,
+        State::Asking(call) => match transport.open(*call).await {
+            Ok(body) => Box::new(Reader { body: Body::new(body).into_data_stream(), frames: Frames::default() }),
+            Err(error) => return Some((Err(error), State::Done)),
+        },
+    };
+    match reader.next(kind).await.transpose()? {
+        Ok(event) => Some((Ok(event), State::Reading(reader))),
+        Err(error) => {
+            transport.requests.count("watch", kind.plural(), Some(&error));
+            Some((Err(error), State::Done))
+        }
+    }
+}
+
+struct Reader {
+    body: BodyDataStream,
+    frames: Frames,
+}
+
+impl Reader {
+    /// The next event; `None` where the server ended the watch between two of them.
+    async fn next(&mut self, kind: Kind) -> Result<Option<WatchEvent>, ApiError> {
+        loop {
+            while let Some(frame) = self.frames.next() {
+                if !frame.trim_ascii().is_empty() {
+                    return event(kind, &frame).map(Some);
+                }
+            }
+            if self.frames.pending() > LONGEST {
+                return Err(broken("a frame without end"));
+            }
+            let chunk = timeout(SILENCE, self.body.next()).await;
+            match chunk.map_err(|_| broken(&format!("nothing for {SILENCE:?}")))? {
+                Some(Ok(chunk)) => self.frames.push(&chunk),
+                Some(Err(error)) => return Err(broken(&chain(&error))),
+                None if self.frames.pending() == 0 => return Ok(None),
+                None => return Err(broken("ended within a frame")),
+            }
+        }
+    }
+}
+
+/// Cuts a body into lines, wherever its chunks are cut.
+#[derive(Default)]
+struct Frames {
+    buffer: Vec<u8>,
+    /// Up to here there is no end of a line: a long frame is not searched again with every chunk.
+    searched: usize,
+}
+
+impl Frames {
+    fn push(&mut self, chunk: &[u8]) {
+        self.buffer.extend_from_slice(chunk);
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let found = self.buffer.iter().skip(self.searched).position(|byte| *byte == b'\n');
+        let Some(found) = found else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        let rest = self.buffer.split_off(self.searched + found + 1);
+        self.searched = 0;
+        Some(std::mem::replace(&mut self.buffer, rest))
+    }
+
+    fn pending(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+#[derive(Deserialize)]
+struct Frame {
+    #[serde(rename = "type")]
+    event: String,
+    object: Lean,
+}
+
+fn event(kind: Kind, frame: &[u8]) -> Result<WatchEvent, ApiError> {
+    // The parser's words may quote the object: they are not passed on.
+    let Frame { event, object: Lean(object) } = serde_json::from_slice(frame).map_err(|_| broken("a frame that cannot be read"))?;
+    match event.as_str() {
+        "ADDED" | "MODIFIED" => Ok(WatchEvent::Applied(trim(kind, object))),
+        "DELETED" => Ok(WatchEvent::Deleted(trim(kind, object))),
+        "BOOKMARK" => match object.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
+            Some(version) if !version.is_empty() => Ok(WatchEvent::Bookmark(version.to_owned())),
+            _ => Err(broken("a bookmark without a resourceVersion")),
+        },
+        "ERROR" => {
+            let status = serde_json::from_value::<Status>(object).map_err(|_| broken("an error that cannot be read"))?;
+            Err(error(status.code, cut(&status.message)))
+        }
+        _ => Err(broken("an event of an unknown type")),
+    }
+}
+
+fn broken(what: &str) -> ApiError {
+    ApiError::Unavailable(format!("watch: {what}"))
+}
+
+#[cfg(test)]
+mod tests;
