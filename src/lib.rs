@@ -9,6 +9,7 @@
 
 pub mod act;
 pub mod daemon;
+pub mod export;
 pub mod model;
 pub mod observe;
 pub mod plan;

@@ -1,1 +1,23 @@
-fn main() {}
+//! The command `clonewarden`: parses, hands over to [`clonewarden::cli`], and turns what comes back into an exit code.
+
+use clap::Parser;
+use clonewarden::cli::{Cli, dispatch};
+use std::{io::Write, process::ExitCode};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // `--help` and `--version` arrive here too, with code 0 and meant for standard output.
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr().lock(), "{failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

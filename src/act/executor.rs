@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     daemon::lease::Fence,
-    model::{Kind, Meta, orphan},
+    model::{Kind, Meta, State, orphan},
     observe::store::Store,
     plan::{Action, Decision, Plan, Reason, Target, render},
     ports::{ApiError, Clock, Cluster, Pin},
@@ -50,6 +50,8 @@ struct Done {
     /// The resourceVersion on which something was carried out.
     on: Option<Box<str>>,
     conflicts: u8,
+    /// How the last try ended: that it still fails the same way is no news.
+    last: &'static str,
 }
 
 /// What one round did.
@@ -74,13 +76,13 @@ impl Executor {
         self.fence.holds() && self.keeper.allows_writes()
     }
 
-    /// Carries out what is effective in the plan.
-    pub async fn execute(&self, plan: &Plan) -> Round {
+    /// Carries out what is effective in the plan, which was made from what was remembered as `base`.
+    pub async fn execute(&self, plan: &Plan, base: &State) -> Round {
         let mut round = Round::default();
         if !self.may_write() {
             return round;
         }
-        if let Err(error) = self.keeper.remember(self.cluster.as_ref(), &plan.state).await {
+        if let Err(error) = self.keeper.remember(self.cluster.as_ref(), base, &plan.state).await {
             warn!(%error, "What has to be remembered could not be written; nothing is carried out before it is.");
             round.forgotten = true;
             round.again = true;
@@ -144,6 +146,14 @@ impl Executor {
         if *ending == Ending::Stopped {
             return;
         }
+        let key = decision.target.key();
+        let (news, read) = self.note_down(&key, version(decision), ending);
+        if read {
+            self.read_again(decision, at).await;
+        }
+        if !news {
+            return;
+        }
         self.journal.acted(decision, &plan.revision, at, ending);
         let subject = decision.target.display();
         let code = decision.reason.code();
@@ -157,31 +167,37 @@ impl Executor {
             Ending::Failed(detail) => warn!(action = decision.action.word(), target = %subject, code, detail, "It could not be carried out; it is tried again."),
             Ending::Stopped => {}
         }
-        let key = decision.target.key();
-        let read = {
-            let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-            let done = all.entry(key.into()).or_default();
-            match ending {
-                Ending::Done | Ending::Gone => {
-                    done.on = Some(version(decision).into());
-                    done.conflicts = 0;
-                    false
-                }
-                Ending::Conflict(_) => {
-                    done.conflicts = done.conflicts.saturating_add(1);
-                    done.conflicts >= CONFLICTS && std::mem::take(&mut done.conflicts) > 0
-                }
-                Ending::Failed(_) | Ending::Stopped => false,
+    }
+
+    /// Notes how a try ended; returns whether that is news, and whether the object should be read.
+    fn note_down(&self, key: &str, version: &str, ending: &Ending) -> (bool, bool) {
+        let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = all.entry(key.into()).or_default();
+        let news = std::mem::replace(&mut done.last, ending.word()) != ending.word() || *ending == Ending::Done;
+        match ending {
+            Ending::Done | Ending::Gone => {
+                done.on = Some(version.into());
+                done.conflicts = 0;
             }
-        };
-        if read && let Target::Clone(clone) = &decision.target {
-            warn!(target = %subject, "{CONFLICTS} conflicts in a row: the object is read once.");
-            let found = self.cluster.get(Kind::Clone, clone.meta.namespace(), clone.meta.name()).await;
-            match found {
-                Ok(Some(object)) => self.store.apply(Kind::Clone, &object),
-                Ok(None) => self.store.remove(Kind::Clone, &json!({"metadata": {"namespace": clone.meta.namespace(), "name": clone.meta.name()}}), at),
-                Err(error) => warn!(%error, target = %subject, "The object could not be read."),
-            }
+            Ending::Conflict(_) => done.conflicts = done.conflicts.saturating_add(1),
+            Ending::Failed(_) | Ending::Stopped => {}
+        }
+        let read = done.conflicts >= CONFLICTS;
+        if read {
+            done.conflicts = 0;
+        }
+        (news, read)
+    }
+
+    /// The watch does not seem to bring the present form of an object: it is read once.
+    async fn read_again(&self, decision: &Decision, at: Timestamp) {
+        let Target::Clone(clone) = &decision.target else { return };
+        let (namespace, name) = (clone.meta.namespace(), clone.meta.name());
+        warn!(namespace, name, "{CONFLICTS} conflicts in a row: the object is read once.");
+        match self.cluster.get(Kind::Clone, namespace, name).await {
+            Ok(Some(object)) => self.store.apply(Kind::Clone, &object),
+            Ok(None) => self.store.remove(Kind::Clone, &json!({"metadata": {"namespace": namespace, "name": name}}), at),
+            Err(error) => warn!(%error, namespace, name, "The object could not be read."),
         }
     }
 

@@ -123,7 +123,9 @@ pub(crate) async fn write_state(
     state_from(&swap(api, &place, body, version, WRITE).await?)
 }
 
-/// Creates the `Lease` (no version in the record), or replaces exactly the version that was read.
+/// Creates the `Lease` (no version in the record), or replaces exactly the version that was read. Where somebody has deleted
+/// it since, the server creates it again: for a `Lease`, and for nothing else here, an update may do that. Still only one of
+/// several writers succeeds: for the others there is then another version, or an object that exists already.
 pub(crate) async fn write_lease(api: &Transport, namespace: &str, name: &str, record: &LeaseRecord) -> Result<LeaseRecord, ApiError> {
     let mut spec = Map::new();
     if !record.holder.is_empty() {

@@ -29,12 +29,12 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// A queue, and the task that empties it; the task ends when the last sender is dropped.
+    /// A queue, and the task that empties it; the task ends when the last sender is dropped. `dropped` counts what did not fit.
     #[must_use]
-    pub fn start(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, dropped: Arc<AtomicU64>) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(WAITING);
         let task = tokio::spawn(drain(cluster, clock, waiting));
-        (Self { queue, dropped: Arc::default() }, task)
+        (Self { queue, dropped }, task)
     }
 
     /// Puts an Event about a decision into the queue, if the decision is one that people should see on the object.
@@ -44,12 +44,6 @@ impl Notes {
         {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// How many Events were dropped because too many waited.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
     }
 }
 

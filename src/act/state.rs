@@ -62,7 +62,11 @@ pub async fn save(cluster: &dyn Cluster, state: &State, version: Option<&str>) -
 
 /// The state as the daemon last read or wrote it, and whether it still knows it.
 #[derive(Default)]
-pub struct Keeper(Mutex<Kept>);
+pub struct Keeper {
+    kept: Mutex<Kept>,
+    /// One read or write at a time: an answer that was overtaken must not pass for the present.
+    turn: tokio::sync::Mutex<()>,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -72,7 +76,7 @@ struct Kept {
 
 impl Keeper {
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state as it was last known; `None`: it was never read.
@@ -93,6 +97,11 @@ impl Keeper {
 
     /// Reads it again; whether it has changed.
     pub async fn refresh(&self, cluster: &dyn Cluster) -> bool {
+        let _turn = self.turn.lock().await;
+        self.read(cluster).await
+    }
+
+    async fn read(&self, cluster: &dyn Cluster) -> bool {
         let read = load(cluster).await;
         let mut kept = self.kept();
         match read {
@@ -109,13 +118,18 @@ impl Keeper {
         }
     }
 
-    /// Remembers `next` if it differs from what is known.
+    /// Remembers `next`, which was derived from `base`.
     ///
     /// # Errors
-    /// When it could not be written; what is known is then read again before the next try.
-    pub async fn remember(&self, cluster: &dyn Cluster, next: &State) -> Result<(), StateError> {
+    /// When the state is not `base` any more (a person paused it or released a brake), or could not be written. What is known
+    /// is then read again before the next try.
+    pub async fn remember(&self, cluster: &dyn Cluster, base: &State, next: &State) -> Result<(), StateError> {
+        let _turn = self.turn.lock().await;
         let known = self.kept().known.clone().unwrap_or_default();
-        if known.state == *next && known.version.is_some() {
+        if known.state != *base {
+            return Err(ApiError::Conflict("it has changed since the plan was made".to_owned()).into());
+        }
+        if base == next && known.version.is_some() {
             return Ok(());
         }
         match save(cluster, next, known.version.as_deref()).await {
@@ -124,7 +138,7 @@ impl Keeper {
                 Ok(())
             }
             Err(error) => {
-                self.refresh(cluster).await;
+                self.read(cluster).await;
                 Err(error)
             }
         }

@@ -14,7 +14,15 @@ use crate::{
     ports::{Clock, Cluster},
 };
 use serde_json::json;
-use std::{collections::HashMap, sync::{Arc, Mutex}, time::Duration};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -57,15 +65,26 @@ pub struct Vitals {
     pub keeper: Arc<Keeper>,
     /// Whether we may write.
     pub fence: Fence,
-    /// Who holds the lease.
-    pub holder: Arc<Mutex<String>>,
+    dropped_events: Arc<AtomicU64>,
+    beats: Arc<Mutex<BTreeMap<&'static str, Timestamp>>>,
 }
 
 impl Vitals {
-    /// Whether everything is known that a plan needs.
+    /// When each loop last did its work.
     #[must_use]
-    pub fn ready(&self) -> bool {
-        self.store.filled() && self.keeper.state().is_some()
+    pub fn beats(&self) -> BTreeMap<&'static str, Timestamp> {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A loop has done its work.
+    pub fn beat(&self, name: &'static str, at: Timestamp) {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner).insert(name, at);
+    }
+
+    /// How many Events were dropped because too many waited.
+    #[must_use]
+    pub fn dropped_events(&self) -> u64 {
+        self.dropped_events.load(Ordering::Relaxed)
     }
 }
 
@@ -84,9 +103,9 @@ impl Engine {
     /// Runs until it is stopped, loses the lease, or a part of it dies. Stopped, it finishes the writes that are under way
     /// and gives the lease back.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Vitals { store, keeper, fence, holder } = self.vitals.clone();
+        let Vitals { store, keeper, fence, .. } = self.vitals.clone();
         let mut mirror = Mirror::start(&self.cluster, &self.clock, &store, &self.wake);
-        let (notes, _notes_task) = Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock));
+        let (notes, _notes_task) = Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock), Arc::clone(&self.vitals.dropped_events));
         let parts = (Arc::clone(&self.cluster), Arc::clone(&self.clock), Arc::clone(&store), Arc::clone(&keeper));
         let executor = Executor::new(parts.0, parts.1, parts.2, parts.3, fence.clone(), Arc::clone(&self.journal), notes.clone());
         let warden = Warden {
@@ -107,9 +126,9 @@ impl Engine {
         };
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone());
         let drained = CancellationToken::new();
-        let leading = Leading { elector, holder, keeper: Arc::clone(&keeper), wake: Arc::clone(&self.wake), journal: self.journal, drained: drained.clone() };
+        let leading = Leading { elector, vitals: self.vitals.clone(), wake: Arc::clone(&self.wake), journal: self.journal, drained: drained.clone() };
         let mut lease = tokio::spawn(leading.run(Arc::clone(&self.cluster), Arc::clone(&self.clock)));
-        let mut polling = tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), keeper, fence.clone(), self.wake));
+        let mut polling = tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.vitals.clone(), self.wake));
         let told = stop.clone();
         let mut looping = tokio::spawn(async move { warden.run(&told).await });
 
@@ -139,8 +158,7 @@ impl Engine {
 /// The task that holds the lease.
 struct Leading {
     elector: Elector,
-    holder: Arc<Mutex<String>>,
-    keeper: Arc<Keeper>,
+    vitals: Vitals,
     wake: Arc<Notify>,
     journal: Arc<Journal>,
     drained: CancellationToken,
@@ -152,7 +170,7 @@ impl Leading {
             match self.elector.attempt().await {
                 Standing::Acquired => {
                     // What the last holder remembered must be known before anything is done.
-                    self.keeper.refresh(cluster.as_ref()).await;
+                    self.vitals.keeper.refresh(cluster.as_ref()).await;
                     info!("This process holds the lease: it acts.");
                     self.journal.noted("leaseAcquired", clock.now(), json!({"holder": self.elector.holder()}));
                     self.elector.open_fence();
@@ -165,9 +183,7 @@ impl Leading {
                     return Standing::Lost;
                 }
             }
-            if let Ok(mut holder) = self.holder.lock() {
-                self.elector.holder().clone_into(&mut holder);
-            }
+            self.vitals.beat("lease", clock.now());
             tokio::select! {
                 () = clock.sleep(lease::RETRY) => {}
                 () = self.drained.cancelled() => {
@@ -180,14 +196,19 @@ impl Leading {
 }
 
 /// Looks regularly whether a person paused the daemon or released a brake.
-async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, keeper: Arc<Keeper>, fence: Fence, wake: Arc<Notify>) {
+async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, wake: Arc<Notify>) {
     loop {
-        if keeper.refresh(cluster.as_ref()).await {
-            if let Some(error) = keeper.trouble() {
+        let changed = vitals.keeper.refresh(cluster.as_ref()).await;
+        let trouble = vitals.keeper.trouble();
+        if changed {
+            if let Some(error) = &trouble {
                 warn!(%error, "The state is not known; nothing is written until it is.");
             }
             wake.notify_one();
         }
-        clock.sleep(if fence.holds() { STATE_EVERY } else { STATE_EVERY_STANDBY }).await;
+        if trouble.is_none() {
+            vitals.beat("state", clock.now());
+        }
+        clock.sleep(if vitals.fence.holds() { STATE_EVERY } else { STATE_EVERY_STANDBY }).await;
     }
 }

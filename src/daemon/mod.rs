@@ -1,5 +1,12 @@
 //! Wiring: settings, lease, schedule, HTTP, shutdown. Nothing here decides what happens to a clone.
 
 pub mod engine;
+pub mod health;
+pub mod http;
 pub mod lease;
+pub mod reload;
+pub mod run;
+pub mod schedule;
+pub mod settings;
+pub mod shell;
 pub mod warden;

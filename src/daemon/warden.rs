@@ -7,7 +7,7 @@ use super::lease::Fence;
 use crate::{
     act::{
         executor::{Executor, Round},
-        journal::Journal,
+        journal::{Ending, Journal},
         notify::Notes,
         state::Keeper,
     },
@@ -32,6 +32,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 const GATHER: Duration = Duration::from_millis(20);
 /// How soon a round that left something to do is followed by the next.
 const SOON: Duration = Duration::from_millis(250);
+/// How long that grows while nothing works at all.
+const LATEST: Duration = Duration::from_secs(8);
 
 /// Everything the loop needs.
 pub struct Warden {
@@ -81,9 +83,12 @@ impl Watcher for Nobody {
 impl Warden {
     /// Runs until it is stopped; what is under way then is finished first.
     pub async fn run(&self, stop: &CancellationToken) {
+        let mut soon = SOON;
         while !stop.is_cancelled() {
             let (plan, round) = self.cycle().await;
-            let again = round.is_some_and(|round| round.again);
+            let again = round.as_ref().is_some_and(|round| round.again).then_some(soon);
+            let went_well = round.is_none_or(|round| !round.again || round.endings.iter().any(|(_, ending)| *ending == Ending::Done));
+            soon = if went_well { SOON } else { soon.saturating_mul(2).min(LATEST) };
             let sleep = self.until(plan.as_ref().and_then(|plan| plan.next_wakeup), again);
             tokio::select! {
                 () = self.wake.notified() => self.clock.sleep(GATHER).await,
@@ -93,9 +98,9 @@ impl Warden {
         }
     }
 
-    fn until(&self, deadline: Option<Timestamp>, again: bool) -> Duration {
+    fn until(&self, deadline: Option<Timestamp>, again: Option<Duration>) -> Duration {
         let left = deadline.map_or(LONGEST_SLEEP, |deadline| Duration::try_from(deadline.duration_since(self.clock.now())).unwrap_or(Duration::ZERO));
-        if again { left.min(SOON) } else { left.min(LONGEST_SLEEP) }
+        left.min(again.unwrap_or(LONGEST_SLEEP))
     }
 
     /// One look, one plan, one round; `None` while the caches are not filled or the state is not known.
@@ -108,7 +113,7 @@ impl Warden {
         let took = begun.elapsed();
         let round = if self.fence.holds() {
             self.tell_changes(&plan);
-            Some(self.executor.execute(&plan).await)
+            Some(self.executor.execute(&plan, &snapshot.state).await)
         } else {
             None
         };

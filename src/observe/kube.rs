@@ -68,9 +68,8 @@ impl KubeCluster {
             Some(name) => name.to_owned(),
             None => config::namespace(Some(&config)).await,
         };
-        tracing::info!(server = %config.cluster_url, %namespace, "talking to the Kubernetes API server");
-        let lease = Client::try_from(config.clone())?;
-        Ok(Self::over(Client::try_from(config)?, lease, namespace))
+        tracing::info!(server = config.cluster_url.host(), %namespace, "talking to the Kubernetes API server");
+        Ok(Self::over(config::client(&config)?, config::client(&config)?, namespace))
     }
 
     /// Uses clients that were made elsewhere. They must not retry by themselves.

@@ -1,7 +1,26 @@
 //! What the policy files say, once they have been read and checked.
 //!
-//! `format` knows how the files are written, `load` turns a folder into [`Policies`] or into a list of problems with file, line,
-//! column and snippet. A set loads whole or not at all.
+//! ```text
+//! files ──► yaml ──► format (scalar) ──► lint ──► set ──► Policies
+//!             └──────────┴────────────────┴───────┴────► Problems, with file, line, column and snippet
+//! ```
+//!
+//! `yaml` cuts files into documents and bounds them, `format` mirrors how they are written, `lint` checks one document, `set` what
+//! holds between them, and [`load`] does it for a folder. A set loads whole or not at all.
+
+mod format;
+mod forms;
+mod lint;
+pub mod load;
+pub mod problem;
+mod scalar;
+mod set;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use load::{load_dir, load_files};
+pub use problem::{Code, Place, Problem, Problems};
 
 use crate::model::Span;
 use rust_decimal::Decimal;

@@ -94,6 +94,9 @@ impl fmt::Display for Code {
     }
 }
 
+/// Snippets of lines longer than this say nothing, and drawing them takes long.
+const LONGEST_LINE: usize = 1_000;
+
 /// A stretch of a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -261,11 +264,19 @@ impl Problems {
             }
         }
         for file in files {
-            let marks = places.iter().filter(|(place, ..)| place.file == *file && place.line > 0);
-            let marks: Vec<Annotation<'_>> = marks.map(|(place, kind, label)| kind.span(place.range()).label(*label)).collect();
-            group = match self.sources.get(file) {
-                Some(text) if !marks.is_empty() => group.element(Snippet::source(&**text).path(self.path(file)).annotations(marks)),
-                _ => group.element(Origin::path(self.path(file))),
+            let here = || places.iter().filter(|(place, ..)| place.file == *file && place.line > 0);
+            let first = here().next().map(|(place, ..)| *place);
+            group = match (first, self.sources.get(file)) {
+                (Some(_), Some(text)) if here().all(|(place, ..)| line_length(text, place) <= LONGEST_LINE) => {
+                    let marks = here().map(|(place, kind, label)| -> Annotation<'_> { kind.span(place.range()).label(*label) });
+                    group.element(Snippet::source(&**text).path(self.path(file)).annotations(marks))
+                }
+                (Some(place), _) => {
+                    let (line, column) = (usize::try_from(place.line), usize::try_from(place.column));
+                    let origin = Origin::path(self.path(file)).line(line.unwrap_or_default());
+                    group.element(origin.char_column(column.unwrap_or_default()))
+                }
+                (None, _) => group.element(Origin::path(self.path(file))),
             };
         }
         if let Some(help) = &problem.help {
@@ -301,6 +312,14 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// How long the line of a place is.
+fn line_length(text: &str, place: &Place) -> usize {
+    let (before, after) = text.split_at_checked(place.start).unwrap_or((text, ""));
+    let left = before.rsplit('\n').next().unwrap_or_default();
+    let right = after.split('\n').next().unwrap_or_default();
+    left.len() + right.len()
+}
 
 /// A text that can be printed: control characters and those that turn the direction of writing are escaped, and it ends.
 fn printable(text: &str) -> String {

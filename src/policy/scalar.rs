@@ -6,7 +6,7 @@ use crate::model::Span;
 use rust_decimal::Decimal;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_saphyr::{Location, Spanned};
 use std::{fmt, marker::PhantomData};
@@ -135,7 +135,7 @@ impl Read for u32 {
     fn read(scalar: Scalar) -> Result<Self, Mismatch> {
         match scalar {
             Scalar::Whole(number) => Self::try_from(number).map_err(|_| {
-                let message = format!("`{number}` is not between 0 and {}", Self::MAX);
+                let message = if number < 0 { format!("`{number}` is less than zero") } else { format!("`{number}` is too large") };
                 Mismatch::Value(Code::BadValue, message, None)
             }),
             Scalar::Text(text) if text.parse::<Self>().is_ok() => {
@@ -172,7 +172,8 @@ impl Read for Decimal {
             Mismatch::Value(Code::BadValue, format!("`{text}` is not a decimal number"), Some(help.to_owned()))
         };
         match scalar {
-            Scalar::Whole(number) => Self::try_from(number).map_err(|_| bad(&number.to_string())),
+            // `From<i128>` panics beyond 96 bits.
+            Scalar::Whole(number) => Self::try_from_i128_with_scale(number, 0).map_err(|_| bad(&number.to_string())),
             Scalar::Number(text) => Self::from_str_exact(&text).map_err(|_| bad(&text)),
             Scalar::Text(text) => {
                 // The parser would take `1_000` too.
@@ -220,9 +221,9 @@ pub(super) struct Leaf<T>(pub(super) Option<At<Result<T, Mismatch>>>);
 #[derive(Debug, Clone)]
 pub(super) struct List<T>(pub(super) Option<At<Result<Vec<Leaf<T>>, Mismatch>>>);
 
-/// A field with a mapping from free names to single values.
+/// A mapping from free names to single values.
 #[derive(Debug, Clone)]
-pub(super) struct Entries<T>(pub(super) Option<At<Vec<(Leaf<String>, Leaf<T>)>>>);
+pub(super) struct Entries<T>(pub(super) At<Vec<(Leaf<String>, Leaf<T>)>>);
 
 impl<T> Leaf<T> {
     /// Whether the file says it at all.
@@ -238,12 +239,6 @@ impl<T> Default for Leaf<T> {
 }
 
 impl<T> Default for List<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<T> Default for Entries<T> {
     fn default() -> Self {
         Self(None)
     }
@@ -328,7 +323,7 @@ impl<'de, T: Read> Deserialize<'de> for Entries<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Pairs<T>>::deserialize(deserializer)?;
         let at = written(&spanned);
-        Ok(Self(Some(At { value: spanned.value.0, at })))
+        Ok(Self(At { value: spanned.value.0, at }))
     }
 }
 
@@ -350,9 +345,6 @@ impl<'de, T: Read> Deserialize<'de> for Pairs<T> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = mapping.next_entry()? {
                     pairs.push(pair);
-                    if pairs.len() > 10_000 {
-                        return Err(A::Error::custom("too many entries"));
-                    }
                 }
                 Ok(Pairs(pairs))
             }

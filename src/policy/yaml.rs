@@ -34,11 +34,7 @@ pub(super) fn documents(text: &str) -> Vec<(usize, &str)> {
     };
     for line in text.split_inclusive('\n') {
         let next = offset + line.len();
-        let cut = if is_marker(line, "---") {
-            Some(offset)
-        } else {
-            is_marker(line, "...").then_some(next)
-        };
+        let cut = if is_marker(line, "---") { Some(offset) } else { is_marker(line, "...").then_some(next) };
         if let Some(cut) = cut {
             keep(begin, cut);
             begin = cut;
@@ -133,13 +129,26 @@ fn describe(error: &Error) -> (Code, String, Option<String>) {
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
-        | Error::RecursiveReferencesRequireWeakTypes { .. } => (
-            Code::TooComplex,
-            "the document holds more values, aliases or levels than a policy can need".to_owned(),
-            Some("write the values out instead of nesting aliases, and split a large set into several files".to_owned()),
-        ),
-        _ => (Code::Syntax, text(error), None),
+        | Error::RecursiveReferencesRequireWeakTypes { .. } => too_complex(),
+        Error::UnknownAnchor { .. } => (Code::Syntax, "the alias refers to an anchor that does not exist".to_owned(), None),
+        _ => {
+            let text = text(error);
+            // The parser's own limits come without a variant of their own.
+            if text.contains("recursion limit") || text.contains("nesting limit") {
+                return too_complex();
+            }
+            let help = text.starts_with("tab").then(|| "indent with spaces".to_owned());
+            (Code::Syntax, text, help)
+        }
     }
+}
+
+fn too_complex() -> (Code, String, Option<String>) {
+    (
+        Code::TooComplex,
+        "the document holds more values, aliases or levels than a policy can need".to_owned(),
+        Some("write the values out instead of nesting aliases, and split a large set into several files".to_owned()),
+    )
 }
 
 /// The library's own words, made one sentence of ours.
@@ -189,7 +198,7 @@ mod tests {
     fn offsets_lead_back_into_the_file() {
         let text = "# first\n---\na: 1\n---\nb: 2\n";
         for (begin, document) in documents(text) {
-            assert!(text[begin..].starts_with(document));
+            assert!(text.get(begin..).unwrap().starts_with(document));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::call::bare;
 use crate::ports::ApiError;
-use ::kube::{Error, core::Status};
+use ::kube::{Error, client::AuthError, core::Status};
 use http::StatusCode;
 
 /// How much of a message is passed on.
@@ -67,12 +67,21 @@ pub(super) fn error(code: u16, message: String) -> ApiError {
     }
 }
 
-/// Why no answer came. What an authentication plugin wrote may be the credential itself: it is not repeated.
+/// Why no answer came.
 pub(super) fn describe(error: &Error) -> ApiError {
-    if let Error::Auth(_) = error {
-        return ApiError::Unavailable("no credentials: the kubeconfig's plugin or token file failed".to_owned());
+    ApiError::Unavailable(words(error))
+}
+
+/// What may be said of a failure of the client. What an authentication plugin wrote may be the credential itself: of those
+/// failures only the harmless ones are told in full.
+pub(super) fn words(error: &Error) -> String {
+    match error {
+        Error::Auth(known @ (AuthError::ReadTokenFile(..) | AuthError::AuthExecStart(_) | AuthError::MissingCommand)) => {
+            cut(&known.to_string())
+        }
+        Error::Auth(_) => "no credentials: the kubeconfig's authentication plugin or token failed".to_owned(),
+        other => chain(other),
     }
-    ApiError::Unavailable(chain(error))
 }
 
 /// An error with its causes. Where there are any, the outermost words only repeat them (`ServiceError: …`).
@@ -84,4 +93,17 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// A message of bounded length on one line.
 pub(super) fn cut(message: &str) -> String {
     message.chars().take(CUT).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{ExitStatus, Output};
+
+    #[test]
+    fn what_an_authentication_plugin_wrote_is_not_repeated() {
+        let out: Box<Output> = Output { status: ExitStatus::default(), stdout: b"token hunter2".to_vec(), stderr: Vec::new() }.into();
+        let error = Error::Auth(AuthError::AuthExecRun { cmd: "aws --secret hunter2".to_owned(), out });
+        assert!(words(&error).starts_with("no credentials"));
+    }
 }

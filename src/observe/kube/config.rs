@@ -1,6 +1,10 @@
 //! Where the API server is and who we are there: kubeconfig by its standard variables, else the Pod's service account.
 
-use ::kube::config::{Config, KubeConfigOptions, KubeconfigError};
+use super::answer::words;
+use ::kube::{
+    Client,
+    config::{Config, KubeConfigOptions, KubeconfigError},
+};
 use anyhow::anyhow;
 use http::{HeaderValue, header};
 use std::time::Duration;
@@ -40,6 +44,11 @@ pub(super) async fn load() -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// A client, with connections of its own. There is no limit to how many: HTTP/1.1 needs one for every request in flight.
+pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
+    Client::try_from(config.clone()).map_err(|error| anyhow!(words(&error)))
+}
+
 /// Unlike the client's own way, a `KUBECONFIG` that cannot be used is an error even in a Pod (it would be another cluster than
 /// the one that was meant), and no debugging variables are obeyed.
 async fn read() -> anyhow::Result<Config> {
@@ -58,5 +67,27 @@ fn explain(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(_) => "it is not a kubeconfig in valid YAML".to_owned(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::kube::config::Kubeconfig;
+
+    #[test]
+    fn a_kubeconfig_that_does_not_parse_is_not_quoted() {
+        let error = Kubeconfig::from_yaml("users:\n- name: me\n  user: {token: hunter2, token: hunter2").unwrap_err();
+        assert!(!explain(&error).contains("hunter2"), "{}", explain(&error));
+    }
+
+    #[tokio::test]
+    async fn without_a_pod_the_namespace_is_the_context_s_or_default() {
+        let mut config = Config::new("https://localhost".parse().unwrap());
+        config.default_namespace = "staging".to_owned();
+        assert_eq!(namespace(Some(&config)).await, "staging");
+        config.default_namespace.clear();
+        assert_eq!(namespace(Some(&config)).await, "default");
+        assert_eq!(namespace(None).await, "default");
     }
 }

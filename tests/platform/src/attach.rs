@@ -24,8 +24,8 @@ impl Platform {
     /// # Errors
     /// When the variable is not set or names no running platform: a test must fail then, not pass unseen.
     pub fn attach() -> Result<Self> {
-        let dir = std::env::var_os("CLONEWARDEN_PLATFORM")
-            .context("CLONEWARDEN_PLATFORM is not set: run this under `clonewarden-platform run -- CMD`")?;
+        let dir =
+            std::env::var_os("CLONEWARDEN_PLATFORM").context("CLONEWARDEN_PLATFORM is not set: run this under `clonewarden-platform run -- CMD`")?;
         let platform = Self { dir: PathBuf::from(dir) };
         platform.parts()?;
         Ok(platform)
@@ -54,10 +54,7 @@ impl Platform {
     pub fn part(&self, name: &str) -> Result<PartRecord> {
         let parts = self.parts()?;
         let names: Vec<_> = parts.iter().map(|part| part.name.clone()).collect();
-        parts
-            .into_iter()
-            .find(|part| part.name == name)
-            .with_context(|| format!("no part is called `{name}`: there are {}", names.join(", ")))
+        parts.into_iter().find(|part| part.name == name).with_context(|| format!("no part is called `{name}`: there are {}", names.join(", ")))
     }
 
     /// Path of a built program, such as `kubectl`.

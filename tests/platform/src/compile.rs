@@ -84,10 +84,7 @@ fn from_assets(pin: &Pin) -> Result<Option<PathBuf>> {
     };
     let program = Path::new(&assets).join(pin.name);
     if !program.is_file() {
-        bail!(
-            "KUBEBUILDER_ASSETS is set, but {} is not there: put it there, or unset the variable to build it",
-            program.display()
-        );
+        bail!("KUBEBUILDER_ASSETS is set, but {} is not there: put it there, or unset the variable to build it", program.display());
     }
     Ok(Some(program))
 }
@@ -133,8 +130,8 @@ fn copy_files(copied: &Copied, source: &Path, to: &Path, part: &str) -> Result<(
     let mut command = go_command(source, "mod");
     command.args(["download", "-json", copied.module]);
     let answer = run(command, part)?;
-    let answer: serde_json::Value = serde_json::from_slice(&answer)
-        .with_context(|| format!("`go mod download -json {}` for {part} did not answer JSON", copied.module))?;
+    let answer: serde_json::Value =
+        serde_json::from_slice(&answer).with_context(|| format!("`go mod download -json {}` for {part} did not answer JSON", copied.module))?;
     let module = answer
         .get("Dir")
         .and_then(serde_json::Value::as_str)
@@ -147,8 +144,8 @@ fn copy_files(copied: &Copied, source: &Path, to: &Path, part: &str) -> Result<(
         for file in files {
             let name = file.file_name().unwrap_or_default();
             // Read and written, not copied: the module cache is read-only and a copy would keep that.
-            let bytes = fs::read(&file)
-                .with_context(|| format!("{part}: the pinned module has no {}; correct `copied` in pins.rs", file.display()))?;
+            let bytes =
+                fs::read(&file).with_context(|| format!("{part}: the pinned module has no {}; correct `copied` in pins.rs", file.display()))?;
             fs::write(into.join(name), bytes)?;
         }
     }

@@ -76,14 +76,13 @@ impl Request {
 /// The test's side: sends one request and waits until it is done.
 pub(crate) fn ask(dir: &Path, verb: &str, part: &str) -> Result<()> {
     let path = socket(dir);
-    let mut stream = UnixStream::connect(&path)
-        .with_context(|| format!("cannot reach the platform's supervisor at {}: has it ended?", path.display()))?;
+    let mut stream =
+        UnixStream::connect(&path).with_context(|| format!("cannot reach the platform's supervisor at {}: has it ended?", path.display()))?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
     writeln!(stream, "{verb} {part}")?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).with_context(|| format!("no answer to `{verb} {part}`"))?;
-    let answer: Value =
-        serde_json::from_str(&line).with_context(|| format!("the supervisor ended before it answered `{verb} {part}`"))?;
+    let answer: Value = serde_json::from_str(&line).with_context(|| format!("the supervisor ended before it answered `{verb} {part}`"))?;
     match answer.get("error").and_then(Value::as_str) {
         None => Ok(()),
         Some(error) => bail!("`{verb} {part}`: {error}"),

@@ -68,8 +68,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let parent = path.parent().with_context(|| format!("{} has no folder", path.display()))?;
     let name = path.file_name().with_context(|| format!("{} names no file", path.display()))?;
     // The thread in the name: tests of one process may write the same file at once.
-    let unfinished: PathBuf =
-        parent.join(format!(".{}.{}.{:?}", name.to_string_lossy(), std::process::id(), std::thread::current().id()));
+    let unfinished: PathBuf = parent.join(format!(".{}.{}.{:?}", name.to_string_lossy(), std::process::id(), std::thread::current().id()));
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)

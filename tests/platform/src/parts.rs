@@ -8,6 +8,9 @@ use anyhow::Result;
 
 use crate::site::Site;
 
+/// Names and values of environment variables.
+pub(crate) type Variables = Vec<(&'static str, String)>;
+
 /// One part of the platform.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -24,7 +27,7 @@ pub(crate) struct Part {
     /// Its arguments.
     pub(crate) args: fn(&Site) -> Result<Vec<String>>,
     /// Its environment, besides PATH and a HOME of its own.
-    pub(crate) env: fn(&Site) -> Result<Vec<(&'static str, String)>>,
+    pub(crate) env: fn(&Site) -> Result<Variables>,
     /// How it is seen to be ready.
     pub(crate) ready: Ready,
 }
@@ -62,7 +65,7 @@ pub(crate) enum Ready {
     Kubectl(&'static [&'static str], Option<&'static str>),
 }
 
-fn no_env(_: &Site) -> Result<Vec<(&'static str, String)>> {
+fn no_env(_: &Site) -> Result<Variables> {
     Ok(Vec::new())
 }
 

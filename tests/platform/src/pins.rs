@@ -117,11 +117,7 @@ pub(crate) const PINS: &[Pin] = &[
         folder: "ack-rds",
         package: None,
         link: "",
-        copied: &[Copied {
-            module: "github.com/aws-controllers-k8s/rds-controller",
-            from: &["helm/crds"],
-            into: "crds",
-        }],
+        copied: &[Copied { module: "github.com/aws-controllers-k8s/rds-controller", from: &["helm/crds"], into: "crds" }],
         in_assets: false,
     },
 ];
@@ -188,10 +184,8 @@ pub(crate) fn go_folder() -> PathBuf {
 pub(crate) fn cache_root() -> Result<PathBuf> {
     let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(cache) => PathBuf::from(cache),
-        None => PathBuf::from(
-            std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set: set one, the built parts go there")?,
-        )
-        .join(".cache"),
+        None => PathBuf::from(std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set: set one, the built parts go there")?)
+            .join(".cache"),
     };
     Ok(cache.join("clonewarden").join("platform"))
 }

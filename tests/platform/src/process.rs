@@ -33,11 +33,7 @@ fn spawn(mut command: Command, what: &str) -> Result<Child> {
 
 /// Starts a part: nothing of this process's environment but PATH, output appended to its log.
 pub(crate) fn start_part(name: &str, argv: &[String], env: &BTreeMap<String, String>, log: &Path) -> Result<Child> {
-    let out = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(log)
-        .with_context(|| format!("cannot open the log of {name}, {}", log.display()))?;
+    let out = OpenOptions::new().create(true).append(true).open(log).with_context(|| format!("cannot open the log of {name}, {}", log.display()))?;
     let mut command = tethered(argv);
     command.env_clear().envs(env).env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
@@ -61,7 +57,7 @@ impl Guarded {
         let name = argv.first().map_or("nothing", String::as_str);
         let mut child = spawn(command, name)?;
         let guard = Command::new("/bin/sh")
-            .args(["-c", "read -r _ || :; kill -KILL -- \"-$1\"", "guard", &child.id().to_string()])
+            .args(["-c", "read -r _ || :; kill -s KILL -- \"-$1\"", "guard", &child.id().to_string()])
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

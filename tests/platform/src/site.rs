@@ -46,8 +46,7 @@ impl Site {
         let mut folders = BTreeMap::new();
         for part in built {
             if let Some(program) = &part.program {
-                symlink(program, dir.join("bin").join(part.name))
-                    .with_context(|| format!("cannot link {} into {}", part.name, dir.display()))?;
+                symlink(program, dir.join("bin").join(part.name)).with_context(|| format!("cannot link {} into {}", part.name, dir.display()))?;
             }
             folders.insert(part.name, part.folder.clone());
         }
@@ -144,11 +143,7 @@ fn nodes() -> String {
             "status": {"capacity": room, "allocatable": room},
         })
     };
-    let items = [
-        node("node-1", "us-east-1a", "on-demand"),
-        node("node-2", "us-east-1b", "spot"),
-        node("node-3", "us-east-1c", "spot"),
-    ];
+    let items = [node("node-1", "us-east-1a", "on-demand"), node("node-2", "us-east-1b", "spot"), node("node-3", "us-east-1c", "spot")];
     format!("{:#}\n", serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}))
 }
 
@@ -164,8 +159,7 @@ fn take_ports() -> Result<(BTreeMap<&'static str, u16>, File)> {
             continue;
         }
         let first = FIRST_PORT + block * PORTS_IN_BLOCK;
-        let free: Vec<_> =
-            (first..first + PORTS_IN_BLOCK).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).collect();
+        let free: Vec<_> = (first..first + PORTS_IN_BLOCK).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).collect();
         if free.len() >= names.len() {
             return Ok((names.into_iter().zip(free).collect(), lock));
         }
@@ -184,14 +178,13 @@ fn random_hex(bytes: usize) -> Result<String> {
 fn signing_key() -> Result<(String, String)> {
     // SubjectPublicKeyInfo of an uncompressed P-256 point, up to the point itself.
     const SPKI: [u8; 26] = [
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-        0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
+        0x03, 0x42, 0x00,
     ];
     let failed = |what: &str| anyhow::anyhow!("cannot make the service-account key: {what}");
     let random = SystemRandom::new();
     let private = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| failed("no random bytes"))?;
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private.as_ref(), &random)
-        .map_err(|error| failed(&error.to_string()))?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private.as_ref(), &random).map_err(|error| failed(&error.to_string()))?;
     let mut public = SPKI.to_vec();
     public.extend_from_slice(pair.public_key().as_ref());
     Ok((pem("PRIVATE KEY", private.as_ref()), pem("PUBLIC KEY", &public)))

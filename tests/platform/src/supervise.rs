@@ -92,8 +92,7 @@ impl Supervisor {
 
     /// Moves one part on: starts it when it may, or looks whether it is ready.
     fn step(&mut self, index: usize, began: Instant) -> Result<()> {
-        let ready: Vec<_> =
-            self.parts.iter().filter(|running| running.state == State::Ready).map(|running| running.part.name).collect();
+        let ready: Vec<_> = self.parts.iter().filter(|running| running.state == State::Ready).map(|running| running.part.name).collect();
         let Some(running) = self.parts.get_mut(index) else { return Ok(()) };
         match running.state {
             State::Waiting if running.part.after.iter().all(|need| ready.contains(need)) => running.start(),
@@ -177,8 +176,7 @@ impl Supervisor {
     }
 
     fn write_records(&self) -> Result<()> {
-        let records: Vec<_> =
-            self.parts.iter().filter(|running| running.part.lasts == Lasts::WithPlatform).map(|running| &running.record).collect();
+        let records: Vec<_> = self.parts.iter().filter(|running| running.part.lasts == Lasts::WithPlatform).map(|running| &running.record).collect();
         write_private(&self.site.dir().join("parts.json"), &serde_json::to_vec_pretty(&records)?)
     }
 }
@@ -199,8 +197,9 @@ impl Running {
     fn prepare(part: &'static Part, site: &Site) -> Result<Self> {
         let program = match part.program {
             Program::Built(pin) => site.path(&format!("bin/{pin}")),
-            Program::InPath { name, install } => find_in_path(name)
-                .with_context(|| format!("{} needs `{name}`, which is not in PATH: {install}", part.name))?,
+            Program::InPath { name, install } => {
+                find_in_path(name).with_context(|| format!("{} needs `{name}`, which is not in PATH: {install}", part.name))?
+            }
         };
         let arguments = (part.args)(site).with_context(|| format!("cannot make the arguments of {}", part.name))?;
         let argv = std::iter::once(program).chain(arguments).collect();
@@ -242,13 +241,7 @@ impl Running {
             return Ok(true);
         }
         if since.elapsed() > READY_WITHIN {
-            bail!(
-                "{} is not ready after {} s; last answer: {}\n{}",
-                self.part.name,
-                READY_WITHIN.as_secs(),
-                self.probe.last_answer(),
-                self.tail()
-            );
+            bail!("{} is not ready after {} s; last answer: {}\n{}", self.part.name, READY_WITHIN.as_secs(), self.probe.last_answer(), self.tail());
         }
         Ok(false)
     }

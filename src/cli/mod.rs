@@ -1,0 +1,108 @@
+//! The command line: what can be asked, one file a subcommand.
+//!
+//! Contract: data goes to standard output and everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
+//! configuration, policy or input, with file and line. Every flag can also be given as `CLONEWARDEN_…`. Nothing in here ends
+//! the process; `main` does, with what [`dispatch`] returns.
+
+mod brake;
+mod crds;
+mod explain;
+mod inputs;
+mod live;
+mod output;
+mod pause;
+mod plan;
+mod policy;
+mod table;
+
+use clap::{Parser, Subcommand};
+use std::fmt;
+
+/// Governs the life and the cost of ephemeral clones in a Kubernetes cluster.
+#[derive(Debug, Parser)]
+#[command(name = "clonewarden", version, arg_required_else_help = true, disable_help_subcommand = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what would be done, to every clone and everything that clones left behind, and why.
+    Plan(plan::Args),
+    /// Tell the life of one clone: every date and where it comes from, what happens next, and what would change that.
+    Explain(explain::Args),
+    /// Look after policy files.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Stop every write of the daemon at once, until `resume`.
+    Pause(pause::PauseArgs),
+    /// Let the daemon write again.
+    Resume(pause::ResumeArgs),
+    /// See what the brakes hold back, or let it go.
+    #[command(subcommand)]
+    Brake(brake::Command),
+    /// Print the CustomResourceDefinitions of clonewarden's own objects.
+    Crds,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// What went wrong, with the exit code it means.
+pub fn dispatch(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Plan(args) => plan::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Policy(command) => policy::run(&command),
+        Command::Pause(args) => pause::pause(&args),
+        Command::Resume(args) => pause::resume(&args),
+        Command::Brake(command) => brake::run(&command),
+        Command::Crds => crds::run(),
+    }
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub struct Failure {
+    /// 1: it failed; 2: what was asked, or what it was asked about, cannot be used.
+    pub code: u8,
+    report: Report,
+}
+
+#[derive(Debug)]
+enum Report {
+    /// Whole reports with snippets, which say `error:` themselves.
+    Rendered(String),
+    /// An error and what caused it.
+    Chain(anyhow::Error),
+}
+
+impl Failure {
+    /// The command was understood and could not be carried out.
+    pub fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 1, report: Report::Chain(error.into()) }
+    }
+
+    /// Wrong usage, configuration, policy or input.
+    pub fn input(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 2, report: Report::Chain(error.into()) }
+    }
+
+    /// Input that reports on itself, snippet and all.
+    pub fn rendered(report: impl Into<String>) -> Self {
+        Self { code: 2, report: Report::Rendered(report.into()) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.report {
+            Report::Rendered(report) => f.write_str(report),
+            Report::Chain(error) => {
+                write!(f, "error: {error}")?;
+                error.chain().skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `clonewarden pause` and `resume`: stop every write of the daemon at once, without Git, and let it write again.
+
+use super::{Failure, live, output};
+use crate::{
+    act::state::{self, StateError},
+    model::{State, state::Pause},
+    ports::{ApiError, Cluster},
+};
+use anyhow::{Context, anyhow};
+use jiff::Timestamp;
+
+/// How often a write is tried again when the daemon has written the state in between.
+const TRIES: usize = 5;
+
+/// `pause`
+#[derive(Debug, clap::Args)]
+pub(super) struct PauseArgs {
+    /// Why; it is shown everywhere until `resume`
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    reason: String,
+    #[command(flatten)]
+    daemon: live::Daemon,
+}
+
+/// `resume`
+#[derive(Debug, clap::Args)]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    daemon: live::Daemon,
+}
+
+pub(super) fn pause(args: &PauseArgs) -> Result<(), Failure> {
+    let said = args.daemon.ask(|cluster| async move { set(cluster.as_ref(), &args.reason, &whoami(), Timestamp::now()).await })?;
+    output::data(&said)
+}
+
+pub(super) fn resume(args: &ResumeArgs) -> Result<(), Failure> {
+    let said = args.daemon.ask(|cluster| async move { lift(cluster.as_ref()).await })?;
+    output::data(&said)
+}
+
+/// Stops every write. A pause that stands already stays as it is: whoever set it first has a reason too.
+async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Timestamp) -> Result<String, Failure> {
+    change(cluster, |state| match &state.paused {
+        Some(pause) => (false, format!("already paused {}\n", told(pause))),
+        None => {
+            let pause = Pause { since: now, reason: reason.to_owned(), by: by.to_owned() };
+            let said = format!("paused {}\nnothing is written any more until `clonewarden resume`\n", told(&pause));
+            state.paused = Some(pause);
+            (true, said)
+        }
+    })
+    .await
+}
+
+async fn lift(cluster: &dyn Cluster) -> Result<String, Failure> {
+    change(cluster, |state| match state.paused.take() {
+        Some(pause) => (true, format!("resumed; it had been paused {}\n", told(&pause))),
+        None => (false, "not paused: nothing to resume\n".to_owned()),
+    })
+    .await
+}
+
+fn told(pause: &Pause) -> String {
+    let by = if pause.by.is_empty() { String::new() } else { format!(" by {}", output::printable(&pause.by)) };
+    format!("since {}{by}: {}", pause.since, output::printable(&pause.reason))
+}
+
+/// Changes the state by compare-and-swap; `edit` says whether there is anything to write, and what to tell. Where the daemon
+/// writes in between, it is read and edited again.
+pub(super) async fn change<T>(cluster: &dyn Cluster, edit: impl Fn(&mut State) -> (bool, T)) -> Result<T, Failure> {
+    for _ in 0..TRIES {
+        let mut read = state::load(cluster).await.map_err(Failure::failed)?;
+        let (write, told) = edit(&mut read.state);
+        if !write {
+            return Ok(told);
+        }
+        match state::save(cluster, &read.state, read.version.as_deref()).await {
+            Ok(_) => return Ok(told),
+            Err(StateError::Api(ApiError::Conflict(_))) => {}
+            Err(error) => return Err(error).context("nothing was changed").map_err(Failure::failed),
+        }
+    }
+    Err(Failure::failed(anyhow!("somebody else wrote ConfigMap `{}` {TRIES} times in a row: nothing was changed, try again", state::NAME)))
+}
+
+/// Who asks, as far as this machine knows. It is a courtesy to whoever finds the pause, not a proof.
+fn whoami() -> String {
+    let name = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    name.unwrap_or_default()
+}

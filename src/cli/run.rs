@@ -1,0 +1,29 @@
+//! `clonewarden run`: the daemon. Settings and policies are checked, all problems at once, before anything starts.
+
+use super::{Failure, inputs};
+use crate::daemon::{
+    run,
+    settings::{RunArgs, Settings},
+};
+use anyhow::Context;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// Settings or policies that cannot be used (2); a daemon that could not start or had to end (1).
+pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
+    let settings = args.settle().map_err(Failure::input)?;
+    let policies = inputs::load(&settings.policies)?;
+    start_logs(&settings).map_err(Failure::failed)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started").map_err(Failure::failed)?;
+    runtime.block_on(run::run(settings, policies)).map_err(Failure::failed)
+}
+
+/// Logs go to standard error; standard output is the journal's.
+fn start_logs(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log).context("--log is no filter")?;
+    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let started = if settings.json_logs { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
+    started.map_err(|error| anyhow::anyhow!("logs cannot be written: {error}"))
+}

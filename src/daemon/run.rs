@@ -1,0 +1,140 @@
+//! `clonewarden run`: settings, policies, listener, cluster; then the engine until a signal, a lost lease or a dead part.
+
+use super::{
+    engine::{Ended, Engine, Vitals},
+    reload, schedule,
+    settings::Settings,
+    shell::{Shell, Shown},
+};
+use crate::{
+    act::journal::Journal,
+    model::Kind,
+    observe::kube::KubeCluster,
+    plan,
+    policy::Policies,
+    ports::{Clock, Cluster},
+};
+use anyhow::{Context, bail};
+use futures::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// The clock of this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(time).boxed()
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// When something is wrong before it starts (policies, address, kubeconfig), or when it had to end: the lease was lost, or a part
+/// of it died. The process must then end too, so that another one acts.
+pub async fn run(settings: Settings, policies: Policies) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let kube = Arc::new(KubeCluster::connect(settings.namespace.as_deref()).await?);
+    let cluster: Arc<dyn Cluster> = Arc::<KubeCluster>::clone(&kube);
+    let journal = Arc::new(open_journal(&settings)?);
+    let wake = Arc::new(Notify::new());
+    let stop = CancellationToken::new();
+    let vitals = Vitals::default();
+    info!(revision = %policies.revision, policies = policies.policies.len(), "The policies are loaded.");
+    let (set_policies, policies) = watch::channel(Arc::new(policies));
+    let (set_broken, broken) = watch::channel(false);
+    let shown = Shown {
+        clock: Arc::clone(&clock),
+        cluster: Arc::clone(&cluster),
+        vitals: vitals.clone(),
+        policies: policies.clone(),
+        broken,
+        clone_metrics: settings.clone_metrics,
+    };
+    let shell = Shell::start(settings.listen, shown, stop.clone()).await?;
+    shell.metrics().before_gathering(move |metrics| {
+        for (request, count) in kube.requests().counts() {
+            metrics.api_requests(request.verb, request.resource, request.outcome, count);
+        }
+    });
+
+    let _alarm = schedule::start(settings.sweep_every, Arc::clone(&wake)).await?;
+    let follower = tokio::spawn(reload::follow(settings.policies.clone(), Arc::clone(&clock), set_policies, set_broken, Arc::clone(&wake)));
+    tokio::spawn(stop_on_signal(stop.clone())?);
+    let cluster_id = match settings.cluster_id {
+        Some(id) => Some(id),
+        None => cluster_id(cluster.as_ref()).await,
+    };
+    let engine = Engine {
+        cluster,
+        clock,
+        identity: identity(),
+        cluster_id,
+        policies,
+        planner: plan::plan,
+        wake,
+        journal,
+        watcher: shell.watcher(),
+        vitals,
+    };
+    let ended = engine.run(stop.clone()).await;
+    stop.cancel();
+    follower.abort();
+    shell.end().await;
+    match ended {
+        Ended::Stopped => {
+            info!("Stopped.");
+            Ok(())
+        }
+        Ended::LeaseLost => bail!("the lease was lost: this process ends, so that only one acts"),
+        Ended::TaskDied(part) => bail!("the {part} task died: this is a bug; the process ends rather than run without it"),
+    }
+}
+
+fn open_journal(settings: &Settings) -> anyhow::Result<Journal> {
+    let Some(path) = &settings.journal else { return Ok(Journal::to(std::io::stdout())) };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    Ok(Journal::to(file.with_context(|| format!("the journal `{}` cannot be opened", path.display()))?))
+}
+
+/// The default cluster id: the UID of the kube-system namespace. Without one nothing in AWS is ours, which is safe.
+async fn cluster_id(cluster: &dyn Cluster) -> Option<Arc<str>> {
+    match cluster.get(Kind::Namespace, "", "kube-system").await {
+        Ok(Some(namespace)) => namespace.pointer("/metadata/uid").and_then(serde_json::Value::as_str).map(Arc::from),
+        Ok(None) => None,
+        Err(error) => {
+            warn!(%error, "The namespace kube-system cannot be read; without --cluster-id nothing in AWS is taken for ours.");
+            None
+        }
+    }
+}
+
+/// A name in the Lease that no other process has: two with one name would both hold it.
+fn identity() -> String {
+    let host = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "clonewarden".to_owned());
+    format!("{host}_{}_{}", std::process::id(), Timestamp::now().as_microsecond())
+}
+
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM: finishing what is under way, then releasing the lease."),
+            _ = interrupt.recv() => info!("Interrupted: finishing what is under way, then releasing the lease."),
+        }
+        stop.cancel();
+    })
+}

@@ -1,0 +1,91 @@
+//! What a process shows of itself while the engine runs: health, readiness and metrics over HTTP.
+
+use super::{
+    engine::Vitals,
+    health::{Health, Watchers},
+    http,
+    warden::Watcher,
+};
+use crate::{
+    export::registry::Metrics,
+    policy::Policies,
+    ports::{Clock, Cluster},
+};
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// A server that listens, with what it shows.
+pub struct Shell {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+/// What a shell looks at.
+pub struct Shown {
+    /// Our clock.
+    pub clock: Arc<dyn Clock>,
+    /// The API server, for how far our clock is from its.
+    pub cluster: Arc<dyn Cluster>,
+    /// What the engine shares.
+    pub vitals: Vitals,
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// Whether the policy files as they stand can be loaded.
+    pub broken: watch::Receiver<bool>,
+    /// The most clones that get a metric of their own.
+    pub clone_metrics: usize,
+}
+
+impl Shell {
+    /// Takes the address first, so that a wrong one is an error before anything else starts; then serves until `stop`.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub async fn start(listen: SocketAddr, shown: Shown, stop: CancellationToken) -> anyhow::Result<Self> {
+        let listening = http::listen(listen).await?;
+        let address = listening.address();
+        let metrics = Arc::new(Metrics::new(Arc::clone(&shown.clock), shown.policies.clone(), shown.clone_metrics)?);
+        let health = Arc::new(Health::new(shown.vitals.clone()));
+        metrics.before_gathering(move |metrics| {
+            metrics.leader(shown.vitals.fence.holds());
+            metrics.policies_broken(*shown.broken.borrow());
+            metrics.clock_skew(shown.cluster.skew(shown.clock.now()));
+            metrics.events_dropped(shown.vitals.dropped_events());
+            for (name, at) in shown.vitals.beats() {
+                metrics.last_success(name, at);
+            }
+        });
+        let pages = http::pages(Arc::clone(&metrics), Arc::clone(&health));
+        tracing::info!(%address, "Serving /healthz, /readyz and /metrics.");
+        let serving = tokio::spawn(listening.serve(pages, stop));
+        Ok(Self { address, metrics, health, serving })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The metrics, for whoever has more to add.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// What has to be told of every plan.
+    #[must_use]
+    pub fn watcher(&self) -> Arc<dyn Watcher> {
+        let metrics: Arc<dyn Watcher> = Arc::<Metrics>::clone(&self.metrics);
+        let health: Arc<dyn Watcher> = Arc::<Health>::clone(&self.health);
+        Arc::new(Watchers(vec![metrics, health]))
+    }
+
+    /// Waits until the answers that are under way are finished.
+    pub async fn end(self) {
+        let _ = self.serving.await;
+    }
+}

@@ -1,0 +1,302 @@
+//! **The table of every metric**: name, type, labels, unit and help stand here once. Registration and `docs/metrics.md` are both
+//! made from it, so that neither can lack or misname one.
+//!
+//! Contract: what a metric is called and what its labels mean never changes. No label holds text that comes from an object, a
+//! person or an error; the only names in labels are those of namespaces, policies and, bounded, clones.
+
+use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, core::Collector};
+use std::collections::HashMap;
+
+/// How a value behaves over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// It goes up and down.
+    Gauge,
+    /// It only goes up, from zero at the start of the process.
+    Counter,
+    /// How often values fell below each bound, since the start of the process.
+    Histogram,
+}
+
+impl Type {
+    /// The word in the text format and in the docs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Counter => "counter",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// What a value counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Things: what the name says.
+    Count,
+    /// 0 (no) or 1 (yes).
+    Flag,
+    /// Always 1: the labels are the message.
+    Info,
+    /// Seconds that pass.
+    Seconds,
+    /// A moment, in seconds since 1970-01-01T00:00:00Z.
+    Timestamp,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// What the name of such a metric ends with, before `_total`; empty: nothing.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Count | Self::Flag => "",
+            Self::Info => "_info",
+            Self::Seconds => "_seconds",
+            Self::Timestamp => "_timestamp_seconds",
+            Self::Bytes => "_bytes",
+        }
+    }
+
+    /// The word in the docs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Flag => "0 or 1",
+            Self::Info => "1",
+            Self::Seconds => "seconds",
+            Self::Timestamp => "Unix seconds (UTC)",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Definition {
+    /// Its whole name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Type,
+    /// Its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// Its unit.
+    pub unit: Unit,
+    /// One or two sentences; Prometheus and the docs show them.
+    pub help: &'static str,
+    /// The upper bounds of a histogram's buckets; empty otherwise.
+    pub buckets: &'static [f64],
+}
+
+/// How many series a set of label values has, each with its value.
+pub(super) type Series<'a, const N: usize> = HashMap<[&'a str; N], f64>;
+
+/// A kind of metric that can be made from a line of the table.
+trait Family: Sized {
+    const TYPE: Type;
+    fn make(line: &Definition) -> prometheus::Result<(Self, Box<dyn Collector>)>;
+}
+
+/// Gauges of one name, by labels.
+pub(super) struct Gauges(GaugeVec);
+
+/// Counters of one name, by labels.
+pub(super) struct Counters(CounterVec);
+
+/// Histograms of one name, by labels.
+pub(super) struct Histograms(HistogramVec);
+
+impl Family for Gauges {
+    const TYPE: Type = Type::Gauge;
+    fn make(line: &Definition) -> prometheus::Result<(Self, Box<dyn Collector>)> {
+        let made = GaugeVec::new(Opts::new(line.name, line.help), line.labels)?;
+        Ok((Self(made.clone()), Box::new(made)))
+    }
+}
+
+impl Family for Counters {
+    const TYPE: Type = Type::Counter;
+    fn make(line: &Definition) -> prometheus::Result<(Self, Box<dyn Collector>)> {
+        let made = CounterVec::new(Opts::new(line.name, line.help), line.labels)?;
+        Ok((Self(made.clone()), Box::new(made)))
+    }
+}
+
+impl Family for Histograms {
+    const TYPE: Type = Type::Histogram;
+    fn make(line: &Definition) -> prometheus::Result<(Self, Box<dyn Collector>)> {
+        let made = HistogramVec::new(HistogramOpts::new(line.name, line.help).buckets(line.buckets.to_vec()), line.labels)?;
+        Ok((Self(made.clone()), Box::new(made)))
+    }
+}
+
+// The library's short forms panic when the number of label values is not that of the labels. A metric is never worth that.
+impl Gauges {
+    pub(super) fn set(&self, labels: &[&str], value: f64) {
+        if let Ok(one) = self.0.get_metric_with_label_values(labels) {
+            one.set(value);
+        }
+    }
+
+    /// These series and no others: what is not among them disappears.
+    pub(super) fn replace<const N: usize>(&self, series: &Series<'_, N>) {
+        self.clear();
+        for (labels, value) in series {
+            self.set(labels, *value);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.reset();
+    }
+}
+
+impl Counters {
+    pub(super) fn add(&self, labels: &[&str], by: f64) {
+        if let Ok(one) = self.0.get_metric_with_label_values(labels) {
+            one.inc_by(by);
+        }
+    }
+
+    /// Brings a counter up to a total that is counted elsewhere.
+    pub(super) fn raise(&self, labels: &[&str], total: f64) {
+        if let Ok(one) = self.0.get_metric_with_label_values(labels) {
+            one.inc_by((total - one.get()).max(0.0));
+        }
+    }
+}
+
+impl Histograms {
+    pub(super) fn observe(&self, labels: &[&str], value: f64) {
+        if let Ok(one) = self.0.get_metric_with_label_values(labels) {
+            one.observe(value);
+        }
+    }
+}
+
+macro_rules! metrics {
+    ($($field:ident: $family:ident $unit:ident $name:literal [$($label:literal),*] $(buckets $buckets:expr,)? $help:literal;)*) => {
+        /// Every metric, in the order of the docs.
+        pub const TABLE: &[Definition] = &[$(metrics!(@line $family $unit $name [$($label),*] $(buckets $buckets,)? $help)),*];
+
+        /// Every metric, to be set.
+        pub(super) struct Families {
+            $(pub(super) $field: $family,)*
+        }
+
+        impl Families {
+            /// Makes and registers every metric of the table.
+            pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+                Ok(Self {
+                    $($field: {
+                        let line = metrics!(@line $family $unit $name [$($label),*] $(buckets $buckets,)? $help);
+                        let (family, collector) = $family::make(&line)?;
+                        registry.register(collector)?;
+                        family
+                    },)*
+                })
+            }
+        }
+    };
+    (@line $family:ident $unit:ident $name:literal [$($label:literal),*] $(buckets $buckets:expr,)? $help:literal) => {
+        Definition {
+            name: $name,
+            kind: <$family as Family>::TYPE,
+            labels: &[$($label),*],
+            unit: Unit::$unit,
+            help: $help,
+            buckets: metrics!(@buckets $($buckets)?),
+        }
+    };
+    (@buckets) => { &[] };
+    (@buckets $buckets:expr) => { $buckets };
+}
+
+/// From what nobody notices to what somebody is paged for.
+const LATENESS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0];
+/// A plan over a hundred clones takes well under a millisecond, over a hundred thousand a large part of a second.
+const PLANNING: &[f64] = &[0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+metrics! {
+    leader: Gauges Flag "clonewarden_leader" []
+        "Whether this process holds the lease and so acts.";
+    paused: Gauges Flag "clonewarden_paused" []
+        "Whether every write is stopped by `clonewarden pause`.";
+    loop_success: Gauges Timestamp "clonewarden_loop_last_success_timestamp_seconds" ["loop"]
+        "When each loop last did its work: `plan`, `lease`, `state`, `mirror/<source>` and the sweeps. 0: not yet. An alert on its age is the dead man's switch.";
+    plan_duration: Histograms Seconds "clonewarden_plan_duration_seconds" [] buckets PLANNING,
+        "How long making a plan took, without carrying it out.";
+    plan_wakeup: Gauges Timestamp "clonewarden_plan_next_wakeup_timestamp_seconds" []
+        "When the present plan wants to look again if nothing happens before. Absent: it has no such moment.";
+
+    decisions: Gauges Count "clonewarden_decisions" ["action", "code", "policy", "blocked_by"]
+        "Decisions of the present plan. `policy` is empty where none governs, `blocked_by` where the daemon carries it out.";
+    holds: Gauges Count "clonewarden_holds" ["code", "kind", "policy"]
+        "Decisions of the present plan to hold, by why and by what is held.";
+    actions: Counters Count "clonewarden_actions_total" ["action", "outcome"]
+        "Decisions that were carried out or tried: `done`, `gone` (already), `conflict` (judged anew), `failed` (tried again), `stopped` (lease lost or paused).";
+    lateness: Histograms Seconds "clonewarden_expiry_lateness_seconds" [] buckets LATENESS,
+        "How long after a clone's end, announced and computed, the API server had accepted its deletion by the daemon.";
+
+    clones: Gauges Count "clonewarden_clones" ["namespace", "policy", "state"]
+        "Governed clones, each in one state, the first that applies: `terminating`, `held`, `kept`, `expiring` (its end has passed or is nearer than the policy's longest warning), `broken` (lives and does not work), `living`.";
+    announced: Gauges Count "clonewarden_announced_clones" ["policy"]
+        "Clones on which an end is announced.";
+    warned: Gauges Count "clonewarden_warned_clones" ["policy"]
+        "Clones of which a warning was given before the end.";
+    overdue: Gauges Count "clonewarden_overdue_clones" ["policy", "cause"]
+        "Clones whose computed end has passed and that nobody has deleted: `due` (being deleted), `grace` (a later end is announced), `audit`, `brake`, `pause` or `held`.";
+    overdue_oldest: Gauges Seconds "clonewarden_overdue_oldest_seconds" ["policy", "cause"]
+        "How long the oldest of the overdue clones has been so: since its computed end, or since its announced end where that has passed later.";
+    limit_allowed: Gauges Count "clonewarden_limit_allowed_clones" ["namespace", "policy", "limit"]
+        "How many clones a limit allows in a namespace: `clones`, `dedicatedDatabases` or `clonesPerOwner`.";
+    limit_used: Gauges Count "clonewarden_limit_used_clones" ["namespace", "policy", "limit"]
+        "How many clones count against a limit; for `clonesPerOwner` those of the owner who has most.";
+    namespaces_merged: Gauges Count "clonewarden_merged_namespaces" []
+        "Namespaces beyond the bound, the smallest, which stand together under namespace `_other` and without their limits.";
+    clone_expires: Gauges Timestamp "clonewarden_clone_expires_timestamp_seconds" ["namespace", "name"]
+        "When each clone ends: the later of the computed and the announced end. Not for clones that are kept or terminating; none at all where there are more than `--clone-metrics`.";
+    clones_left_out: Gauges Count "clonewarden_clone_series_left_out" []
+        "Clones without a series of their own because there are more than `--clone-metrics`.";
+
+    orphans: Gauges Count "clonewarden_orphans" ["kind", "policy_known"]
+        "Things whose clone is gone, marked or to be marked, and whether a policy that governs them is known.";
+    brake_on: Gauges Flag "clonewarden_brake_on" ["policy"]
+        "Whether unannounced ends of the policy wait for `clonewarden brake release`.";
+    brake_waiting: Gauges Count "clonewarden_brake_waiting_clones" ["policy"]
+        "Clones that wait behind the brake of the policy.";
+
+    evidence_complete: Gauges Flag "clonewarden_evidence_complete" ["source"]
+        "Whether everything that a source has was seen. Where it was not, what needs it is held.";
+    evidence_absent: Gauges Flag "clonewarden_evidence_absent" ["source"]
+        "Whether the API server does not serve the source at all: its CRD is not installed, or gone.";
+    evidence_age: Gauges Seconds "clonewarden_evidence_age_seconds" ["source"]
+        "How long ago a source was last heard of.";
+    clock_skew: Gauges Seconds "clonewarden_clock_skew_seconds" []
+        "How far our clock is ahead of the API server's. Absent: unknown, and then nothing ends.";
+
+    policy_info: Gauges Info "clonewarden_policy_info" ["policy", "mode", "revision"]
+        "The policies in force. `revision` is of the whole set.";
+    policy_broken: Gauges Flag "clonewarden_policy_load_failed" []
+        "Whether the policy folder as it stands cannot be loaded, so that the last good set stays in force.";
+    api_requests: Counters Count "clonewarden_api_requests_total" ["verb", "resource", "outcome"]
+        "Requests to the API server. `list` beyond the first of a resource are lists made anew after a broken watch, or once an hour.";
+    events_dropped: Counters Count "clonewarden_events_dropped_total" []
+        "Kubernetes Events that were not written because too many waited. The journal has what they would have said.";
+    build_info: Gauges Info "clonewarden_build_info" ["version"]
+        "The version of this process.";
+
+    process_cpu: Counters Seconds "process_cpu_seconds_total" []
+        "User and system CPU time of this process.";
+    process_memory: Gauges Bytes "process_resident_memory_bytes" []
+        "Resident memory of this process.";
+    process_open: Gauges Count "process_open_fds" []
+        "Open file descriptors of this process.";
+    process_most: Gauges Count "process_max_fds" []
+        "How many file descriptors this process may open.";
+    process_start: Gauges Seconds "process_start_time_seconds" []
+        "When this process started, in Unix seconds (UTC).";
+}

@@ -1,0 +1,11 @@
+//! What the daemon tells about itself: metrics, and objects in the cluster.
+
+mod figures;
+mod lateness;
+pub mod metrics;
+pub mod objects;
+mod process;
+pub mod registry;
+
+#[cfg(test)]
+pub(crate) mod tests;

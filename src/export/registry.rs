@@ -1,0 +1,296 @@
+//! One registry: everything the daemon says in numbers, gathered for `/metrics` and for whoever ships them elsewhere.
+//!
+//! Contract: every series that tells of the present plan is replaced whole with each plan, and nobody ever gathers half of one.
+//! What ages between two plans (evidence, overdue clones) is measured when it is gathered, so that a loop that stands still does
+//! not look fresh. Nothing here fails a decision or stands before a write.
+
+use super::{
+    figures::{Bounds, Figures, number, seconds},
+    lateness::Lateness,
+    metrics::{Definition, Families, Series, TABLE},
+    process::Process,
+};
+use crate::{
+    act::{executor::Round, journal::Ending},
+    daemon::warden::Watcher,
+    model::{Snapshot, Source},
+    plan::{Action, Plan},
+    policy::{Mode, Policies},
+    ports::Clock,
+};
+use jiff::{SignedDuration, Timestamp};
+use prometheus::{Registry, TextEncoder, proto::MetricFamily};
+use std::{
+    fmt::Write,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// The type of what [`Metrics::render`] writes.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Namespaces with series of their own: each has about a dozen.
+const NAMESPACES: usize = 200;
+/// The actions that write, each with a series from the start so that the first failure is a rise from zero.
+const WRITES: [Action; 7] = [Action::Keep, Action::Warn, Action::Delete, Action::Mark, Action::Unmark, Action::Create, Action::Update];
+/// How carrying out can end.
+const OUTCOMES: [&str; 5] = ["done", "gone", "conflict", "failed", "stopped"];
+
+/// Something that sets metrics right before they are gathered.
+type Setter = Box<dyn Fn(&Metrics) + Send + Sync>;
+
+/// Every metric of this process.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    clock: Arc<dyn Clock>,
+    policies: watch::Receiver<Arc<Policies>>,
+    clones_at_most: usize,
+    present: Mutex<Present>,
+    sources: RwLock<Vec<Setter>>,
+}
+
+/// What is remembered of the present plan.
+#[derive(Default)]
+struct Present {
+    evidence: Vec<(String, Timestamp)>,
+    overdue: Vec<([String; 2], Timestamp)>,
+    lateness: Lateness,
+}
+
+impl Metrics {
+    /// Makes and registers every metric. `policies` are those in force; at most `clones_at_most` clones get a series of their
+    /// own (0: none ever; where there are more, none).
+    ///
+    /// # Errors
+    /// When the table of metrics contradicts itself, which the tests exclude.
+    pub fn new(clock: Arc<dyn Clock>, policies: watch::Receiver<Arc<Policies>>, clones_at_most: usize) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let families = Families::register(&registry)?;
+        let metrics = Self { registry, families, clock, policies, clones_at_most, present: Mutex::default(), sources: RwLock::default() };
+        let families = &metrics.families;
+        families.build_info.set(&[env!("CARGO_PKG_VERSION")], 1.0);
+        for flag in [&families.leader, &families.paused, &families.policy_broken] {
+            flag.set(&[], 0.0);
+        }
+        families.events_dropped.add(&[], 0.0);
+        for action in WRITES {
+            for outcome in OUTCOMES {
+                families.actions.add(&[action.word(), outcome], 0.0);
+            }
+        }
+        for name in ["plan", "lease", "state"] {
+            families.loop_success.set(&[name], 0.0);
+        }
+        Ok(metrics)
+    }
+
+    /// Calls `source` whenever metrics are gathered, to set those that nobody tells us about: the lease, requests, Events.
+    /// It must not block, nor gather or add sources itself.
+    pub fn before_gathering(&self, source: impl Fn(&Self) + Send + Sync + 'static) {
+        self.sources.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
+    }
+
+    /// Whether this process holds the lease.
+    pub fn leader(&self, holds: bool) {
+        self.families.leader.set(&[], flag(holds));
+    }
+
+    /// Whether the policy folder as it stands cannot be loaded.
+    pub fn policies_broken(&self, broken: bool) {
+        self.families.policy_broken.set(&[], flag(broken));
+    }
+
+    /// How far our clock is ahead of the API server's, if that is known.
+    pub fn clock_skew(&self, skew: Option<SignedDuration>) {
+        match skew {
+            Some(skew) => self.families.clock_skew.set(&[], skew.as_secs_f64()),
+            None => self.families.clock_skew.clear(),
+        }
+    }
+
+    /// A loop has done its work. `name` is one of few that stand in the code, such as `lease` or `rds/us-east-1`.
+    pub fn succeeded(&self, name: &str) {
+        self.last_success(name, self.clock.now());
+    }
+
+    /// The loop `name` did its work last at that time.
+    pub fn last_success(&self, name: &str, at: Timestamp) {
+        self.families.loop_success.set(&[name], seconds(at));
+    }
+
+    /// How many Events have been dropped since the start.
+    pub fn events_dropped(&self, total: u64) {
+        self.families.events_dropped.raise(&[], whole(total));
+    }
+
+    /// How many requests of one kind ended in one way since the start.
+    pub fn api_requests(&self, verb: &str, resource: &str, outcome: &str, total: u64) {
+        self.families.api_requests.raise(&[verb, resource, outcome], whole(total));
+    }
+
+    /// Every metric as it is now. Takes milliseconds, reads `/proc` and waits for a plan that is just being counted: not for a
+    /// task that others wait for.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        for source in self.sources.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            source(self);
+        }
+        self.set_policies();
+        self.set_process();
+        let present = self.present();
+        let now = self.clock.now();
+        let age = |since: &Timestamp| now.duration_since(*since).as_secs_f64().max(0.0);
+        for (source, observed_at) in &present.evidence {
+            self.families.evidence_age.set(&[source], age(observed_at));
+        }
+        for ([policy, cause], since) in &present.overdue {
+            self.families.overdue_oldest.set(&[policy, cause], age(since));
+        }
+        self.registry.gather()
+    }
+
+    /// Every metric as it is now, in the text format of Prometheus ([`CONTENT_TYPE`]). See [`Metrics::gather`].
+    ///
+    /// # Errors
+    /// When a family has no series, which the registry never gives.
+    pub fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.gather())
+    }
+
+    /// Every metric there is.
+    #[must_use]
+    pub fn definitions() -> &'static [Definition] {
+        TABLE
+    }
+
+    /// The text of `docs/metrics.md`.
+    #[must_use]
+    pub fn documentation() -> String {
+        let mut page = include_str!("metrics.head.md").to_owned();
+        page.push_str("\n| metric | type | labels | unit | meaning |\n|---|---|---|---|---|\n");
+        for line in TABLE {
+            let labels: Vec<String> = line.labels.iter().map(|label| format!("`{label}`")).collect();
+            // Writing to a string cannot fail.
+            let _ = writeln!(page, "| `{}` | {} | {} | {} | {} |", line.name, line.kind.word(), labels.join(", "), line.unit.word(), line.help);
+        }
+        page
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        // A panic while it was held leaves figures of two plans side by side; the next plan replaces them.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_policies(&self) {
+        let policies = Arc::clone(&self.policies.borrow());
+        let mut series = Series::new();
+        for policy in &policies.policies {
+            let mode = if policy.mode == Mode::Enforce { "enforce" } else { "audit" };
+            series.insert([policy.name.as_ref(), mode, policies.revision.as_ref()], 1.0);
+        }
+        self.families.policy_info.replace(&series);
+    }
+
+    fn set_process(&self) {
+        let process = Process::read();
+        if let Some(cpu) = process.cpu {
+            self.families.process_cpu.raise(&[], cpu);
+        }
+        let gauges = [
+            (&self.families.process_memory, process.memory),
+            (&self.families.process_open, process.open),
+            (&self.families.process_most, process.most),
+            (&self.families.process_start, process.start),
+        ];
+        for (gauge, value) in gauges {
+            if let Some(value) = value {
+                gauge.set(&[], value);
+            }
+        }
+    }
+
+    /// Replaces everything that tells of a plan.
+    fn set_plan(&self, figures: &Figures<'_>, plan: &Plan) {
+        let families = &self.families;
+        families.decisions.replace(&figures.decisions);
+        families.holds.replace(&figures.holds);
+        families.clones.replace(&figures.clones);
+        families.announced.replace(&figures.announced);
+        families.warned.replace(&figures.warned);
+        families.overdue.replace(&figures.overdue);
+        families.limit_allowed.replace(&figures.limit_allowed);
+        families.limit_used.replace(&figures.limit_used);
+        families.namespaces_merged.set(&[], number(figures.merged));
+        families.clone_expires.replace(&figures.expires);
+        families.clones_left_out.set(&[], number(figures.left_out));
+        families.orphans.replace(&figures.orphans);
+        families.brake_on.replace(&figures.brake_on);
+        families.brake_waiting.replace(&figures.brake_waiting);
+        families.paused.set(&[], flag(plan.state.paused.is_some()));
+        families.overdue_oldest.clear();
+        families.plan_wakeup.clear();
+        if let Some(next) = plan.next_wakeup {
+            families.plan_wakeup.set(&[], seconds(next));
+        }
+    }
+
+    fn set_evidence(&self, plan: &Plan) -> Vec<(String, Timestamp)> {
+        let families = &self.families;
+        families.evidence_age.clear();
+        families.evidence_complete.clear();
+        families.evidence_absent.clear();
+        let mut observed = Vec::new();
+        for (source, evidence) in plan.evidence.iter() {
+            let name = source.to_string();
+            families.evidence_complete.set(&[&name], flag(evidence.complete));
+            families.evidence_absent.set(&[&name], flag(evidence.absent));
+            // A mirror whose kind is not served does its work too: it asks, and is told so.
+            if matches!(source, Source::Objects(_)) && (evidence.complete || evidence.absent) {
+                families.loop_success.set(&[&format!("mirror/{name}")], seconds(evidence.observed_at));
+            }
+            observed.push((name, evidence.observed_at));
+        }
+        observed
+    }
+
+    fn count_round(&self, round: &Round) {
+        for (action, ending) in &round.endings {
+            self.families.actions.add(&[action.word(), Ending::word(ending)], 1.0);
+        }
+    }
+}
+
+impl Watcher for Metrics {
+    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
+        let now = self.clock.now();
+        let policies = Arc::clone(&self.policies.borrow());
+        let figures = Figures::of(snapshot, plan, &policies, Bounds { namespaces: NAMESPACES, clones: self.clones_at_most });
+        self.families.plan_duration.observe(&[], took.as_secs_f64());
+        let mut present = self.present();
+        self.set_plan(&figures, plan);
+        present.overdue = figures.overdue_since.iter().map(|(labels, since)| (labels.map(str::to_owned), *since)).collect();
+        present.evidence = self.set_evidence(plan);
+        if let Some(round) = round {
+            self.count_round(round);
+            for late in present.lateness.after(snapshot, plan, round, now) {
+                self.families.lateness.observe(&[], late);
+            }
+        }
+        // A plan that could not be carried out because nothing could be remembered is no success.
+        if round.is_none_or(|round| !round.forgotten) {
+            self.succeeded("plan");
+        }
+    }
+}
+
+fn flag(set: bool) -> f64 {
+    if set { 1.0 } else { 0.0 }
+}
+
+/// Exact up to 2^53.
+fn whole(total: u64) -> f64 {
+    let (high, low) = (total >> 32, total & u64::from(u32::MAX));
+    let part = |bits: u64| f64::from(u32::try_from(bits).unwrap_or(u32::MAX));
+    part(high) * 4_294_967_296.0 + part(low)
+}

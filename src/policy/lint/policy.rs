@@ -1,0 +1,269 @@
+//! `ClonePolicy`: whose clones, how long, how many, for how much.
+
+use super::{Lint, rules};
+use crate::{
+    model::Span,
+    policy::{
+        BrakeRules, Budget, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Ttl,
+        format::{self, Block},
+        forms,
+        problem::{Code, Place, Problem},
+        scalar::{At, Entries},
+    },
+};
+use serde_saphyr::Location;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A policy with the places that matter beyond its own document.
+pub(in crate::policy) struct ReadPolicy {
+    pub(in crate::policy) policy: ClonePolicy,
+    pub(in crate::policy) name: Place,
+    pub(in crate::policy) namespaces: Vec<(String, Place)>,
+    pub(in crate::policy) hosts: Vec<(String, Place)>,
+}
+
+/// Reads a policy; `None` if it has no name or no spec.
+pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<format::PolicySpec>) -> Option<ReadPolicy> {
+    let start = lint.start();
+    let name = lint.name(document.metadata);
+    let Some(spec) = document.spec else {
+        lint.missing("spec", &start);
+        return None;
+    };
+    let spec_place = lint.block(&spec);
+    let spec = spec.value;
+    let mode = lint.take("mode", spec.mode).map_or(Mode::Audit, |mode| mode.value);
+    let (namespaces, named) = namespaces(lint, spec.namespaces, &spec_place);
+    let ttl = ttl(lint, spec.ttl);
+    let limits = limits(lint, spec.limits);
+    let quota = quota(lint, spec.quota);
+    let (databases, hosts) = rules::rules(lint, spec.databases);
+    let budget = budget(lint, spec.budget);
+    let orphans = orphans(lint, spec.orphans);
+    let brake = brake(lint, spec.brake);
+    let (name, place) = name?;
+    let (file, line) = (place.file.to_string(), place.line);
+    let policy = ClonePolicy { name: Arc::from(name), file, line, mode, namespaces, ttl, limits, quota, databases, budget, orphans, brake };
+    Some(ReadPolicy { policy, name: place, namespaces: named, hosts })
+}
+
+impl Lint<'_> {
+    /// `metadata.name`.
+    pub(super) fn name(&mut self, metadata: Block<format::Metadata>) -> Option<(String, Place)> {
+        let start = self.start();
+        let Some(metadata) = metadata else {
+            self.missing("metadata.name", &start);
+            return None;
+        };
+        let parent = self.block(&metadata);
+        let name = self.need("metadata.name", metadata.value.name, &parent)?;
+        let name = self.label("a name", name);
+        let place = self.place(name.at);
+        Some((name.value, place))
+    }
+}
+
+fn namespaces(lint: &mut Lint<'_>, block: Block<format::Namespaces>, parent: &Place) -> (Namespaces, Vec<(String, Place)>) {
+    let nobody = || (Namespaces::Names(Vec::new()), Vec::new());
+    let Some(block) = block else {
+        lint.missing("namespaces", parent);
+        return nobody();
+    };
+    let here = lint.block(&block);
+    let named = block.value.names.0.is_some();
+    let names = lint.take_list("namespaces.names", block.value.names, Some("namespace"));
+    let selector = block.value.selector;
+    if named && selector.is_some() {
+        let problem = Problem::new(Code::Contradiction, here, "`names` and `selector` exclude each other");
+        lint.report(problem.help("keep the one that says which namespaces are meant"));
+        return nobody();
+    }
+    if let Some(selector) = selector {
+        let here = lint.block(&selector);
+        let Some(labels) = selector.value.match_labels else {
+            lint.missing("namespaces.selector.matchLabels", &here);
+            return nobody();
+        };
+        return (Namespaces::Selector(match_labels(lint, labels)), Vec::new());
+    }
+    if !named {
+        let problem = Problem::new(Code::MissingField, here, "`namespaces` says neither `names` nor `selector`");
+        lint.report(problem.help("write `names: [wordpress-staging]` or `selector: {matchLabels: {team: web}}`"));
+        return nobody();
+    }
+    let Some(names) = names else { return nobody() };
+    let names: Vec<At<String>> = names.into_iter().map(|name| lint.label("the name of a namespace", name)).collect();
+    lint.unique("namespace", &names);
+    let places = names.iter().map(|name| (name.value.clone(), lint.place(name.at))).collect();
+    (Namespaces::Names(names.into_iter().map(|name| name.value).collect()), places)
+}
+
+fn match_labels(lint: &mut Lint<'_>, Entries(entries): Entries<String>) -> BTreeMap<String, String> {
+    if entries.value.is_empty() {
+        let problem = lint.problem(Code::MissingField, entries.at, "`matchLabels` is empty");
+        lint.report(problem.help("an empty selector would match every namespace; name the labels that mark yours"));
+    }
+    let mut labels = BTreeMap::new();
+    for (key, value) in entries.value {
+        let key = lint.take("matchLabels", key);
+        let value = lint.take("matchLabels", value);
+        let (Some(key), Some(value)) = (key, value) else { continue };
+        if !forms::is_qualified(&key.value) {
+            lint.report(lint.problem(Code::BadName, key.at, format!("`{}` is not the key of a label", key.value)));
+        }
+        if !forms::is_label_value(&value.value) {
+            lint.report(lint.problem(Code::BadValue, value.at, format!("`{}` cannot be the value of a label", value.value)));
+        }
+        labels.insert(key.value, value.value);
+    }
+    labels
+}
+
+/// A span with its place, or the value that holds where none is said.
+fn or(said: Option<&At<Span>>, otherwise: Span) -> (Span, Option<Location>) {
+    said.map_or((otherwise, None), |said| (said.value, Some(said.at)))
+}
+
+fn ttl(lint: &mut Lint<'_>, block: Block<format::Ttl>) -> Ttl {
+    let usual = Ttl::default();
+    let Some(block) = block else { return usual };
+    let written = block.value;
+    let before = lint.count();
+    let maximum = lint.take("ttl.maximum", written.maximum);
+    let default = lint.take("ttl.default", written.default);
+    let minimum = lint.take("ttl.minimum", written.minimum);
+    // With one of the three unreadable, an order would be judged by values that nobody wrote.
+    let comparable = lint.count() == before;
+    let (maximum, maximum_at) = or(maximum.as_ref(), usual.maximum);
+    let (default, default_at) = or(default.as_ref(), usual.default.min(maximum));
+    let (minimum, minimum_at) = or(minimum.as_ref(), usual.minimum.min(maximum));
+    if comparable {
+        order(lint, ("minimum", minimum, minimum_at), ("maximum", maximum, maximum_at));
+        order(lint, ("default", default, default_at), ("maximum", maximum, maximum_at));
+        // Where the minimum is above the maximum, that has been said and the default cannot be right.
+        if minimum <= maximum {
+            order(lint, ("minimum", minimum, minimum_at), ("default", default, default_at));
+        }
+    }
+    let said = written.warnings.0.is_some();
+    let mut warnings = Vec::new();
+    for warning in lint.take_list("ttl.warnings", written.warnings, None).into_iter().flatten() {
+        if comparable && warning.value > maximum {
+            let message = format!("the warning `{}` before the end is longer than `maximum`, `{maximum}`", warning.value);
+            let problem = lint.problem(Code::TtlOrder, warning.at, message);
+            lint.report(problem.help("no clone lives that long; take the warning out or raise `maximum`"));
+        }
+        warnings.push(warning.value);
+    }
+    if !said {
+        warnings = usual.warnings.into_iter().filter(|warning| *warning < maximum).collect();
+    }
+    warnings.sort_unstable_by(|a, b| b.cmp(a));
+    warnings.dedup();
+    let grace = lint.take("ttl.grace", written.grace).map_or(usual.grace, |grace| grace.value);
+    Ttl { default, minimum, maximum, warnings, grace }
+}
+
+type Bound<'a> = (&'a str, Span, Option<Location>);
+
+/// Reports where `low` is above `high`, at the one that is written; at least one is, since the defaults fit each other.
+fn order(lint: &mut Lint<'_>, low: Bound<'_>, high: Bound<'_>) {
+    let ((low, low_span, low_at), (high, high_span, high_at)) = (low, high);
+    if low_span <= high_span {
+        return;
+    }
+    let unsaid = |at: Option<Location>| if at.is_none() { " that holds where none is said" } else { "" };
+    let message = format!("`{low}`, `{low_span}`{}, is longer than `{high}`, `{high_span}`{}", unsaid(low_at), unsaid(high_at));
+    let at = low_at.or(high_at).unwrap_or(Location::UNKNOWN);
+    let mut problem = lint.problem(Code::TtlOrder, at, message).help(match (low_at, high_at) {
+        (Some(_), Some(_)) => "it must be `minimum` ≤ `default` ≤ `maximum`".to_owned(),
+        (_, None) => format!("say `{high}` too: it must be `minimum` ≤ `default` ≤ `maximum`"),
+        (None, _) => format!("say `{low}` too: it must be `minimum` ≤ `default` ≤ `maximum`"),
+    });
+    if let (Some(_), Some(high_at)) = (low_at, high_at) {
+        let place = lint.place(high_at);
+        problem = problem.related(place, high);
+    }
+    lint.report(problem);
+}
+
+fn limits(lint: &mut Lint<'_>, block: Block<format::Limits>) -> Limits {
+    let Some(block) = block else { return Limits::default() };
+    let clones = lint.take("limits.clones", block.value.clones);
+    let dedicated = lint.take("limits.dedicatedDatabases", block.value.dedicated_databases);
+    let per_owner = lint.take("limits.clonesPerOwner", block.value.clones_per_owner);
+    let overflow = lint.take("limits.overflow", block.value.overflow);
+    if let (Some(clones), Some(dedicated)) = (&clones, &dedicated)
+        && dedicated.value > clones.value
+    {
+        let message = format!("`dedicatedDatabases`, {}, is more than `clones`, {}", dedicated.value, clones.value);
+        let problem = lint.problem(Code::Contradiction, dedicated.at, message).related(lint.place(clones.at), "clones");
+        lint.report(problem.help("a clone has one database at most; lower it to the number of clones or leave it out"));
+    }
+    Limits {
+        clones: clones.map(|number| number.value),
+        dedicated_databases: dedicated.map(|number| number.value),
+        clones_per_owner: per_owner.map(|number| number.value),
+        overflow: overflow.map(|choice| choice.value).unwrap_or_default(),
+    }
+}
+
+fn quota(lint: &mut Lint<'_>, entries: Option<Entries<format::Quantity>>) -> BTreeMap<String, String> {
+    let mut quota = BTreeMap::new();
+    for (resource, quantity) in entries.into_iter().flat_map(|Entries(entries)| entries.value) {
+        let Some(resource) = lint.take("quota", resource) else { continue };
+        if resource.value.starts_with("count/") {
+            let message = format!("`{}` counts objects, which a quota gets wrong when any CRD is broken", resource.value);
+            let problem = lint.problem(Code::BadName, resource.at, message);
+            lint.report(problem.help("use `limits` for clones, and resources such as `requests.cpu` or `pods` here"));
+        } else if !forms::is_resource(&resource.value) {
+            let message = format!("`{}` is not the name of a resource", resource.value);
+            lint.report(lint.problem(Code::BadName, resource.at, message).help("use names such as `requests.cpu`, `limits.memory` or `pods`"));
+        }
+        let Some(quantity) = lint.take(&format!("quota.{}", resource.value), quantity) else { continue };
+        if !forms::is_quantity(&quantity.value.0) {
+            let message = format!("`{}` is not a quantity", quantity.value.0);
+            let problem = lint.problem(Code::BadQuantity, quantity.at, message);
+            lint.report(problem.help("write it as `4`, `250m`, `512Mi` or `8Gi`, and not below zero"));
+        }
+        quota.insert(resource.value, quantity.value.0);
+    }
+    quota
+}
+
+fn budget(lint: &mut Lint<'_>, block: Block<format::Budget>) -> Option<Budget> {
+    let block = block?;
+    let here = lint.block(&block);
+    let monthly = lint.need("budget.monthly", block.value.monthly, &here);
+    if let Some(monthly) = monthly.as_ref().filter(|monthly| monthly.value <= rust_decimal::Decimal::ZERO) {
+        let message = format!("`budget.monthly` must be more than zero, not {}", monthly.value);
+        let problem = lint.problem(Code::BadValue, monthly.at, message);
+        lint.report(problem.help("to allow no clone at all write `limits: {clones: 0}`; to have no budget take `budget` out"));
+    }
+    let warn_at = lint.take("budget.warnAt", block.value.warn_at).map_or(80, |number| lint.within("budget.warnAt", number, 1..=100));
+    let at_limit = lint.take("budget.atLimit", block.value.at_limit).map(|choice| choice.value).unwrap_or_default();
+    Some(Budget { monthly: monthly?.value, warn_at, at_limit })
+}
+
+fn orphans(lint: &mut Lint<'_>, block: Block<format::Orphans>) -> OrphanRules {
+    let usual = OrphanRules::default();
+    let Some(block) = block else { return usual };
+    let observations = lint.take("orphans.observations", block.value.observations);
+    OrphanRules {
+        soak: lint.take("orphans.soak", block.value.soak).map_or(usual.soak, |span| span.value),
+        observations: observations.map_or(usual.observations, |number| lint.within("orphans.observations", number, 1..=u32::MAX)),
+        final_snapshot: lint.take("orphans.finalSnapshot", block.value.final_snapshot).map_or(usual.final_snapshot, |said| said.value),
+        snapshots_kept_for: lint.take("orphans.snapshotsKeptFor", block.value.snapshots_kept_for).map_or(usual.snapshots_kept_for, |span| span.value),
+    }
+}
+
+fn brake(lint: &mut Lint<'_>, block: Block<format::Brake>) -> BrakeRules {
+    let usual = BrakeRules::default();
+    let Some(block) = block else { return usual };
+    let percent = lint.take("brake.percent", block.value.percent);
+    BrakeRules {
+        deletes: lint.take("brake.deletes", block.value.deletes).map_or(usual.deletes, |number| number.value),
+        percent: percent.map_or(usual.percent, |number| lint.within("brake.percent", number, 1..=100)),
+        per: lint.take("brake.per", block.value.per).map_or(usual.per, |span| span.value),
+    }
+}

@@ -1,0 +1,11 @@
+//! What scenes are made with: the cluster as its people see it, installations of clonewarden, and looking at both.
+
+pub(crate) mod api;
+pub(crate) mod audit;
+pub(crate) mod clones;
+pub(crate) mod daemon;
+pub(crate) mod gate;
+pub(crate) mod install;
+pub(crate) mod metrics;
+pub(crate) mod stage;
+pub(crate) mod wait;

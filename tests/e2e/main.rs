@@ -1,0 +1,145 @@
+//! The daemon on the real parts: etcd, kube-apiserver, controllers, scheduler, kwok and KRO.
+//!
+//! ```text
+//! cargo run -p clonewarden-platform -- run -- cargo test --test e2e -- --nocapture
+//! ```
+//!
+//! Each scene has an installation of its own: a namespace with clonewarden's account, lease and state, under the RBAC it ships
+//! with, and policies that name this scene's clone namespaces and no others. So scenes run beside each other. Those that
+//! disturb everybody (the API server restarted, the RGD gone) or look at what everybody did run after them, alone, in the order
+//! of the table. `CLONEWARDEN_E2E_SCENES=brake,pause` plays only those, for whoever works on one.
+
+mod harness;
+mod scenes;
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::future::BoxFuture;
+use harness::stage::Stage;
+use std::{
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::task::JoinSet;
+
+/// A scene that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(180);
+
+/// One scene: returns what it measured, in a few words.
+struct Scene {
+    name: &'static str,
+    /// Whether others may play beside it.
+    alone: bool,
+    play: fn(Arc<Stage>) -> BoxFuture<'static, Result<String>>,
+}
+
+macro_rules! scenes {
+    ($($name:ident $place:ident;)*) => {
+        const SCENES: &[Scene] = &[$(Scene {
+            name: stringify!($name),
+            alone: matches!(Place::$place, Place::Alone),
+            play: |stage| Box::pin(scenes::$name::play(stage)),
+        }),*];
+    };
+}
+
+enum Place {
+    Beside,
+    Alone,
+}
+
+scenes! {
+    expiry Beside;
+    rebirth Beside;
+    snooze Beside;
+    backlog Beside;
+    crash Beside;
+    pause Beside;
+    failover Beside;
+    outage Alone;
+    definition Alone;
+    orphans Alone;
+    rights Alone;
+}
+
+/// How a scene ended.
+struct Played {
+    name: &'static str,
+    took: Duration,
+    outcome: Result<String>,
+}
+
+#[test]
+fn every_scene_on_the_real_parts() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let begun = Instant::now();
+    let played = runtime.block_on(play_all()).unwrap_or_else(|error| panic!("no scene could be played: {error:?}"));
+    let failed: Vec<_> = played.iter().filter(|scene| scene.outcome.is_err()).map(|scene| scene.name).collect();
+    println!("\n{}", table(&played, begun.elapsed()));
+    assert!(failed.is_empty(), "these scenes failed (see above): {}", failed.join(", "));
+}
+
+async fn play_all() -> Result<Vec<Played>> {
+    let chosen = chosen()?;
+    let begun = Instant::now();
+    let stage = Arc::new(Stage::set().await?);
+    let mut played = vec![Played { name: "(setup)", took: begun.elapsed(), outcome: Ok(String::new()) }];
+    let mut beside = JoinSet::new();
+    for scene in chosen.iter().filter(|scene| !scene.alone) {
+        beside.spawn(play(scene, Arc::clone(&stage)));
+    }
+    while let Some(scene) = beside.join_next().await {
+        played.push(scene?);
+    }
+    for scene in chosen.iter().filter(|scene| scene.alone) {
+        played.push(play(scene, Arc::clone(&stage)).await);
+    }
+    Ok(played)
+}
+
+/// Every scene, or those that are asked for.
+fn chosen() -> Result<Vec<&'static Scene>> {
+    let Some(names) = std::env::var_os("CLONEWARDEN_E2E_SCENES") else { return Ok(SCENES.iter().collect()) };
+    let names = names.into_string().ok().context("CLONEWARDEN_E2E_SCENES is not text")?;
+    let known = SCENES.iter().map(|scene| scene.name).collect::<Vec<_>>().join(", ");
+    let scenes = names.split(',').map(|name| SCENES.iter().find(|scene| scene.name == name).with_context(|| format!("no scene `{name}`; there are {known}")));
+    let scenes: Vec<_> = scenes.collect::<Result<_>>()?;
+    ensure!(!scenes.is_empty(), "CLONEWARDEN_E2E_SCENES names no scene");
+    println!("ONLY these scenes are played: {names}");
+    Ok(scenes)
+}
+
+async fn play(scene: &'static Scene, stage: Arc<Stage>) -> Played {
+    let begun = Instant::now();
+    println!("{:<12} begins", scene.name);
+    // In a task of its own: a panic in one scene is that scene's failure.
+    let task = tokio::spawn((scene.play)(stage));
+    let abort = task.abort_handle();
+    let outcome = match tokio::time::timeout(LONGEST, task).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => {
+            abort.abort();
+            (|| bail!("it did not end within {} s", LONGEST.as_secs()))()
+        }
+    };
+    let took = begun.elapsed();
+    match &outcome {
+        Ok(figures) => println!("{:<12} done in {:.1} s  {figures}", scene.name, took.as_secs_f64()),
+        Err(error) => println!("{:<12} FAILED after {:.1} s\n{error:?}\n", scene.name, took.as_secs_f64()),
+    }
+    Played { name: scene.name, took, outcome }
+}
+
+fn table(played: &[Played], total: Duration) -> String {
+    let mut out = format!("{:<12} {:>8}  {:<8}figures\n", "scene", "seconds", "outcome");
+    for scene in played {
+        let (outcome, figures) = match &scene.outcome {
+            Ok(figures) => ("ok", figures.as_str()),
+            Err(_) => ("FAILED", ""),
+        };
+        let _ = writeln!(out, "{}", format!("{:<12} {:>8.1}  {outcome:<8}{figures}", scene.name, scene.took.as_secs_f64()).trim_end());
+    }
+    let _ = write!(out, "{:<12} {:>8.1}", "total", total.as_secs_f64());
+    out
+}
