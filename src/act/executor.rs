@@ -246,11 +246,15 @@ fn orphan_object(decision: &Decision, now: Timestamp) -> Value {
     if let Some(target) = target.as_object_mut() {
         target.remove("resourceVersion");
     }
+    let owner = match &decision.reason {
+        Reason::OwnerGone(uid, _) => json!({"uid": uid}),
+        _ => Value::Null,
+    };
     json!({
         "apiVersion": Kind::Orphan.api_version(),
         "kind": Kind::Orphan.name(),
         "metadata": {"name": orphan::object_name(kind, &decision.target.key())},
-        "spec": {"target": target, "policy": decision.policy},
+        "spec": {"id": decision.target.display(), "target": target, "owner": owner, "policy": decision.policy},
         "status": {
             "phase": "Marked", "firstSeen": now, "lastSeen": now, "observations": 1,
             "reason": {"code": decision.reason.code(), "message": decision.reason.message(now)},

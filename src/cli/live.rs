@@ -43,10 +43,16 @@ impl Daemon {
     /// One look at everything, and when it was.
     pub(super) fn look(&self, cluster_id: Option<&str>) -> Result<(Snapshot, Timestamp), Failure> {
         self.ask(|cluster| async move {
-            let now = Timestamp::now();
+            let now = now();
             Ok((look(cluster.as_ref(), cluster_id, now).await?, now))
         })
     }
+}
+
+/// The present moment, to the second: nobody decides about fractions, and dates stay readable.
+pub(super) fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// Lists everything once, as of `now`.

@@ -13,6 +13,7 @@ mod output;
 mod pause;
 mod plan;
 mod policy;
+mod run;
 mod table;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +29,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon.
+    Run(Box<crate::daemon::settings::RunArgs>),
     /// Say what would be done, to every clone and everything that clones left behind, and why.
     Plan(plan::Args),
     /// Tell the life of one clone: every date and where it comes from, what happens next, and what would change that.
@@ -52,6 +55,7 @@ enum Command {
 /// What went wrong, with the exit code it means.
 pub fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Run(args) => run::run(*args),
         Command::Plan(args) => plan::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Policy(command) => policy::run(&command),

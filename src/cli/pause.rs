@@ -30,7 +30,7 @@ pub(super) struct ResumeArgs {
 }
 
 pub(super) fn pause(args: &PauseArgs) -> Result<(), Failure> {
-    let said = args.daemon.ask(|cluster| async move { set(cluster.as_ref(), &args.reason, &whoami(), Timestamp::now()).await })?;
+    let said = args.daemon.ask(|cluster| async move { set(cluster.as_ref(), &args.reason, &whoami(), live::now()).await })?;
     output::data(&said)
 }
 

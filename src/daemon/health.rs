@@ -213,7 +213,8 @@ pub(crate) mod tests {
         fill(&vitals).await;
         let ready = health.ready();
         assert!(ready.good && ready.text.contains("stands by"), "{ready:?}");
-        let holder = Health::new(Vitals { fence: crate::daemon::lease::Fence::open(), ..vitals });
-        assert!(holder.ready().text.contains("it acts"));
+        let mut holding = vitals;
+        holding.fence = crate::daemon::lease::Fence::open();
+        assert!(Health::new(holding).ready().text.contains("it acts"));
     }
 }

@@ -159,18 +159,30 @@ impl Problem {
     }
 }
 
-/// A file's text, with what it takes to turn offsets into lines and columns.
+/// A file's text, with what it takes to turn offsets into lines and columns without walking through it each time: places are
+/// made by the thousand, and a generated file may be one long line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) name: Arc<str>,
     pub(super) text: Arc<str>,
+    /// The offset at which each line begins.
     lines: Vec<usize>,
+    /// How many characters begin before each multiple of [`STEP`].
+    characters: Vec<usize>,
 }
+
+/// The distance between two counts of characters.
+const STEP: usize = 256;
 
 impl Source {
     pub(super) fn new(name: &str, text: &str) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text: text.into(), lines }
+        let counts = text.as_bytes().chunks(STEP).scan(0, |total, chunk| {
+            *total += count(chunk);
+            Some(*total)
+        });
+        let characters = std::iter::once(0).chain(counts).collect();
+        Self { name: name.into(), text: text.into(), lines, characters }
     }
 
     /// The place of these bytes, cut at the end of their first line: a caret under a whole mapping helps nobody.
@@ -178,10 +190,10 @@ impl Source {
         let start = self.boundary(range.start);
         let line = self.lines.partition_point(|begin| *begin <= start);
         let begin = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
-        let rest = self.text.get(start..).unwrap_or_default();
-        let stop = start + rest.find(['\n', '\r']).unwrap_or(rest.len());
-        let end = self.boundary(range.end).clamp(start, stop);
-        let column = self.text.get(begin..start).map_or(0, |before| before.chars().count()) + 1;
+        let stop = self.lines.get(line).map_or(self.text.len(), |next| next - 1);
+        let stop = if stop > start && self.text.as_bytes().get(stop - 1) == Some(&b'\r') { stop - 1 } else { stop };
+        let end = self.boundary(range.end.min(stop)).max(start);
+        let column = self.characters_before(start) - self.characters_before(begin) + 1;
         Place { file: Arc::clone(&self.name), line: line as u64, column: column as u64, start, end }
     }
 
@@ -193,6 +205,12 @@ impl Source {
         let rest = self.text.get(begin..).unwrap_or_default();
         let line = rest.split('\n').next().unwrap_or_default();
         begin + line.char_indices().nth(skip).map_or(line.len(), |(at, _)| at)
+    }
+
+    fn characters_before(&self, offset: usize) -> usize {
+        let step = offset / STEP;
+        let counted = self.characters.get(step).copied().unwrap_or_default();
+        counted + self.text.as_bytes().get(step * STEP..offset).map_or(0, count)
     }
 
     fn boundary(&self, offset: usize) -> usize {
@@ -313,6 +331,11 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// How many characters begin in these bytes of a text.
+fn count(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
+}
+
 /// How long the line of a place is.
 fn line_length(text: &str, place: &Place) -> usize {
     let (before, after) = text.split_at_checked(place.start).unwrap_or((text, ""));
@@ -337,4 +360,32 @@ fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_where_a_walk_through_the_text_would_find_them() {
+        let text = format!("a\r\nü{}\n\n€{}\r\nend", "é".repeat(700), "x€".repeat(300));
+        let source = Source::new("a.yaml", &text);
+        for (at, _) in text.char_indices() {
+            let before = text.get(..at).unwrap();
+            let line = before.rsplit('\n').next().unwrap();
+            let place = source.place(at..usize::MAX);
+            assert_eq!(place.line, before.matches('\n').count() as u64 + 1, "{at}");
+            assert_eq!(place.column, line.chars().count() as u64 + 1, "{at}");
+            assert!(!text.get(place.range()).unwrap().contains(['\n', '\r']) || place.start == place.end, "{at}");
+            assert_eq!(source.offset(place.line, place.column), at);
+        }
+        let end = source.place(usize::MAX..usize::MAX);
+        assert_eq!((end.line, end.column), (5, 4));
+    }
+
+    #[test]
+    fn what_is_printed_cannot_move_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2J\n\u{202e}b"), "a\\u{1b}[2J\\n\\u{202e}b");
+        assert_eq!(printable(&"ü".repeat(1_000)).chars().count(), LONGEST_TEXT + 1);
+    }
 }

@@ -24,6 +24,8 @@ struct Watch {
     kind: Kind,
     /// The version up to which it has told everything, or lost it.
     cursor: u64,
+    /// Wakes when something happens to the kind.
+    wake: Arc<Notify>,
     started: bool,
     ended: bool,
     bookmark: Instant,
@@ -39,8 +41,8 @@ enum Look {
     Expired,
     /// This happened next.
     Event(u64, WatchEvent),
-    /// Nothing new; this wakes when there is.
-    Nothing(Arc<Notify>),
+    /// Nothing new.
+    Nothing,
 }
 
 type Item = Result<WatchEvent, ApiError>;
@@ -48,7 +50,8 @@ type Item = Result<WatchEvent, ApiError>;
 pub(super) fn stream(inner: Arc<Inner>, kind: Kind, resource_version: &str) -> BoxStream<'static, Item> {
     let cursor = resource_version.parse().unwrap_or_default();
     let bookmark = due(&inner, BOOKMARK);
-    let watch = Watch { inner, kind, cursor, started: false, ended: false, bookmark, doomed: None };
+    let wake = inner.world().wake(kind);
+    let watch = Watch { inner, kind, cursor, wake, started: false, ended: false, bookmark, doomed: None };
     stream::unfold(watch, Watch::next).boxed()
 }
 
@@ -68,7 +71,10 @@ impl Watch {
                 return Some(self.end(error));
             }
         }
+        let (inner, wake) = (Arc::clone(&self.inner), Arc::clone(&self.wake));
         loop {
+            // Both exist before the look, so that nothing that happens after it is missed.
+            let (happened, turned) = (wake.notified(), inner.turned.notified());
             if self.inner.faults().crashed() {
                 std::future::pending::<()>().await;
             }
@@ -96,8 +102,15 @@ impl Watch {
                     self.bookmark = due(&self.inner, BOOKMARK);
                     return Some((Ok(event), self));
                 }
-                Look::Nothing(wake) => {
-                    if self.rest(&wake).await {
+                Look::Nothing => {
+                    let until = self.doomed.map_or(self.bookmark, |doom| doom.min(self.bookmark));
+                    tokio::select! {
+                        biased;
+                        () = happened => {}
+                        () = turned => {}
+                        () = tokio::time::sleep_until(until) => {}
+                    }
+                    if self.bookmark <= Instant::now() {
                         let closes = self.inner.faults().closes_idle_watch();
                         if closes {
                             return None;
@@ -146,18 +159,7 @@ impl Watch {
             }
             self.cursor = change.version;
         }
-        Look::Nothing(Arc::clone(&shelf.wake))
-    }
-
-    /// Waits until there may be something to tell; whether it is time for a bookmark.
-    async fn rest(&self, wake: &Notify) -> bool {
-        let until = self.doomed.map_or(self.bookmark, |doom| doom.min(self.bookmark));
-        tokio::select! {
-            biased;
-            () = wake.notified() => false,
-            () = self.inner.turned.notified() => false,
-            () = tokio::time::sleep_until(until) => self.bookmark <= Instant::now(),
-        }
+        Look::Nothing
     }
 }
 

@@ -238,6 +238,11 @@ impl World {
         shelf.wake.notify_waiters();
     }
 
+    /// Wakes when something happens to a kind.
+    pub(super) fn wake(&self, kind: Kind) -> Arc<Notify> {
+        self.shelves.get(&kind).map(|shelf| Arc::clone(&shelf.wake)).unwrap_or_default()
+    }
+
     /// The objects of a kind as they were at a version not long ago, for an answer from a stale cache.
     pub(super) fn objects_at(&self, kind: Kind, version: u64) -> Vec<Arc<Value>> {
         let Some(shelf) = self.shelves.get(&kind) else { return Vec::new() };

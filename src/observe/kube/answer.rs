@@ -84,10 +84,18 @@ pub(super) fn words(error: &Error) -> String {
     }
 }
 
-/// An error with its causes. Where there are any, the outermost words only repeat them (`ServiceError: …`).
+/// An error with its causes, without those that only repeat the next one (`ServiceError: …`).
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes: Vec<String> = std::iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect();
-    if causes.is_empty() { cut(&error.to_string()) } else { cut(&causes.join(": ")) }
+    let mut text = String::new();
+    let mut links = std::iter::successors(Some(error), |link| link.source()).map(ToString::to_string).peekable();
+    while let Some(link) = links.next() {
+        match links.peek() {
+            Some(cause) if link.ends_with(cause.as_str()) => {}
+            Some(_) => text = format!("{text}{link}: "),
+            None => text.push_str(&link),
+        }
+    }
+    cut(&text)
 }
 
 /// A message of bounded length on one line.
@@ -98,12 +106,23 @@ pub(super) fn cut(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::{ExitStatus, Output};
+    use std::{
+        io,
+        process::{ExitStatus, Output},
+    };
 
     #[test]
     fn what_an_authentication_plugin_wrote_is_not_repeated() {
         let out: Box<Output> = Output { status: ExitStatus::default(), stdout: b"token hunter2".to_vec(), stderr: Vec::new() }.into();
         let error = Error::Auth(AuthError::AuthExecRun { cmd: "aws --secret hunter2".to_owned(), out });
         assert!(words(&error).starts_with("no credentials"));
+    }
+
+    #[test]
+    fn what_only_repeats_its_cause_is_left_out() {
+        let error = Error::Service(Box::new(io::Error::other("reset by peer")));
+        assert_eq!(words(&error), "reset by peer");
+        let error = Error::ReadEvents(io::Error::other("reset by peer"));
+        assert_eq!(words(&error), "reset by peer");
     }
 }

@@ -32,6 +32,7 @@ pub(crate) enum Answer {
 #[derive(Clone, Copy)]
 pub(crate) enum Then {
     End,
+    EndAfter(Duration),
     Silence,
     Cut,
 }
@@ -87,6 +88,10 @@ impl Fake {
                 let pieces = stream::iter(pieces).map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
                 match then {
                     Then::End => (200, Body::from_stream(pieces)),
+                    Then::EndAfter(time) => {
+                        let wait = stream::once(tokio::time::sleep(time)).filter_map(|()| std::future::ready(None));
+                        (200, Body::from_stream(pieces.chain(wait)))
+                    }
                     Then::Silence => (200, Body::from_stream(pieces.chain(stream::pending()))),
                     Then::Cut => {
                         let cut = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);

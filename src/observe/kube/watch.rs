@@ -22,13 +22,17 @@ use futures::{
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long the server is asked to keep a watch open.
 const LENGTH: Duration = Duration::from_secs(290);
 /// How long nothing at all may be heard. The server sends a bookmark about once a minute and ends the watch after [`LENGTH`];
 /// a connection that is silent beyond that is dead without knowing it.
 const SILENCE: Duration = Duration::from_secs(310);
+/// After how long a watch that said nothing from its beginning to its end is not believed. Two bookmarks were due by then. A
+/// server that was restored from a backup and never had the version that was asked for is just as silent, and without an
+/// error: listing again is the only way to learn what there is.
+const MUTE: Duration = Duration::from_secs(150);
 /// How long one frame may be. The server takes no object over 3 MiB; JSON may make it a few times longer, never this long.
 const LONGEST: usize = 32 * 1024 * 1024;
 
@@ -68,7 +72,10 @@ async fn step(transport: &Transport, kind: Kind, state: State) -> Option<(Result
         State::Done => return None,
         State::Reading(reader) => reader,
         State::Asking(call) => match transport.open(*call).await {
-            Ok(body) => Box::new(Reader { body: Body::new(body).into_data_stream(), frames: Frames::default() }),
+            Ok(body) => {
+                let body = Body::new(body).into_data_stream();
+                Box::new(Reader { body, frames: Frames::default(), mute_since: Some(Instant::now()) })
+            }
             Err(error) => return Some((Err(error), State::Done)),
         },
     };
@@ -84,6 +91,8 @@ async fn step(transport: &Transport, kind: Kind, state: State) -> Option<(Result
 struct Reader {
     body: BodyDataStream,
     frames: Frames,
+    /// When the watch began, as long as it has said nothing at all.
+    mute_since: Option<Instant>,
 }
 
 impl Reader {
@@ -92,6 +101,7 @@ impl Reader {
         loop {
             while let Some(frame) = self.frames.next() {
                 if !frame.trim_ascii().is_empty() {
+                    self.mute_since = None;
                     return event(kind, &frame).map(Some);
                 }
             }
@@ -102,8 +112,9 @@ impl Reader {
             match chunk.map_err(|_| broken(&format!("nothing for {SILENCE:?}")))? {
                 Some(Ok(chunk)) => self.frames.push(&chunk),
                 Some(Err(error)) => return Err(broken(&chain(&error))),
-                None if self.frames.pending() == 0 => return Ok(None),
-                None => return Err(broken("ended within a frame")),
+                None if self.frames.pending() > 0 => return Err(broken("ended within a frame")),
+                None if self.mute_since.is_some_and(|since| since.elapsed() > MUTE) => return Err(ApiError::Expired),
+                None => return Ok(None),
             }
         }
     }

@@ -89,8 +89,10 @@ fn read(log: &Path, user: &str) -> Result<Vec<Deed>> {
     let mut deeds = Vec::new();
     for line in whole.lines().filter(|line| line.contains(user)) {
         let line: Line = serde_json::from_str(line).with_context(|| format!("{}: not an audit event: {line}", log.display()))?;
-        // A watch is told of twice, at its beginning and at its end.
-        if line.stage == "ResponseStarted" || !line.user.username.contains(user) {
+        let code = line.response_status.map_or(0, |status| status.code);
+        // A watch that was let in is told of twice; its beginning is when it was asked for.
+        let repeated = line.verb == "watch" && code < 300 && line.stage != "ResponseStarted";
+        if repeated || !line.user.username.contains(user) {
             continue;
         }
         let Object { api_group, resource, subresource, namespace, name } = line.object_ref.unwrap_or_default();
@@ -101,7 +103,7 @@ fn read(log: &Path, user: &str) -> Result<Vec<Deed>> {
             resource: if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") },
             namespace,
             name,
-            code: line.response_status.map_or(0, |status| status.code),
+            code,
             allowed: line.annotations.get("authorization.k8s.io/decision").is_some_and(|decision| decision == "allow"),
             at: line.request_received_timestamp,
         });

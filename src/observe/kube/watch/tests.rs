@@ -108,3 +108,12 @@ async fn a_watch_that_falls_silent_ends() {
     assert!(events.len() == 2 && unavailable(events.get(1), "nothing for 310s"), "{events:?}");
     assert_eq!(start.elapsed().as_secs(), SILENCE.as_secs());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_said_nothing_at_all_is_not_believed() {
+    let mute = watched(Kind::Job, vec![], Then::EndAfter(LENGTH)).await;
+    assert_eq!(mute, [Err(ApiError::Expired)]);
+    assert_eq!(watched(Kind::Job, vec![], Then::EndAfter(Duration::from_secs(60))).await, []);
+    let alive = watched(Kind::Job, vec![bookmark("9").into_bytes()], Then::EndAfter(LENGTH)).await;
+    assert_eq!(alive, [Ok(WatchEvent::Bookmark("9".to_owned()))]);
+}

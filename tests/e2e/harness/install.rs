@@ -1,0 +1,203 @@
+//! An installation of clonewarden: a namespace with its account under the RBAC it ships with, a policy folder, and whatever
+//! processes a scene starts.
+
+use super::{
+    api::Api,
+    audit::{self, Deed},
+    daemon::Daemon,
+    stage::{CLONEWARDEN, Stage, manifests},
+    wait::until,
+};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+/// The name of everything in `deploy/rbac.yaml`.
+const NAME: &str = "clonewarden";
+/// How every scene's daemon calls this cluster in AWS, where none of them goes.
+const CLUSTER_ID: &str = "e2e";
+/// RBAC is in force once the API server's own caches have it.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
+
+/// One installation.
+pub(crate) struct Install {
+    pub(crate) stage: Arc<Stage>,
+    /// Where lease and state are.
+    pub(crate) namespace: String,
+    /// The daemon's credentials.
+    pub(crate) kubeconfig: PathBuf,
+    /// The daemon's name to the API server.
+    pub(crate) user: String,
+    folder: PathBuf,
+    started: AtomicUsize,
+}
+
+impl Install {
+    /// Installs clonewarden for a scene, in `cw-<scene>`.
+    pub(crate) async fn new(stage: &Arc<Stage>, scene: &str) -> Result<Self> {
+        let folder = stage.folder(scene)?;
+        fs::create_dir(folder.join("policies"))?;
+        let namespace = format!("cw-{scene}");
+        let documents: Vec<Value> = manifests("rbac.yaml")?.into_iter().filter_map(|object| render(object, &namespace)).collect();
+        stage.apply(&json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string()).await?;
+        let of = namespace.clone();
+        let kubeconfig = stage.parts(move |platform| platform.kubeconfig_for_service_account(&of, NAME)).await?;
+        let account = Api::by(&kubeconfig).await?;
+        let state = format!("/api/v1/namespaces/{namespace}/configmaps/clonewarden-state");
+        until("the account has its rights", IN_FORCE_WITHIN, async || {
+            account.list("/apis/kro.run/v1alpha1/wordpressclones").await?;
+            account.find(&state).await
+        })
+        .await?;
+        let user = format!("system:serviceaccount:{namespace}:{NAME}");
+        Ok(Self { stage: Arc::clone(stage), namespace, kubeconfig, user, folder, started: AtomicUsize::new(0) })
+    }
+
+    /// The policy folder.
+    pub(crate) fn policies(&self) -> PathBuf {
+        self.folder.join("policies")
+    }
+
+    /// Writes a policy for these namespaces; `rules` is the rest of its spec. One that is there is replaced at once, as a
+    /// mounted ConfigMap is.
+    pub(crate) fn govern(&self, policy: &str, namespaces: &[&str], rules: &str) -> Result<()> {
+        let text = format!(
+            "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: {policy}}}\nspec:\n  namespaces: {{names: [{}]}}\n{}\n",
+            namespaces.join(", "),
+            rules.lines().map(|line| format!("  {}", line.trim())).collect::<Vec<_>>().join("\n"),
+        );
+        let new = self.folder.join(format!("{policy}.new"));
+        fs::write(&new, text)?;
+        fs::rename(new, self.policies().join(format!("{policy}.yaml")))?;
+        Ok(())
+    }
+
+    /// A file of this scene.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Starts a daemon. It is not waited for.
+    pub(crate) fn start(&self) -> Result<Daemon> {
+        let name = format!("daemon-{}", self.started.fetch_add(1, Ordering::Relaxed));
+        let mut command = self.command(&self.kubeconfig);
+        command.arg("run").args(["--cluster-id", CLUSTER_ID]).arg("--policies").arg(self.policies());
+        command.arg("--journal").arg(self.file(&format!("{name}.journal")));
+        Daemon::start(command, &name, self.file(&format!("{name}.log")), self.file(&format!("{name}.journal")))
+    }
+
+    /// Starts a daemon and waits until it acts.
+    pub(crate) async fn start_leader(&self) -> Result<Daemon> {
+        let daemon = self.start()?;
+        daemon.until_leading().await?;
+        Ok(daemon)
+    }
+
+    /// The plan that the daemon would make now, by its account.
+    pub(crate) async fn plan(&self) -> Result<Value> {
+        let policies = self.policies().to_string_lossy().into_owned();
+        let out = self.run(&self.kubeconfig, &["plan", "--policies", &policies, "--cluster-id", CLUSTER_ID, "-o", "json"]).await?;
+        serde_json::from_str(&out).with_context(|| format!("`plan -o json` printed something else: {out}"))
+    }
+
+    /// What `explain` says about a clone.
+    pub(crate) async fn explain(&self, clone: &str) -> Result<String> {
+        let policies = self.policies().to_string_lossy().into_owned();
+        self.run(&self.kubeconfig, &["explain", clone, "--policies", &policies, "--cluster-id", CLUSTER_ID]).await
+    }
+
+    /// A command of a person with an admin's rights.
+    pub(crate) async fn person(&self, args: &[&str]) -> Result<String> {
+        self.run(&self.stage.platform.kubeconfig(), args).await
+    }
+
+    async fn run(&self, kubeconfig: &Path, args: &[&str]) -> Result<String> {
+        let mut command = self.command(kubeconfig);
+        command.args(args);
+        let said = args.join(" ");
+        let output = tokio::task::spawn_blocking(move || command.output()).await?.with_context(|| format!("cannot run {CLONEWARDEN}"))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`clonewarden {said}` failed ({}): {}", output.status, stderr.trim_end());
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// `clonewarden` in this installation, with these credentials and nothing of this process's own settings.
+    fn command(&self, kubeconfig: &Path) -> Command {
+        let mut command = Command::new(CLONEWARDEN);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("KUBECONFIG", kubeconfig).env("CLONEWARDEN_NAMESPACE", &self.namespace);
+        command
+    }
+
+    /// What this installation's daemons asked of the API server.
+    pub(crate) async fn deeds(&self) -> Result<Vec<Deed>> {
+        audit::deeds(&self.stage.platform.audit_log(), &self.user).await
+    }
+
+    /// The clones whose deletion the API server accepted from this installation's daemons, in that order. Anything else that
+    /// they deleted but their own `Orphan` objects is an error.
+    pub(crate) async fn deleted(&self) -> Result<Vec<Deed>> {
+        let deeds = self.deeds().await?;
+        let deletes: Vec<_> = deeds.into_iter().filter(|deed| deed.verb.starts_with("delete") && deed.done() && deed.resource != "orphans").collect();
+        if let Some(other) = deletes.iter().find(|deed| deed.verb != "delete" || deed.resource != "wordpressclones" || deed.name.is_empty()) {
+            bail!("{} did `{}` on {}", self.user, other.verb, other.object());
+        }
+        Ok(deletes)
+    }
+
+    /// Waits until exactly these clones (`namespace/name`) were deleted, each once.
+    pub(crate) async fn until_deleted_exactly(&self, expected: &[String]) -> Result<Vec<Deed>> {
+        let mut expected = expected.to_vec();
+        expected.sort();
+        until("the audit log has exactly the expected deletes", Duration::from_secs(10), async || {
+            let deleted = self.deleted().await?;
+            let mut names: Vec<_> = deleted.iter().map(|deed| format!("{}/{}", deed.namespace, deed.name)).collect();
+            names.sort();
+            ensure!(names == expected, "deleted: {names:?}; expected: {expected:?}");
+            Ok(deleted)
+        })
+        .await
+    }
+}
+
+/// The shipped manifest for another namespace than the one it names; the ClusterRole is there already.
+fn render(mut object: Value, namespace: &str) -> Option<Value> {
+    match object["kind"].as_str() {
+        Some("ClusterRole") => return None,
+        Some("Namespace" | "ClusterRoleBinding") => object["metadata"]["name"] = json!(namespace),
+        _ => object["metadata"]["namespace"] = json!(namespace),
+    }
+    for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
+        subject["namespace"] = json!(namespace);
+    }
+    Some(object)
+}
+
+/// The decisions of a plan about a clone: the verdict first, then the alerts.
+pub(crate) fn decisions<'a>(plan: &'a Value, namespace: &str, name: &str) -> Vec<&'a Value> {
+    let about = |decision: &&Value| {
+        let target = &decision["target"];
+        target["kind"] == "WordPressClone" && target["namespace"] == namespace && target["name"] == name
+    };
+    let mut found: Vec<_> = plan["decisions"].as_array().into_iter().flatten().filter(about).collect();
+    found.sort_by_key(|decision| decision["action"] == "alert");
+    found
+}
+
+/// The verdict of a plan on a clone: action, code and what blocks it.
+pub(crate) fn verdict(plan: &Value, namespace: &str, name: &str) -> Result<(String, String, String)> {
+    let found = decisions(plan, namespace, name);
+    let verdict = found.first().filter(|decision| decision["action"] != "alert");
+    let verdict = verdict.with_context(|| format!("the plan has no verdict on {namespace}/{name}"))?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok((text(&verdict["action"]), text(&verdict["reason"]["code"]), text(&verdict["blockedBy"])))
+}
