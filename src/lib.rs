@@ -16,3 +16,4 @@ pub mod observe;
 pub mod plan;
 pub mod policy;
 pub mod ports;
+pub mod sandbox;

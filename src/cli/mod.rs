@@ -6,6 +6,7 @@
 
 mod brake;
 mod crds;
+mod demo;
 mod explain;
 mod inputs;
 mod live;
@@ -29,6 +30,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch the daemon work, for a minute, over a cluster in memory: nothing is needed and nothing is touched.
+    Demo(demo::Args),
     /// Run the daemon.
     Run(Box<crate::daemon::settings::RunArgs>),
     /// Say what would be done, to every clone and everything that clones left behind, and why.
@@ -55,6 +58,7 @@ enum Command {
 /// What went wrong, with the exit code it means.
 pub fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(*args),
         Command::Plan(args) => plan::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -6,6 +6,7 @@ use crate::daemon::{
     settings::{RunArgs, Settings},
 };
 use anyhow::Context;
+use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Runs the daemon until it is told to stop.
@@ -23,7 +24,7 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
 /// Logs go to standard error; standard output is the journal's.
 fn start_logs(settings: &Settings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.log).context("--log is no filter")?;
-    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let logs = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
     let started = if settings.json_logs { logs.json().flatten_event(true).try_init() } else { logs.try_init() };
     started.map_err(|error| anyhow::anyhow!("logs cannot be written: {error}"))
 }

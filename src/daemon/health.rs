@@ -4,10 +4,7 @@
 //! reason: the daemon then holds everything and waits. *Ready* means that the caches are filled and the state is known, whether
 //! this process holds the lease or not.
 
-use super::{
-    engine::Vitals,
-    warden::Watcher,
-};
+use super::{engine::Vitals, warden::Watcher};
 use crate::{act::executor::Round, model::Snapshot, plan::Plan};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -73,7 +70,9 @@ impl Health {
         let missing = self.missing();
         if missing.is_empty() {
             let role = if self.vitals.fence.holds() { "holds the lease: it acts" } else { "does not hold the lease: it stands by" };
-            return Answer { good: true, text: format!("ready: this process {role}") };
+            // It still plans, by the state as it was; only nothing is carried out.
+            let trouble = self.vitals.keeper.trouble().map(|trouble| format!("; nothing is written meanwhile: {trouble}"));
+            return Answer { good: true, text: format!("ready: this process {role}{}", trouble.unwrap_or_default()) };
         }
         Answer { good: false, text: format!("not ready: {}", missing.join("; ")) }
     }

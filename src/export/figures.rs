@@ -104,7 +104,14 @@ impl<'a> Figures<'a> {
         }
     }
 
-    fn clone(&mut self, clone: &'a WordPressClone, decision: &'a Decision, policy: &'a str, count: &Count<'a, '_>, ends: &mut Vec<([&'a str; 2], f64)>) {
+    fn clone(
+        &mut self,
+        clone: &'a WordPressClone,
+        decision: &'a Decision,
+        policy: &'a str,
+        count: &Count<'a, '_>,
+        ends: &mut Vec<([&'a str; 2], f64)>,
+    ) {
         let governing = count.policies.get(policy).copied();
         let life = decision.reason.life().copied().or_else(|| governing.map(|policy| lifetime::lifetime(clone, &policy.ttl)));
         let announced = announced(clone, decision, governing);

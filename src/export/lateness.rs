@@ -24,12 +24,16 @@ pub(super) struct Lateness {
 impl Lateness {
     /// Looks at what a round did; returns how late, in seconds, each deletion was that is known now to have been accepted.
     pub(super) fn after(&mut self, snapshot: &Snapshot, plan: &Plan, round: &Round, now: Timestamp) -> Vec<f64> {
-        let due: HashMap<&str, Timestamp> = plan.decisions.iter().filter_map(|decision| match (&decision.target, &decision.reason) {
-            (Target::Clone(clone), Reason::Expired(life, announced)) if decision.action == Action::Delete && decision.effective() => {
-                Some((clone.meta.uid.as_ref(), life.end.max(*announced)))
-            }
-            _ => None,
-        }).collect();
+        let due: HashMap<&str, Timestamp> = plan
+            .decisions
+            .iter()
+            .filter_map(|decision| match (&decision.target, &decision.reason) {
+                (Target::Clone(clone), Reason::Expired(life, announced)) if decision.action == Action::Delete && decision.effective() => {
+                    Some((clone.meta.uid.as_ref(), life.end.max(*announced)))
+                }
+                _ => None,
+            })
+            .collect();
         let mut late = self.seen(snapshot, &due);
         self.counted.retain(|uid| due.contains_key(uid.as_ref()));
         let asked: Vec<(&str, Timestamp)> = due.into_iter().filter(|(uid, _)| !self.counted.contains(*uid)).collect();

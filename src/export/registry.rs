@@ -133,12 +133,14 @@ impl Metrics {
     /// task that others wait for.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
+        let process = Process::read();
+        // From here on nobody else sets what is about to be gathered.
+        let present = self.present();
         for source in self.sources.read().unwrap_or_else(PoisonError::into_inner).iter() {
             source(self);
         }
         self.set_policies();
-        self.set_process();
-        let present = self.present();
+        self.set_process(&process);
         let now = self.clock.now();
         let age = |since: &Timestamp| now.duration_since(*since).as_secs_f64().max(0.0);
         for (source, observed_at) in &present.evidence {
@@ -192,8 +194,7 @@ impl Metrics {
         self.families.policy_info.replace(&series);
     }
 
-    fn set_process(&self) {
-        let process = Process::read();
+    fn set_process(&self, process: &Process) {
         if let Some(cpu) = process.cpu {
             self.families.process_cpu.raise(&[], cpu);
         }

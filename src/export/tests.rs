@@ -128,7 +128,8 @@ fn announced(end: i64) -> Value {
 fn every_name_obeys_the_rules() {
     let snake = |text: &str| !text.is_empty() && text.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_') && !text.contains("__");
     // What Prometheus itself defines keeps its name; what it or the deployment adds as labels must not be ours.
-    let standard = ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds"];
+    let standard =
+        ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds"];
     let reserved = ["le", "quantile", "job", "instance", "pod", "owner", "uid", "message", "reason"];
     let mut seen = BTreeSet::new();
     for Definition { name, kind, labels, unit, help, buckets } in TABLE {
@@ -189,7 +190,8 @@ fn each_clone_is_in_one_state() {
         .clone("a", "unannounced", -9_000, json!({}))
         .clone("b", "due", -9_000, announced(-5_400));
     world.plan(0, None);
-    let state = |namespace: &str, state: &str| world.value(&format!("clonewarden_clones{{namespace=\"{namespace}\",policy=\"staging\",state=\"{state}\"}}"));
+    let state =
+        |namespace: &str, state: &str| world.value(&format!("clonewarden_clones{{namespace=\"{namespace}\",policy=\"staging\",state=\"{state}\"}}"));
     assert_eq!(state("a", "living"), Some(1.0));
     assert_eq!(state("a", "expiring"), Some(2.0));
     assert_eq!(state("a", "kept"), Some(1.0));
@@ -335,7 +337,10 @@ fn a_plan_that_could_not_be_remembered_is_no_success() {
     assert_eq!(world.value(success), Some(0.0));
     world.plan(6, None);
     assert_eq!(world.value(success), Some(f64::from(u32::try_from(START + 6).unwrap())));
-    assert_eq!(world.value("clonewarden_loop_last_success_timestamp_seconds{loop=\"mirror/pods\"}"), Some(f64::from(u32::try_from(START + 6).unwrap())));
+    assert_eq!(
+        world.value("clonewarden_loop_last_success_timestamp_seconds{loop=\"mirror/pods\"}"),
+        Some(f64::from(u32::try_from(START + 6).unwrap()))
+    );
 }
 
 #[test]

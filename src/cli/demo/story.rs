@@ -38,7 +38,7 @@ impl Story {
         narrator: Arc<Narrator>,
     ) -> anyhow::Result<Self> {
         let begin = clock.now();
-        let story = Self { cluster, clock, policies, wake, narrator, begin, platform: Platform::default() };
+        let story = Self { cluster, clock, policies, wake, narrator, begin, platform: Platform::new(1) };
         for namespace in [STAGING, PRODUCTION] {
             story.cluster.world().create_namespace(namespace, &BTreeMap::new()).context("a namespace of the demo")?;
         }

@@ -20,6 +20,8 @@ pub(crate) struct Deed {
     pub(crate) code: u16,
     /// Whether RBAC allowed it.
     pub(crate) allowed: bool,
+    /// Whether clonewarden sent it, not a test that uses its account.
+    pub(crate) by_clonewarden: bool,
     /// When it came in.
     pub(crate) at: Timestamp,
 }
@@ -47,6 +49,8 @@ struct Line {
     stage: String,
     verb: String,
     user: User,
+    #[serde(default)]
+    user_agent: String,
     object_ref: Option<Object>,
     response_status: Option<Status>,
     request_received_timestamp: Timestamp,
@@ -105,6 +109,7 @@ fn read(log: &Path, user: &str) -> Result<Vec<Deed>> {
             name,
             code,
             allowed: line.annotations.get("authorization.k8s.io/decision").is_some_and(|decision| decision == "allow"),
+            by_clonewarden: line.user_agent.starts_with("clonewarden/"),
             at: line.request_received_timestamp,
         });
     }

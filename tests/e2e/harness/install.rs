@@ -88,9 +88,14 @@ impl Install {
 
     /// Starts a daemon. It is not waited for.
     pub(crate) fn start(&self) -> Result<Daemon> {
+        self.start_with(&["--cluster-id", CLUSTER_ID])
+    }
+
+    /// Starts a daemon with these flags beside those that it needs.
+    pub(crate) fn start_with(&self, flags: &[&str]) -> Result<Daemon> {
         let name = format!("daemon-{}", self.started.fetch_add(1, Ordering::Relaxed));
         let mut command = self.command(&self.kubeconfig);
-        command.arg("run").args(["--cluster-id", CLUSTER_ID]).arg("--policies").arg(self.policies());
+        command.arg("run").args(flags).arg("--policies").arg(self.policies());
         command.arg("--journal").arg(self.file(&format!("{name}.journal")));
         Daemon::start(command, &name, self.file(&format!("{name}.log")), self.file(&format!("{name}.journal")))
     }

@@ -1,0 +1,199 @@
+//! KRO, ACK and the Job controller as a step function on the world: one step is what they do in about three seconds.
+//!
+//! They expand clones, take deleted ones down one child at a time from the last to the first, and only then take the finalizer
+//! off. Without a definition for clones KRO does nothing at all: clones hang, and their children stay.
+
+use super::{
+    children::{self, FOREGROUND, Node},
+    history::{Actor, Issue},
+    json,
+    rng::Rng,
+    world::World,
+};
+use crate::model::{Kind, names};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The controllers of the platform.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    rng: Rng,
+    /// Jobs that go without their Pods, in thousandths: as KRO without the foreground finalizer.
+    pub leave_pods: u16,
+    /// Clones whose finalizer goes while their children are still there, in thousandths of the steps of a clone that is
+    /// being taken down.
+    pub leave_children: u16,
+    /// Steps in which a controller does nothing for an object, in thousandths.
+    pub idle: u16,
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl Platform {
+    /// A platform on which everything works.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { rng: Rng::new(seed), leave_pods: 0, leave_children: 0, idle: 0 }
+    }
+
+    /// One step of every controller.
+    pub fn step(&mut self, world: &mut World) {
+        let issue = world.issue(Actor::Platform);
+        self.jobs(world, &issue);
+        self.databases(world, &issue);
+        let Some((definition, cluster)) = definition(world) else { return };
+        if !world.served(Kind::Clone) {
+            return;
+        }
+        let clones: Vec<Arc<Value>> = world.objects(Kind::Clone).cloned().collect();
+        for clone in clones {
+            if self.rng.chance(self.idle) {
+                continue;
+            }
+            if json::terminating(&clone) {
+                self.take_down(world, &issue, &clone);
+            } else if json::has_finalizer(&clone, names::KRO_FINALIZER) {
+                expand(world, &issue, &clone, &cluster);
+            } else {
+                adopt(world, &issue, &clone, &definition);
+            }
+        }
+    }
+
+    /// KRO takes one child down at a time, and waits until it is gone.
+    fn take_down(&mut self, world: &mut World, issue: &Issue, clone: &Value) {
+        if !json::has_finalizer(clone, names::KRO_FINALIZER) {
+            return;
+        }
+        set_state(world, issue, clone, "DELETING");
+        let (namespace, uid) = (json::text(clone, "/metadata/namespace"), json::text(clone, "/metadata/uid"));
+        if !self.rng.chance(self.leave_children) {
+            for node in Node::ALL.into_iter().rev() {
+                let name = node.name(children::clone_id(clone));
+                let Some(child) = world.get(node.kind(), namespace, &name).cloned() else { continue };
+                if json::entry(&child, "labels", names::KRO_INSTANCE_ID) != Some(uid) {
+                    continue;
+                }
+                if !json::terminating(&child) {
+                    drop(world.delete(issue, node.kind(), (namespace, &name), None));
+                }
+                return;
+            }
+        }
+        change(world, issue, Kind::Clone, clone, |object| json::drop_finalizer(object, names::KRO_FINALIZER));
+    }
+
+    /// The Job controller makes Pods, the kubelet runs them, and both go with the Job, or do not.
+    fn jobs(&mut self, world: &mut World, issue: &Issue) {
+        let jobs: Vec<Arc<Value>> = world.objects(Kind::Job).cloned().collect();
+        for job in jobs {
+            let pod = children::pod(&job);
+            let (namespace, name) = (json::text(&pod, "/metadata/namespace"), json::text(&pod, "/metadata/name"));
+            let there = world.get(Kind::Pod, namespace, name).cloned();
+            match there {
+                None if !json::terminating(&job) => drop(world.create(issue, Kind::Pod, pod)),
+                Some(pod) if json::terminating(&job) => {
+                    if !self.rng.chance(self.leave_pods) {
+                        drop(world.delete(issue, Kind::Pod, (namespace, name), None));
+                    } else {
+                        change(world, issue, Kind::Pod, &pod, |pod| json::set(pod, &["metadata"], "ownerReferences", None));
+                        change(world, issue, Kind::Job, &job, |job| json::drop_finalizer(job, FOREGROUND));
+                    }
+                }
+                Some(pod) if json::text(&pod, "/status/phase") == "Pending" => {
+                    change(world, issue, Kind::Pod, &pod, |pod| json::set(pod, &["status"], "phase", Some("Running".into())));
+                }
+                None => change(world, issue, Kind::Job, &job, |job| json::drop_finalizer(job, FOREGROUND)),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// ACK makes databases available, and drops its finalizer as soon as AWS has accepted the deletion.
+    fn databases(&mut self, world: &mut World, issue: &Issue) {
+        let databases: Vec<Arc<Value>> = world.objects(Kind::DbInstance).cloned().collect();
+        for database in databases {
+            if self.rng.chance(self.idle) {
+                continue;
+            }
+            if json::terminating(&database) {
+                change(world, issue, Kind::DbInstance, &database, |object| json::drop_finalizer(object, children::ACK));
+                continue;
+            }
+            let status = match json::text(&database, "/status/dbInstanceStatus") {
+                "" => json!({"dbInstanceStatus": "creating"}),
+                "creating" => {
+                    let id = json::text(&database, "/spec/dbInstanceIdentifier");
+                    json!({
+                        "dbInstanceStatus": "available", "endpoint": {"address": format!("{id}.sandbox.rds.amazonaws.com"), "port": 3306},
+                        "ackResourceMetadata": {"arn": format!("arn:aws:rds:us-east-1:123456789012:db:{id}"), "region": "us-east-1"},
+                    })
+                }
+                _ => continue,
+            };
+            change(world, issue, Kind::DbInstance, &database, |object| json::set(object, &[], "status", Some(status)));
+        }
+    }
+}
+
+/// KRO's definition of what a clone is, if it is there: its name, and the cluster id that it writes into tags.
+fn definition(world: &World) -> Option<(String, String)> {
+    let ours = |object: &&Arc<Value>| json::text(object, "/spec/schema/kind") == names::CLONE_KIND && !json::terminating(object);
+    let definition = world.objects(Kind::Definition).find(ours).filter(|_| world.served(Kind::Definition))?;
+    let tags = definition.pointer("/spec/resources/0/template/spec/tags").and_then(Value::as_array);
+    let cluster = tags.into_iter().flatten().find(|tag| json::text(tag, "/key") == names::TAG_CLUSTER);
+    Some((json::text(definition, "/metadata/name").to_owned(), cluster.map(|tag| json::text(tag, "/value").to_owned()).unwrap_or_default()))
+}
+
+/// KRO sees a clone for the first time.
+fn adopt(world: &mut World, issue: &Issue, clone: &Value, definition: &str) {
+    change(world, issue, Kind::Clone, clone, |object| {
+        json::add_finalizer(object, names::KRO_FINALIZER);
+        json::set(object, &["metadata", "labels"], "kro.run/owned", Some("true".into()));
+        json::set(object, &["metadata", "labels"], names::KRO_DEFINITION, Some(definition.into()));
+        json::set(object, &["status"], "state", Some("IN_PROGRESS".into()));
+    });
+}
+
+/// KRO makes every child that can be made, and says how far it is.
+fn expand(world: &mut World, issue: &Issue, clone: &Value, cluster: &str) {
+    let (namespace, uid) = (json::text(clone, "/metadata/namespace"), json::text(clone, "/metadata/uid"));
+    let dedicated = clone.pointer("/spec/useDedicatedDatabase").and_then(Value::as_bool).unwrap_or_default();
+    let mut state = "ACTIVE";
+    for node in Node::ALL.into_iter().filter(|node| node.wanted(dedicated)) {
+        let name = node.name(children::clone_id(clone));
+        match world.get(node.kind(), namespace, &name) {
+            // What an earlier clone of this name left behind is in the way; a real Job's template could not be changed.
+            Some(child) if json::entry(child, "labels", names::KRO_INSTANCE_ID) != Some(uid) => state = "ERROR",
+            Some(child) if node == Node::Database && json::text(child, "/status/endpoint/address").is_empty() => {
+                state = "IN_PROGRESS";
+            }
+            Some(_) => {}
+            None if node == Node::ConfigDedicated && state == "IN_PROGRESS" => {}
+            None => {
+                state = if state == "ERROR" { state } else { "IN_PROGRESS" };
+                drop(world.create(issue, node.kind(), node.object(clone, cluster)));
+            }
+        }
+    }
+    set_state(world, issue, clone, state);
+}
+
+fn set_state(world: &mut World, issue: &Issue, clone: &Value, state: &str) {
+    if json::text(clone, "/status/state") == state {
+        return;
+    }
+    let ready = if state == "ACTIVE" { "True" } else { "False" };
+    let status = json!({"state": state, "conditions": [{"type": "Ready", "status": ready, "reason": state}]});
+    change(world, issue, Kind::Clone, clone, |object| json::set(object, &[], "status", Some(status)));
+}
+
+/// A change by a controller; what is not there any more need not be changed.
+fn change(world: &mut World, issue: &Issue, kind: Kind, object: &Value, edit: impl FnOnce(&mut Value)) {
+    let at = (json::text(object, "/metadata/namespace"), json::text(object, "/metadata/name"));
+    drop(world.change(issue, kind, at, None, edit));
+}

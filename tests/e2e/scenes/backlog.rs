@@ -1,0 +1,119 @@
+//! Audit becomes enforce over 25 clones that expired long ago. Audit writes nothing on them; after the flip each gets its grace,
+//! and then the brake holds all of them until a person lets them go: exactly those that were listed, and nobody who comes later.
+
+use crate::harness::{
+    clones::{Clones, Seen},
+    daemon::Daemon,
+    install::{Install, verdict},
+    stage::Stage,
+    wait::{until, until_past},
+};
+use anyhow::{Context, Result, ensure};
+use clonewarden::model::names;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+const BACKLOG: usize = 25;
+const GRACE: SignedDuration = SignedDuration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
+
+fn rules(mode: &str) -> String {
+    format!("mode: {mode}\nttl: {{minimum: 5s, default: 1h, maximum: 1h, warnings: [], grace: 5s}}")
+}
+
+pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
+    let install = Install::new(&stage, "backlog").await?;
+    install.govern("backlog", &["backlog"], &rules("audit"))?;
+    let clones = Clones::in_new_namespace(&stage.admin, "backlog").await?;
+    let names: Vec<String> = (1..=BACKLOG).map(|n| format!("old-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for name in &names {
+        clones.create(name, Some(5), &json!({})).await?;
+    }
+    clones.create("young", Some(3600), &json!({})).await?;
+
+    let daemon = install.start_leader().await?;
+    audit_writes_nothing(&install, &clones, &daemon).await?;
+    install.govern("backlog", &["backlog"], &rules("enforce"))?;
+    let announced = grace_is_announced(&clones, &names).await?;
+    let last = announced.iter().filter_map(Seen::expires_at).max().context("ends are announced")?;
+    until_past(last).await;
+    the_brake_holds(&install, &clones, &daemon, BACKLOG).await?;
+
+    // Window and trip survive the process.
+    daemon.stop().await?;
+    let daemon = install.start_leader().await?;
+    the_brake_holds(&install, &clones, &daemon, BACKLOG).await?;
+    let status = install.person(&["brake", "status"]).await?;
+    ensure!(names.iter().all(|name| status.contains(&format!("backlog/{name} "))), "`brake status` does not list all of them:\n{status}");
+    ensure!(install.deleted().await?.is_empty(), "something went while the brake was on");
+
+    let let_go = install.person(&["brake", "release", "backlog", "--reason", "the backlog is known"]).await?;
+    ensure!(names.iter().all(|name| let_go.contains(&format!("backlog/{name} "))), "`brake release` does not list all of them:\n{let_go}");
+    clones.until_gone(&names).await?;
+    let expected: Vec<String> = names.iter().map(|name| format!("backlog/{name}")).collect();
+    install.until_deleted_exactly(&expected).await?;
+
+    // One more surprise within the window was not on the list: it waits for a word of its own.
+    clones.set_ttl("young", 5).await?;
+    daemon.until_metric(SOON, "clonewarden_brake_on", &[("policy", "backlog")], 1.0).await?;
+    let young = clones.one("young").await?;
+    until_past(young.expires_at().context("its end is announced anew")?).await;
+    the_brake_holds(&install, &clones, &daemon, 1).await?;
+    install.until_deleted_exactly(&expected).await?;
+    daemon.stop().await?;
+    clones.clear().await?;
+    Ok(format!("{BACKLOG} of 26 gone after the release"))
+}
+
+/// 25 clones are overdue, and the daemon leaves no trace on any.
+async fn audit_writes_nothing(install: &Install, clones: &Clones, daemon: &Daemon) -> Result<()> {
+    let overdue = [("code", "WouldAnnounce"), ("policy", "backlog"), ("blocked_by", "audit")];
+    daemon.until_metric(SOON, "clonewarden_decisions", &overdue, BACKLOG as f64).await?;
+    let plan = install.plan().await?;
+    ensure!(verdict(&plan, "backlog", "old-1")? == ("warn".into(), "WouldAnnounce".into(), "audit".into()), "{:?}", verdict(&plan, "backlog", "old-1")?);
+    let all = clones.all().await?;
+    ensure!(all.len() == BACKLOG + 1, "{} clones are left", all.len());
+    let touched: Vec<_> = all.iter().filter(|clone| !clone.announcement().is_empty() || clone.is_terminating()).map(Seen::name).collect();
+    ensure!(touched.is_empty(), "audit touched {}", touched.join(", "));
+    let deeds = install.deeds().await?;
+    let written: Vec<_> = deeds.iter().filter(|deed| deed.writes() && deed.resource == "wordpressclones").map(|deed| format!("{} {}", deed.verb, deed.object())).collect();
+    ensure!(written.is_empty(), "in audit mode the daemon asked for {}", written.join(", "));
+    Ok(())
+}
+
+/// Each gets an announced end that leaves it the grace, and an Event that says so.
+async fn grace_is_announced(clones: &Clones, names: &[&str]) -> Result<Vec<Seen>> {
+    let announced = clones.until_announced(names).await?;
+    for clone in &announced {
+        let at: Timestamp = clone.annotation(names::ANNOUNCED_AT).context("announced-at")?.parse()?;
+        let left = clone.expires_at().context("expires-at")?.duration_since(at);
+        ensure!(left >= GRACE, "{} was announced {left:#} before its end", clone.name());
+    }
+    until("each has an Event about its grace", SOON, async || {
+        let events = clones.events().await?;
+        let told = names.iter().filter(|name| events.iter().any(|event| event.about == **name && event.reason == "GraceAnnounced" && event.event_type == "Warning"));
+        let told = told.count();
+        ensure!(told == names.len(), "only {told} have one");
+        Ok(())
+    })
+    .await?;
+    Ok(announced)
+}
+
+/// Announced ends have passed, and so many wait behind the brake.
+async fn the_brake_holds(install: &Install, clones: &Clones, daemon: &Daemon, waiting: usize) -> Result<()> {
+    let held = [("action", "delete"), ("policy", "backlog"), ("blocked_by", "brake")];
+    // The present plan was made after the ends had passed: it is not that nobody has looked yet.
+    daemon.until_metric(SOON, "clonewarden_decisions", &held, waiting as f64).await?;
+    daemon.until_metric(SOON, "clonewarden_brake_on", &[("policy", "backlog")], 1.0).await?;
+    daemon.until_metric(SOON, "clonewarden_brake_waiting_clones", &[("policy", "backlog")], waiting as f64).await?;
+    let plan = install.plan().await?;
+    let braked = |decision: &&Value| decision["action"] == "delete" && decision["blockedBy"] == "brake" && decision["effective"] == false;
+    let braked = plan["decisions"].as_array().into_iter().flatten().filter(braked).count();
+    ensure!(braked == waiting, "the plan shows {braked} behind the brake, not {waiting}");
+    let going: Vec<_> = clones.all().await?.into_iter().filter(Seen::is_terminating).map(|clone| clone.name().to_owned()).collect();
+    ensure!(going.is_empty(), "going all the same: {}", going.join(", "));
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! The daemon is killed with SIGKILL at random moments, many of them while it deletes, and started again: it forgets no clone
+//! and deletes none twice.
+
+use crate::harness::{
+    clones::Clones,
+    daemon::Daemon,
+    install::Install,
+    stage::Stage,
+    wait::until,
+};
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+const CLONES: u32 = 24;
+/// The first end; by then all are announced.
+const FIRST: u32 = 14;
+/// An end every so many seconds: each life of the daemon has some.
+const EVERY: u32 = 2;
+const KILLS: usize = 4;
+
+pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
+    let seed = std::env::var("CLONEWARDEN_E2E_SEED").ok().map(|text| text.parse().context("CLONEWARDEN_E2E_SEED is not a number")).transpose()?;
+    let mut moments = Moments(seed.unwrap_or(20_260_205));
+    println!("crash: kills by seed {} (CLONEWARDEN_E2E_SEED)", moments.0);
+    let install = Install::new(&stage, "crash").await?;
+    install.govern("crash", &["crash"], "mode: enforce\nttl: {minimum: 5s, default: 1h, maximum: 1h, warnings: [5s], grace: 5s}")?;
+    let clones = Clones::in_new_namespace(&stage.admin, "crash").await?;
+    let mut daemon = install.start_leader().await?;
+    let names: Vec<String> = (0..CLONES).map(|n| format!("clone-{n}")).collect();
+    for (name, n) in names.iter().zip(0..) {
+        clones.create(name, Some(FIRST + n * EVERY), &json!({})).await?;
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    clones.until_announced(&names).await?;
+
+    let (mut lives, mut kills) = (Vec::new(), Vec::new());
+    for _ in 0..KILLS {
+        // A successor waits 8 s for the lease: a few clones are overdue then and go in one burst, the best moment to die.
+        let acts = acquired(&daemon).await?;
+        let delay = moments.next();
+        tokio::time::sleep(delay.saturating_sub(acts.elapsed())).await;
+        daemon.kill()?;
+        kills.push(format!("{} ms", delay.as_millis()));
+        lives.push(daemon.deleted()?);
+        daemon = install.start()?;
+    }
+    daemon.until_leading().await?;
+    clones.until_gone(&names).await?;
+    let expected: Vec<String> = names.iter().map(|name| format!("crash/{name}")).collect();
+    install.until_deleted_exactly(&expected).await?;
+    lives.push(daemon.deleted()?);
+    daemon.stop().await?;
+
+    let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in lives.iter().flatten() {
+        *said.entry(name).or_default() += 1;
+    }
+    let twice: Vec<_> = said.iter().filter(|(_, count)| **count > 1).map(|(name, _)| *name).collect();
+    ensure!(twice.is_empty(), "the journals say twice that {} was deleted", twice.join(", "));
+    // A process may die between the answer to a delete and its line; that is all that may lack.
+    ensure!(said.len() + KILLS * 8 >= names.len(), "the journals know of only {} deletes", said.len());
+    let each = lives.iter().map(|life| life.len().to_string()).collect::<Vec<_>>().join("+");
+    Ok(format!("killed {} after acquiring the lease; {each} deletes journaled of {CLONES}", kills.join(", ")))
+}
+
+/// Waits until the daemon holds the lease, as its own journal says: sooner than any scrape would show it.
+async fn acquired(daemon: &Daemon) -> Result<std::time::Instant> {
+    until(&format!("{} acquires the lease", daemon.name), Duration::from_secs(25), async || {
+        let held = daemon.journal()?.iter().any(|line| line["event"] == "leaseAcquired");
+        ensure!(held, "it does not say so");
+        Ok(std::time::Instant::now())
+    })
+    .await
+}
+
+/// Random moments after the lease was acquired: every second one within the first burst.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self) -> Duration {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        Duration::from_millis(if z & 1 == 0 { (z >> 8) % 120 } else { (z >> 8) % 2_500 })
+    }
+}

@@ -1,0 +1,13 @@
+//! One scene a file; `main.rs` has them in a table.
+
+pub(crate) mod backlog;
+pub(crate) mod crash;
+pub(crate) mod definition;
+pub(crate) mod expiry;
+pub(crate) mod failover;
+pub(crate) mod orphans;
+pub(crate) mod outage;
+pub(crate) mod pause;
+pub(crate) mod rebirth;
+pub(crate) mod rights;
+pub(crate) mod snooze;

@@ -1,0 +1,156 @@
+//! What the daemon's account may do, asked of the API server, and what all daemons of this run did with it: no right that is not
+//! used or justified here, and nothing asked for that is not granted.
+
+use crate::harness::{
+    api::{Api, is_forbidden},
+    audit::{self, Deed},
+    clones::Clones,
+    install::Install,
+    stage::{Stage, manifests},
+};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+const OWN: &str = "cw-rights";
+const THEIRS: &str = "rights";
+
+/// What the account must not be allowed: verbs, group, resource, namespace (empty: all), name (empty: any).
+const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
+    (&["get", "list", "watch", "create", "update", "patch", "delete"], "", "secrets", THEIRS, ""),
+    (&["get", "list", "watch", "create", "update", "patch", "delete"], "", "secrets", OWN, ""),
+    (&["get", "list", "watch"], "", "secrets", "", ""),
+    (&["create", "update", "patch", "delete", "deletecollection"], "batch", "jobs", THEIRS, ""),
+    (&["create", "update", "patch", "delete", "deletecollection"], "", "pods", THEIRS, ""),
+    (&["create"], "", "pods/exec", THEIRS, ""),
+    (&["create", "update", "patch", "delete", "deletecollection"], "", "services", THEIRS, ""),
+    (&["create", "update", "patch", "delete", "deletecollection"], "networking.k8s.io", "ingresses", THEIRS, ""),
+    (&["create", "update", "patch", "delete", "deletecollection"], "rds.services.k8s.aws", "dbinstances", THEIRS, ""),
+    (&["create", "update", "patch", "delete", "deletecollection"], "rds.services.k8s.aws", "dbclusters", THEIRS, ""),
+    (&["get", "create", "update", "patch", "delete"], "", "configmaps", THEIRS, ""),
+    (&["update", "patch", "delete"], "", "configmaps", OWN, "kube-root-ca.crt"),
+    (&["patch", "delete"], "", "configmaps", OWN, "clonewarden-state"),
+    (&["update", "patch", "delete"], "coordination.k8s.io", "leases", OWN, "another"),
+    (&["update", "patch", "delete"], "coordination.k8s.io", "leases", "kube-system", ""),
+    (&["create", "update", "deletecollection"], "kro.run", "wordpressclones", THEIRS, ""),
+    (&["update", "patch"], "kro.run", "wordpressclones/status", THEIRS, ""),
+    (&["create", "update", "patch", "delete"], "kro.run", "resourcegraphdefinitions", "", ""),
+    (&["create", "update", "patch", "delete"], "", "namespaces", "", ""),
+    (&["update", "patch", "delete"], "", "events", THEIRS, ""),
+    (&["create"], "", "serviceaccounts/token", OWN, ""),
+    (&["impersonate"], "", "users", "", ""),
+    (&["bind", "escalate", "create", "update", "patch"], "rbac.authorization.k8s.io", "clusterroles", "", ""),
+];
+
+/// What it must be allowed, so that the answers above mean something.
+const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
+    (&["list", "watch", "patch", "delete"], "kro.run", "wordpressclones", THEIRS, ""),
+    (&["get", "update"], "", "configmaps", OWN, "clonewarden-state"),
+    (&["create"], "", "events", THEIRS, ""),
+];
+
+/// Rights that no scene uses, and what they are for.
+const JUSTIFIED: &[(&str, &str, &str, &str)] = &[
+    ("kro.run", "wordpressclones", "get", "after five conflicts in a row on one clone it is read once"),
+    ("clonewarden.io", "orphans", "get", "an Orphan whose status could not be written is looked at and completed"),
+];
+
+pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
+    let install = Install::new(&stage, "rights").await?;
+    install.govern("rights", &[THEIRS], "mode: enforce")?;
+    let account = Api::by(&install.kubeconfig).await?;
+    let mut asked = 0;
+    for (rules, wanted) in [(DENIED, false), (ALLOWED, true)] {
+        for (verbs, group, resource, namespace, name) in rules {
+            for verb in *verbs {
+                let allowed = may(&account, verb, group, resource, namespace, name).await?;
+                ensure!(allowed == wanted, "may {verb} {resource}.{group} in `{namespace}` `{name}`: {allowed}");
+                asked += 1;
+            }
+        }
+    }
+    try_it(&stage, &install, &account).await?;
+
+    // Without a cluster id the daemon asks for the one of kube-system.
+    let daemon = install.start_with(&[])?;
+    daemon.until_leading().await?;
+    daemon.stop().await?;
+    let deeds = audit::deeds(&stage.platform.audit_log(), "system:serviceaccount:cw-").await?;
+    let refused: BTreeSet<_> = deeds.iter().filter(|deed| deed.by_clonewarden && !deed.allowed).map(|deed| format!("{} {} ({})", deed.verb, deed.object(), deed.user)).collect();
+    ensure!(refused.is_empty(), "daemons asked for what they are not granted: {}", refused.into_iter().collect::<Vec<_>>().join("; "));
+    let (granted, unused) = unused(&deeds)?;
+    ensure!(unused.is_empty(), "granted in deploy/rbac.yaml and neither used by any scene nor justified: {}", unused.join("; "));
+    Ok(format!("{asked} answers; {granted} rights, {} of them justified and unused", JUSTIFIED.len()))
+}
+
+/// What the account is told about one right of its own.
+async fn may(account: &Api, verb: &str, group: &str, resource: &str, namespace: &str, name: &str) -> Result<bool> {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace, "name": name,
+        }},
+    });
+    let answer = account.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &review).await?;
+    answer["status"]["allowed"].as_bool().with_context(|| format!("no answer: {answer}"))
+}
+
+/// Real requests, against real objects: all of them are refused.
+async fn try_it(stage: &Arc<Stage>, install: &Install, account: &Api) -> Result<()> {
+    let clones = Clones::in_new_namespace(&stage.admin, THEIRS).await?;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs"}, "stringData": {"password": "x"}});
+    stage.admin.create(&format!("/api/v1/namespaces/{THEIRS}/secrets"), &secret).await?;
+    let clone = clones.create("clone", Some(3_000), &json!({})).await?;
+    let parts = clones.until_up(&[clone]).await?;
+    let job = parts.iter().find(|part| part.kind == "Job").context("the clone has a Job")?;
+    let pod = parts.iter().find(|part| part.kind == "Pod").context("the clone has a Pod")?;
+    let other = format!("/api/v1/namespaces/{}/configmaps/kube-root-ca.crt", install.namespace);
+    let config = stage.admin.get(&other).await?;
+    let tried = [
+        ("read a Secret", account.get(&format!("/api/v1/namespaces/{THEIRS}/secrets/theirs")).await.map(drop)),
+        ("list Secrets", account.list("/api/v1/secrets").await.map(drop)),
+        ("delete a Job", account.delete(&format!("/apis/batch/v1/namespaces/{THEIRS}/jobs/{}", job.name)).await),
+        ("delete a Pod", account.delete(&format!("/api/v1/namespaces/{THEIRS}/pods/{}", pod.name)).await),
+        ("write another ConfigMap", account.replace(&other, &config).await.map(drop)),
+        ("delete all clones at once", account.delete(&format!("/apis/kro.run/v1alpha1/namespaces/{THEIRS}/wordpressclones")).await),
+    ];
+    for (what, answer) in tried {
+        let error = answer.err().with_context(|| format!("the account could {what}"))?;
+        ensure!(is_forbidden(&error), "{what}: not refused, but: {error:#}");
+    }
+    let now = clones.parts().await?;
+    ensure!(parts.iter().all(|part| now.contains(part)), "something happened to the clone's parts: {now:?}");
+    clones.clear().await
+}
+
+/// How many rights are granted, and those that nobody used and nothing justifies.
+fn unused(deeds: &[Deed]) -> Result<(usize, Vec<String>)> {
+    let used: BTreeSet<_> = deeds.iter().filter(|deed| deed.allowed).map(|deed| (deed.group.as_str(), deed.resource.as_str(), deed.verb.as_str())).collect();
+    let justified: BTreeMap<_, _> = JUSTIFIED.iter().map(|(group, resource, verb, why)| ((*group, *resource, *verb), *why)).collect();
+    let roles: Vec<Value> = manifests("rbac.yaml")?.into_iter().filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role").collect();
+    let list = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
+    let (mut granted, mut unused) = (BTreeSet::new(), Vec::new());
+    for rule in roles.iter().flat_map(|role| role["rules"].as_array().into_iter().flatten()) {
+        for group in list(&rule["apiGroups"]) {
+            for resource in list(&rule["resources"]) {
+                for verb in list(&rule["verbs"]) {
+                    let right = (group.as_str(), resource.as_str(), verb.as_str());
+                    if !used.contains(&right) && !justified.contains_key(&right) {
+                        unused.push(format!("{verb} {resource}.{group}"));
+                    }
+                    granted.insert((group.clone(), resource.clone(), verb));
+                }
+            }
+        }
+    }
+    for ((group, resource, verb), why) in &justified {
+        let known = granted.contains(&((*group).to_owned(), (*resource).to_owned(), (*verb).to_owned()));
+        ensure!(known && !used.contains(&(*group, *resource, *verb)), "the reason given for {verb} {resource}.{group} ({why}) is out of date");
+    }
+    Ok((granted.len(), unused))
+}
