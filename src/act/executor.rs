@@ -120,8 +120,8 @@ impl Executor {
                 }
                 deleted
             }
-            (Target::Clone(clone), _) => match &decision.annotate {
-                Some(changes) => self.cluster.annotate(&pin(Kind::Clone, &clone.meta), changes).await,
+            (Target::Clone(clone), _) => match decision.write {
+                Some(write) => self.cluster.annotate(&pin(Kind::Clone, &clone.meta), &write.annotations()).await,
                 None => return Ending::Done,
             },
             (Target::Orphan(orphan), Action::Unmark) => self.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
@@ -221,7 +221,7 @@ fn is_write(decision: &Decision) -> bool {
     match decision.action {
         Action::Delete | Action::Unmark => true,
         Action::Mark => !matches!(decision.reason, Reason::OwnerGone(_, true)),
-        _ => decision.annotate.is_some(),
+        _ => decision.write.is_some(),
     }
 }
 

@@ -24,7 +24,7 @@ pub async fn follow(folder: PathBuf, clock: Arc<dyn Clock>, policies: watch::Sen
         match loaded {
             Ok(set) => {
                 let changed = policies.borrow().revision != set.revision;
-                broken.send_if_modified(|broken| std::mem::take(broken));
+                broken.send_if_modified(std::mem::take);
                 last_problem.clear();
                 if changed {
                     info!(revision = %set.revision, "The policies have changed and are in force.");

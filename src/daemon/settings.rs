@@ -193,7 +193,7 @@ mod tests {
         };
         let problems = args.settle().unwrap_err().0;
         for flag in ["--policies", "--cluster-id", "--listen", "--sweep-every", "--log-format", "--log:", "--clone-metrics", "--config"] {
-            assert_eq!(problems.iter().filter(|problem| problem.starts_with(flag)).count() > 0, true, "{flag}: {problems:?}");
+            assert!(problems.iter().any(|problem| problem.starts_with(flag)), "{flag}: {problems:?}");
         }
     }
 

@@ -6,6 +6,8 @@
 //!
 //! The schemas are generated from these types: a field that is not here is pruned by the API server.
 
+#![expect(clippy::duplicated_attributes, reason = "every printer column has a type and a path")]
+
 use jiff::Timestamp;
 use kube::{CustomResource, CustomResourceExt};
 use rust_decimal::Decimal;

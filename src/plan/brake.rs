@@ -27,7 +27,7 @@ impl Surprises {
         let due = match &decision.reason {
             _ if decision.is_surprise() => true,
             Reason::GraceAnnounced(_, at) => *at <= later(now, policy.brake.per.get()),
-            Reason::Living(life) | Reason::ExpiresSoon(life, ..) => announced(&decision.target).is_some_and(|at| at > life.end && at <= later(now, policy.brake.per.get())),
+            Reason::Living(life) | Reason::LivingOn(life, _) | Reason::ExpiresSoon(life, ..) => announced(&decision.target).is_some_and(|at| at > life.end && at <= later(now, policy.brake.per.get())),
             _ => false,
         };
         if let (true, Some(meta)) = (due, decision.target.meta()) {

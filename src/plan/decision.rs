@@ -1,8 +1,8 @@
 //! What a plan is made of: decisions, each about one target and with its reason as data.
 
-use super::reason::Reason;
-use crate::model::{Child, EvidenceSet, Meta, Source, State, WordPressClone, cloud::CloudResource, meta::Unreadable, orphan::OrphanRecord};
-use jiff::Timestamp;
+use super::{lifetime::warned_text, reason::Reason};
+use crate::model::{Child, EvidenceSet, Meta, Source, State, WordPressClone, cloud::CloudResource, meta::Unreadable, names, orphan::OrphanRecord};
+use jiff::{SignedDuration, Timestamp};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Everything that is decided about one snapshot. The daemon executes it, the command line prints it, metrics count it.
@@ -178,11 +178,44 @@ pub struct Decision {
     pub target: Target,
     /// Why.
     pub reason: Reason,
-    /// The annotations to write on the target: `Some` sets, `None` removes. Empty: none.
-    pub annotate: Option<Box<BTreeMap<&'static str, Option<String>>>>,
+    /// What is to be written on the clone, if anything is.
+    pub write: Option<Write>,
+}
+
+/// What is written on a clone. The annotations themselves are made only when they are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// This end, announced at that time, with the warning that the announcement already is.
+    Announce(Timestamp, Timestamp, Option<SignedDuration>),
+    /// The warning so long before this end has been given.
+    Warned(Timestamp, SignedDuration),
+    /// What was announced is taken back.
+    Withdraw,
+}
+
+impl Write {
+    /// The annotations: `Some` sets, `None` removes.
+    #[must_use]
+    pub fn annotations(self) -> BTreeMap<&'static str, Option<String>> {
+        let warned = |end: Timestamp, before: SignedDuration| (names::WARNED, Some(warned_text(end, before)));
+        match self {
+            Self::Announce(end, at, before) => {
+                let announced = [(names::EXPIRES_AT, Some(end.to_string())), (names::ANNOUNCED_AT, Some(at.to_string()))];
+                announced.into_iter().chain(before.map(|before| warned(end, before))).collect()
+            }
+            Self::Warned(end, before) => [warned(end, before)].into(),
+            Self::Withdraw => [names::EXPIRES_AT, names::ANNOUNCED_AT, names::WARNED].map(|name| (name, None)).into(),
+        }
+    }
 }
 
 impl Decision {
+    /// A decision that nothing blocks and that writes nothing on a clone.
+    #[must_use]
+    pub fn new(action: Action, policy: Option<&Arc<str>>, target: Target, reason: Reason) -> Self {
+        Self { action, blocked_by: None, policy: policy.cloned(), target, reason, write: None }
+    }
+
     /// Whether the daemon would do it.
     #[must_use]
     pub fn effective(&self) -> bool {

@@ -97,11 +97,11 @@ impl<'a> Index<'a> {
 
     fn problems(&self, clone: &WordPressClone) -> Vec<String> {
         let mut problems = Vec::new();
-        let young = later(clone.meta.created, UP_WITHIN) > self.now;
         if clone.state == CloneState::Error {
             problems.push(clone.not_ready.as_deref().map_or_else(|| "KRO reports an error".to_owned(), |why| format!("KRO reports an error: {why}")));
         }
-        for child in self.sick.get(clone.meta.uid.as_ref()).into_iter().flatten() {
+        let sick = if self.sick.is_empty() { None } else { self.sick.get(clone.meta.uid.as_ref()) };
+        for child in sick.into_iter().flatten() {
             match &child.health {
                 Health::Failed(why) => problems.push(format!("{} `{}`: {why}", child.kind, child.meta.name())),
                 Health::Waiting(why) if later(child.meta.created, UP_WITHIN) <= self.now => {
@@ -110,8 +110,8 @@ impl<'a> Index<'a> {
                 Health::Waiting(_) | Health::Fine => {}
             }
         }
-        let without_pod = self.with_pod.as_ref().is_some_and(|with_pod| !with_pod.contains(clone.meta.uid.as_ref()));
-        if problems.is_empty() && !young && without_pod && clone.state == CloneState::Active {
+        let grown = clone.state == CloneState::Active && later(clone.meta.created, UP_WITHIN) <= self.now;
+        if problems.is_empty() && grown && self.with_pod.as_ref().is_some_and(|with_pod| !with_pod.contains(clone.meta.uid.as_ref())) {
             problems.push("KRO says ACTIVE, but it has no Pod".to_owned());
         }
         problems

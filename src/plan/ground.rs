@@ -156,14 +156,9 @@ impl<'a> Ground<'a> {
             if object.kind == Kind::Clone && policy.is_none() && self.governed_by_nobody(&object.namespace) {
                 continue;
             }
-            draft.decisions.push(Decision {
-                action: Action::Hold,
-                blocked_by: None,
-                policy: policy.map(|policy| Arc::clone(&policy.name)),
-                reason: Reason::UnreadableObject(object.problem.clone().into()),
-                target: Target::Unreadable(Box::new(object.clone())),
-                annotate: None,
-            });
+            let reason = Reason::UnreadableObject(object.problem.clone().into());
+            let target = Target::Unreadable(Box::new(object.clone()));
+            draft.decisions.push(Decision::new(Action::Hold, policy.map(|policy| &policy.name), target, reason));
         }
     }
 
@@ -178,12 +173,14 @@ impl<'a> Ground<'a> {
         }
         let mut by_uid: HashMap<&str, &str> = HashMap::with_capacity(self.snapshot.clones.len());
         by_uid.extend(self.snapshot.clones.iter().map(|clone| (clone.meta.uid.as_ref(), clone.meta.path().as_ref())));
-        for object in self.snapshot.unreadable.iter().filter(|object| object.kind == Kind::Clone) {
+        let unreadable = || self.snapshot.unreadable.iter().filter(|object| object.kind == Kind::Clone);
+        for object in unreadable() {
             // One living clone of unknown uid may be the owner of anything.
             let uid = object.uid.as_deref().ok_or_else(|| format!("the uid of `{}/{}` cannot be read", object.namespace, object.name))?;
             by_uid.insert(uid, object.name.as_str());
         }
-        Ok(LiveSet { by_uid, clones: &self.snapshot.clones })
+        let unreadable = unreadable().map(|object| format!("{}/{}", object.namespace, object.name)).collect();
+        Ok(LiveSet { by_uid, clones: &self.snapshot.clones, unreadable })
     }
 }
 
@@ -191,6 +188,7 @@ impl<'a> Ground<'a> {
 pub(super) struct LiveSet<'a> {
     by_uid: HashMap<&'a str, &'a str>,
     clones: &'a [Arc<WordPressClone>],
+    unreadable: BTreeSet<String>,
 }
 
 impl LiveSet<'_> {
@@ -198,9 +196,9 @@ impl LiveSet<'_> {
         self.by_uid.contains_key(uid)
     }
 
-    /// Whether a living clone stands at `namespace/name`.
+    /// Whether a living clone stands at `namespace/name`; one that cannot be read lives.
     pub(super) fn has_path(&self, path: &str) -> bool {
-        self.clones.binary_search_by(|clone| clone.meta.path().as_ref().cmp(path)).is_ok()
+        self.unreadable.contains(path) || self.clones.binary_search_by(|clone| clone.meta.path().as_ref().cmp(path)).is_ok()
     }
 }
 

@@ -6,7 +6,6 @@
 use crate::model::{Reading, WordPressClone, ceil_to_second, later, names};
 use crate::policy::Ttl;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
 
 /// Where the end of a clone comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +136,10 @@ pub fn judge(end: Timestamp, announced: Option<Timestamp>, grace: SignedDuration
 #[must_use]
 pub fn warning_due(clone: &WordPressClone, announced: Timestamp, ttl: &Ttl, now: Timestamp) -> Option<SignedDuration> {
     let left = announced.duration_since(now);
+    // They are sorted, longest first: for most of a life none is near.
+    if ttl.warnings.first().is_none_or(|longest| left > longest.get()) {
+        return None;
+    }
     // Warnings longer than the life itself would be given at birth: the announcement is that already.
     let life = announced.duration_since(clone.meta.created);
     let due = ttl.warnings.iter().map(|warning| warning.get()).filter(|warning| *warning < life && left <= *warning).min()?;
@@ -164,31 +167,8 @@ fn given_warning(text: &str, announced: Timestamp) -> Option<SignedDuration> {
     before.parse::<crate::model::Span>().ok().filter(|_| same).map(crate::model::Span::get)
 }
 
-/// The annotations that announce an end, with the warning that the announcement itself already is.
+/// Whether anything on a clone announces an end, or the warning of one.
 #[must_use]
-pub fn announce(clone: &WordPressClone, end: Timestamp, ttl: &Ttl, now: Timestamp) -> BTreeMap<&'static str, Option<String>> {
-    let mut changes = BTreeMap::from([
-        (names::EXPIRES_AT, Some(end.to_string())),
-        (names::ANNOUNCED_AT, Some(now.max(clone.meta.created).to_string())),
-    ]);
-    if let Some(before) = warning_due(clone, end, ttl, now) {
-        changes.insert(names::WARNED, Some(warned_text(end, before)));
-    }
-    changes
-}
-
-/// The annotations that take an announcement back; `None` if there is nothing to take back.
-#[must_use]
-pub fn withdraw(clone: &WordPressClone) -> Option<BTreeMap<&'static str, Option<String>>> {
-    let mut changes = BTreeMap::new();
-    if clone.expires_at != Reading::Absent {
-        changes.insert(names::EXPIRES_AT, None);
-    }
-    if clone.announced_at != Reading::Absent {
-        changes.insert(names::ANNOUNCED_AT, None);
-    }
-    if clone.warned.is_some() {
-        changes.insert(names::WARNED, None);
-    }
-    (!changes.is_empty()).then_some(changes)
+pub fn says_an_end(clone: &WordPressClone) -> bool {
+    clone.expires_at != Reading::Absent || clone.announced_at != Reading::Absent || clone.warned.is_some()
 }

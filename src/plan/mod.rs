@@ -18,10 +18,10 @@ pub mod render;
 #[cfg(test)]
 mod tests;
 
-pub use decision::{Action, BlockedBy, Decision, Plan, Target};
+pub use decision::{Action, BlockedBy, Decision, Plan, Target, Write};
 pub use reason::Reason;
 
-use crate::model::{Reading, Snapshot, WordPressClone, names, snapshot::Origin};
+use crate::model::{Reading, Snapshot, WordPressClone, snapshot::Origin};
 use crate::policy::{ClonePolicy, Mode, Policies};
 use ground::{Ground, Standing};
 use jiff::Timestamp;
@@ -45,8 +45,9 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     for (clone, standing) in ground.clones() {
         let Some(standing) = standing else { continue };
         let decision = match standing {
-            Standing::Conflict(one, other) => hold(clone, None, Reason::PolicyConflict(Arc::clone(&one.name), Arc::clone(&other.name))),
-            Standing::Unknown(lack) => hold(clone, None, Reason::EvidenceMissing(lack.0.clone(), lack.1.clone())),
+            Standing::Conflict(..) | Standing::Unknown(_) if clone.meta.terminating.is_some() => going(clone),
+            Standing::Conflict(one, other) => hold(clone, Reason::PolicyConflict(Arc::clone(&one.name), Arc::clone(&other.name))),
+            Standing::Unknown(lack) => hold(clone, Reason::EvidenceMissing(lack.0.clone(), lack.1.clone())),
             Standing::Governed(policy, enforced) => {
                 let life = overflow.lifetime(clone).unwrap_or_else(|| lifetime::lifetime(clone, &policy.ttl));
                 let decision = decide(clone, policy, *enforced, life, &ground, &mut draft);
@@ -93,7 +94,7 @@ impl Draft {
     }
 
     fn alert(&mut self, policy: Option<&Arc<str>>, target: Target, reason: Reason) {
-        self.decisions.push(Decision { action: Action::Alert, blocked_by: None, policy: policy.cloned(), target, reason, annotate: None });
+        self.decisions.push(Decision::new(Action::Alert, policy, target, reason));
     }
 
     fn block_all(&mut self, by: BlockedBy) {
@@ -102,27 +103,25 @@ impl Draft {
             if writes && decision.blocked_by != Some(BlockedBy::Audit) {
                 decision.blocked_by = Some(by);
             }
-            decision.annotate = None;
+            decision.write = None;
         }
     }
 }
 
-fn hold(clone: &Arc<WordPressClone>, policy: Option<&Arc<ClonePolicy>>, reason: Reason) -> Decision {
-    let policy = policy.map(|policy| Arc::clone(&policy.name));
-    Decision { action: Action::Hold, blocked_by: None, policy, target: Target::Clone(Arc::clone(clone)), reason, annotate: None }
+fn hold(clone: &Arc<WordPressClone>, reason: Reason) -> Decision {
+    Decision::new(Action::Hold, None, Target::Clone(Arc::clone(clone)), reason)
+}
+
+/// One that somebody has deleted already: nothing is left to decide, whoever governs it.
+fn going(clone: &Arc<WordPressClone>) -> Decision {
+    let since = clone.meta.terminating.unwrap_or(clone.meta.created);
+    Decision::new(Action::Keep, None, Target::Clone(Arc::clone(clone)), Reason::Terminating(since))
 }
 
 /// The verdict on one clone under its policy.
 fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enforced, life: Lifetime, ground: &Ground<'_>, draft: &mut Draft) -> Decision {
     let now = draft.now;
-    let decision = |action, reason| Decision {
-        action,
-        blocked_by: None,
-        policy: Some(Arc::clone(&policy.name)),
-        target: Target::Clone(Arc::clone(clone)),
-        reason,
-        annotate: None,
-    };
+    let decision = |action, reason| Decision::new(action, Some(&policy.name), Target::Clone(Arc::clone(clone)), reason);
     if let Some(since) = clone.meta.terminating {
         return decision(Action::Keep, Reason::Terminating(since));
     }
@@ -137,8 +136,8 @@ fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enfo
             draft.wake_at(life.ceiling);
         }
         // A kept clone is promised no end: a lifted keep is a first sight.
-        let annotate = if audit { None } else { lifetime::withdraw(clone).map(Box::new) };
-        return Decision { annotate, ..decision(Action::Keep, Reason::Kept(life)) };
+        let write = (!audit && lifetime::says_an_end(clone)).then_some(Write::Withdraw);
+        return Decision { write, ..decision(Action::Keep, Reason::Kept(life)) };
     }
     if let Some(reason) = ground.no_end(clone) {
         return decision(Action::Hold, reason);
@@ -153,8 +152,9 @@ fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enfo
         Step::Announce(at) => {
             draft.wake_at(at);
             let reason = if at > life.end { Reason::GraceAnnounced(life, at) } else { Reason::Announced(life, at, announced) };
-            let changes = lifetime::announce(clone, at, &policy.ttl, now);
-            Decision { annotate: Some(Box::new(changes)), ..decision(Action::Warn, reason) }
+            let warning = lifetime::warning_due(clone, at, &policy.ttl, now);
+            let write = Write::Announce(at, now.max(clone.meta.created), warning);
+            Decision { write: Some(write), ..decision(Action::Warn, reason) }
         }
         Step::Wait => {
             let at = announced.unwrap_or(life.end);
@@ -164,9 +164,10 @@ fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enfo
             }
             match lifetime::warning_due(clone, at, &policy.ttl, now) {
                 Some(before) => {
-                    let changes = [(names::WARNED, Some(lifetime::warned_text(at, before)))].into();
-                    Decision { annotate: Some(Box::new(changes)), ..decision(Action::Warn, Reason::ExpiresSoon(life, at, before)) }
+                    let reason = Reason::ExpiresSoon(life, at, before);
+                    Decision { write: Some(Write::Warned(at, before)), ..decision(Action::Warn, reason) }
                 }
+                None if at > life.end => decision(Action::Keep, Reason::LivingOn(life, at)),
                 None => decision(Action::Keep, Reason::Living(life)),
             }
         }

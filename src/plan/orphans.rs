@@ -54,7 +54,7 @@ pub(super) fn find(snapshot: &Snapshot, ground: &Ground<'_>, collapsed: bool, dr
 }
 
 fn hold_source(source: Source, reason: Reason, draft: &mut Draft) {
-    draft.decisions.push(Decision { action: Action::Hold, blocked_by: None, policy: None, target: Target::Source(source), reason, annotate: None });
+    draft.decisions.push(Decision::new(Action::Hold, None, Target::Source(source), reason));
 }
 
 struct Search<'a> {
@@ -78,14 +78,14 @@ impl Search<'_> {
     }
 
     fn conclude(&mut self, namespace: &str, target: Target, owner: &str, verdict: Result<(), Doubt>, draft: &mut Draft) {
-        let policy = self.ground.policy_of(namespace).map(|policy| Arc::clone(&policy.name));
+        let policy = self.ground.policy_of(namespace).map(|policy| &policy.name);
         let key = target.key();
         let (action, reason) = match verdict {
             Err(doubt) => (Action::Hold, Reason::Doubtful(doubt)),
             Ok(()) => (Action::Mark, Reason::OwnerGone(owner.into(), self.known.contains_key(key.as_str()))),
         };
         self.marked.insert(key);
-        draft.decisions.push(Decision { action, blocked_by: None, policy, target, reason, annotate: None });
+        draft.decisions.push(Decision::new(action, policy, target, reason));
     }
 
     fn cloud(&mut self, snapshot: &Snapshot, draft: &mut Draft) {
@@ -142,10 +142,11 @@ impl Search<'_> {
         let claims = |child: &&Arc<Child>| {
             child.database.as_ref().is_some_and(|claim| claim.identifier.as_ref() == resource.id || claim.arn.as_deref() == Some(resource.arn.as_str()))
         };
-        match snapshot.children.iter().find(claims) {
-            None => Some(Ok(())),
-            Some(child) if child.owner.as_ref().is_some_and(|owner| !self.live.has(&owner.uid)) => None,
+        let dead = |child: &&Arc<Child>| child.owner.as_ref().is_some_and(|owner| !self.live.has(&owner.uid));
+        match snapshot.children.iter().filter(claims).find(|child| !dead(child)) {
             Some(child) => Some(Err(Doubt::Claimed(format!("{} {}", child.kind, child.meta.path()).into()))),
+            None if snapshot.children.iter().any(|child| claims(&child)) => None,
+            None => Some(Ok(())),
         }
     }
 
@@ -159,14 +160,7 @@ impl Search<'_> {
             let there = snapshot.children.iter().any(|child| child.meta.uid.as_ref() == record.key);
             let why = if there { "its clone lives, or somebody deletes it already" } else { "it is gone" };
             let reason = Reason::NoOrphan(why);
-            draft.decisions.push(Decision {
-                action: Action::Unmark,
-                blocked_by: None,
-                policy: None,
-                target: Target::Orphan(Arc::clone(record)),
-                reason,
-                annotate: None,
-            });
+            draft.decisions.push(Decision::new(Action::Unmark, None, Target::Orphan(Arc::clone(record)), reason));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! clones does not write a hundred thousand sentences.
 
 use super::lifetime::{Cause, Lifetime};
-use crate::model::{Source, duration::{human, roughly}};
+use crate::model::{Source, duration::{human, roughly}, names};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub enum Doubt {
 pub enum Reason {
     /// It lives: its end has not come.
     Living(Lifetime),
+    /// It lives, though its end has passed or come nearer: the later end that was announced stands.
+    LivingOn(Lifetime, Timestamp),
     /// Somebody wants it kept.
     Kept(Lifetime),
     /// Somebody has deleted it; it is on its way out.
@@ -95,7 +97,7 @@ impl Reason {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Living(_) => "Living",
+            Self::Living(_) | Self::LivingOn(..) => "Living",
             Self::Kept(_) => "Kept",
             Self::Terminating(_) => "Terminating",
             Self::Announced(..) => "Announced",
@@ -127,7 +129,7 @@ impl Reason {
     #[must_use]
     pub fn end(&self) -> Option<Timestamp> {
         match self {
-            Self::Announced(_, at, _) | Self::GraceAnnounced(_, at) | Self::ExpiresSoon(_, at, _) | Self::Expired(_, at) => Some(*at),
+            Self::Announced(_, at, _) | Self::GraceAnnounced(_, at) | Self::ExpiresSoon(_, at, _) | Self::Expired(_, at) | Self::LivingOn(_, at) => Some(*at),
             Self::Living(life) | Self::Kept(life) | Self::WouldAnnounce(life, _) | Self::KeptPastCeiling(life) => Some(life.end),
             _ => None,
         }
@@ -137,7 +139,7 @@ impl Reason {
     #[must_use]
     pub fn life(&self) -> Option<&Lifetime> {
         match self {
-            Self::Living(life) | Self::Kept(life) | Self::Announced(life, ..) | Self::GraceAnnounced(life, _) => Some(life),
+            Self::Living(life) | Self::Kept(life) | Self::Announced(life, ..) | Self::GraceAnnounced(life, _) | Self::LivingOn(life, _) => Some(life),
             Self::ExpiresSoon(life, ..) | Self::WouldAnnounce(life, _) | Self::Expired(life, _) | Self::KeptPastCeiling(life) => Some(life),
             _ => None,
         }
@@ -158,10 +160,20 @@ impl Reason {
             Self::Announced(life, at, Some(before)) => {
                 format!("its announced end moves from {before} to {at} ({}): {}", from_now(*at), life.cause.words())
             }
+            Self::LivingOn(life, at) if life.cause == Cause::OverLimit => format!("is one of the newest over the limit: it goes at {at} ({}), as announced", from_now(*at)),
+            Self::LivingOn(life, at) => {
+                format!("its end {} has passed or come nearer; it goes at {at} ({}), as announced: {}", life.end, from_now(*at), life.cause.words())
+            }
+            Self::GraceAnnounced(life, at) if life.cause == Cause::OverLimit => {
+                format!("is one of the newest over the limit: it goes at {at} ({})", from_now(*at))
+            }
             Self::GraceAnnounced(life, at) => {
                 format!("its end {} has passed or come nearer; it goes at {at} ({}), so that nobody is surprised", life.end, from_now(*at))
             }
             Self::ExpiresSoon(_, at, _) => format!("will be deleted at {at} ({}); extend it or keep it if it is still needed", from_now(*at)),
+            Self::WouldAnnounce(life, at) if life.cause == Cause::OverLimit => {
+                format!("is one of the newest over the limit; under `enforce` it would go at {at}")
+            }
             Self::WouldAnnounce(life, at) => {
                 format!("its end {} has passed ({}); under `enforce` it would go at {at}", life.end, from_now(life.end))
             }
@@ -211,7 +223,7 @@ impl Reason {
                     put("announcedBefore", json!(before));
                 }
             }
-            Self::GraceAnnounced(_, at) | Self::Expired(_, at) => put("announcedEnd", json!(at)),
+            Self::GraceAnnounced(_, at) | Self::Expired(_, at) | Self::LivingOn(_, at) => put("announcedEnd", json!(at)),
             Self::WouldAnnounce(_, at) => put("wouldGoAt", json!(at)),
             Self::ExpiresSoon(_, at, before) => {
                 put("announcedEnd", json!(at));
@@ -338,6 +350,9 @@ impl Doubt {
             Self::Restored => "a snapshot of its identifier has another resource id: somebody restored it".to_owned(),
             Self::Claimed(by) => format!("`{by}` in the cluster claims it"),
             Self::ClusterIdUnknown => "no cluster id was given (`--cluster-id`): nothing in AWS can be proven to be ours".to_owned(),
+            Self::ClusterIdMismatch(other) if names::is_placeholder(other) => {
+                format!("the cluster id `{other}` is a placeholder that somebody forgot to replace: nothing in AWS is touched")
+            }
             Self::ClusterIdMismatch(other) => format!("the RGD writes the cluster id `{other}`, which is not ours: nothing in AWS is touched"),
         }
     }

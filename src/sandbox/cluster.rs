@@ -33,6 +33,9 @@ pub struct SandboxCluster {
     pub(super) inner: Arc<Inner>,
 }
 
+/// What is left of a list that is being paged through, and the version of the list.
+type Rest = (Vec<Arc<Value>>, u64);
+
 #[derive(Debug)]
 pub(super) struct Inner {
     world: Arc<Mutex<World>>,
@@ -43,7 +46,7 @@ pub(super) struct Inner {
     /// The `Date` of the last answer that carried one, and when it arrived.
     date: Mutex<Option<(Timestamp, Instant)>>,
     /// Lists that are being paged through: what is left, and of which version they are.
-    pages: Mutex<BTreeMap<u64, (Vec<Arc<Value>>, u64)>>,
+    pages: Mutex<BTreeMap<u64, Rest>>,
     /// Kinds of which a watch event was lost, since when, until they are listed again.
     deaf: Mutex<BTreeMap<Kind, Timestamp>>,
     /// Wakes the watches when the faults change.

@@ -52,7 +52,7 @@ pub(super) fn stream(inner: Arc<Inner>, kind: Kind, resource_version: &str) -> B
     let bookmark = due(&inner, BOOKMARK);
     let wake = inner.world().wake(kind);
     let watch = Watch { inner, kind, cursor, wake, started: false, ended: false, bookmark, doomed: None };
-    stream::unfold(watch, Watch::next).boxed()
+    stream::unfold(watch, Watch::next).fuse().boxed()
 }
 
 fn due(inner: &Inner, time: Duration) -> Instant {

@@ -73,7 +73,7 @@ struct Played {
 fn every_scene_on_the_real_parts() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let begun = Instant::now();
-    let played = runtime.block_on(play_all()).unwrap_or_else(|error| panic!("no scene could be played: {error:?}"));
+    let played = runtime.block_on(play_all()).unwrap_or_else(|error| panic!("no scene could be played: {}", story(&error)));
     let failed: Vec<_> = played.iter().filter(|scene| scene.outcome.is_err()).map(|scene| scene.name).collect();
     println!("\n{}", table(&played, begun.elapsed()));
     assert!(failed.is_empty(), "these scenes failed (see above): {}", failed.join(", "));
@@ -126,9 +126,14 @@ async fn play(scene: &'static Scene, stage: Arc<Stage>) -> Played {
     let took = begun.elapsed();
     match &outcome {
         Ok(figures) => println!("{:<12} done in {:.1} s  {figures}", scene.name, took.as_secs_f64()),
-        Err(error) => println!("{:<12} FAILED after {:.1} s\n{error:?}\n", scene.name, took.as_secs_f64()),
+        Err(error) => println!("{:<12} FAILED after {:.1} s\n  {}\n", scene.name, took.as_secs_f64(), story(error)),
     }
     Played { name: scene.name, took, outcome }
+}
+
+/// An error with its causes, and no stack: what was seen says more than where we looked.
+fn story(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\n  because: ")
 }
 
 fn table(played: &[Played], total: Duration) -> String {

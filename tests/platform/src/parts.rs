@@ -28,8 +28,8 @@ pub(crate) struct Part {
     pub(crate) args: fn(&Site) -> Result<Vec<String>>,
     /// Its environment, besides PATH and a HOME of its own.
     pub(crate) env: fn(&Site) -> Result<Variables>,
-    /// How it is seen to be ready.
-    pub(crate) ready: Ready,
+    /// How it is seen to be ready: all of these, in this order. None, for one that ends: its exit code says all.
+    pub(crate) ready: &'static [Ready],
 }
 
 /// Where a part's program comes from.
@@ -51,17 +51,15 @@ pub(crate) enum Lasts {
     UntilDone,
 }
 
-/// How a part is seen to be ready.
+/// One thing that is true of a part that is ready. Each must be so of a restarted part too, and not left over from the
+/// one before it.
 #[derive(Debug)]
 pub(crate) enum Ready {
-    /// It has ended with exit code 0, and that says all.
-    #[expect(dead_code, reason = "for preparations whose effect is a file: the first of them joins with the database")]
-    Done,
     /// `GET http://127.0.0.1:<first port><path>` answers 200.
     Http(&'static str),
-    /// The same by https, anonymously and without a look at the certificate.
-    Https(&'static str),
-    /// kubectl with these arguments succeeds and prints exactly this, where it is said.
+    /// The same by https, anonymously and without a look at the certificate; the answer contains this, where it is said.
+    Https(&'static str, Option<&'static str>),
+    /// kubectl with these arguments succeeds and its output contains this, where it is said.
     Kubectl(&'static [&'static str], Option<&'static str>),
 }
 
@@ -97,7 +95,7 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: no_env,
-        ready: Ready::Http("/readyz"),
+        ready: &[Ready::Http("/readyz")],
     },
     Part {
         name: "kube-apiserver",
@@ -128,7 +126,7 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: no_env,
-        ready: Ready::Kubectl(&["get", "--raw=/readyz"], None),
+        ready: &[Ready::Kubectl(&["get", "--raw=/readyz"], None)],
     },
     Part {
         name: "crds",
@@ -146,7 +144,7 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: |site| Ok(vec![("KUBECONFIG", site.kubeconfig("admin"))]),
-        ready: Ready::Kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"], None),
+        ready: &[Ready::Kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"], None)],
     },
     Part {
         name: "kube-controller-manager",
@@ -173,8 +171,12 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: no_env,
-        // Its work, not its word: without this account no Pod can be created in the namespace.
-        ready: Ready::Kubectl(&["get", "serviceaccount", "default", "--namespace=default"], None),
+        ready: &[
+            // It serves from the first moment, but names its controllers only once it has built them.
+            Ready::Https("/healthz?verbose", Some("garbage-collector-controller ok")),
+            // Their work: without this account no Pod can be created in the namespace.
+            Ready::Kubectl(&["get", "serviceaccount", "default", "--namespace=default"], None),
+        ],
     },
     Part {
         name: "kube-scheduler",
@@ -193,7 +195,7 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: no_env,
-        ready: Ready::Https("/readyz"),
+        ready: &[Ready::Https("/readyz", None)],
     },
     Part {
         name: "kwok",
@@ -210,7 +212,7 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: no_env,
-        ready: Ready::Http("/healthz"),
+        ready: &[Ready::Http("/healthz")],
     },
     Part {
         name: "nodes",
@@ -221,10 +223,10 @@ pub(crate) const PARTS: &[Part] = &[
         args: |site| args!["create", "--validate=false", format!("--filename={}", site.path("nodes.json"))],
         env: |site| Ok(vec![("KUBECONFIG", site.kubeconfig("admin"))]),
         // Ready, and without a taint that keeps Pods away.
-        ready: Ready::Kubectl(
+        ready: &[Ready::Kubectl(
             &["get", "nodes", "--output=jsonpath={range .items[*]}{.status.conditions[?(@.type==\"Ready\")].status}{.spec.taints[*].key};{end}"],
             Some("True;True;True;"),
-        ),
+        )],
     },
     Part {
         name: "kro",
@@ -242,7 +244,7 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: |site| Ok(vec![("KUBECONFIG", site.kubeconfig("kro"))]),
-        ready: Ready::Http("/readyz"),
+        ready: &[Ready::Http("/readyz")],
     },
 ];
 
@@ -269,7 +271,7 @@ mod tests {
         }
         for part in PARTS {
             assert!(part.ports.iter().all(|port| port.starts_with(part.name)), "{}", part.name);
-            let checked_by_port = matches!(part.ready, Ready::Http(_) | Ready::Https(_));
+            let checked_by_port = part.ready.iter().any(|ready| matches!(ready, Ready::Http(_) | Ready::Https(..)));
             assert!(!checked_by_port || !part.ports.is_empty(), "{} is checked on a port it does not have", part.name);
         }
     }
@@ -281,7 +283,7 @@ mod tests {
                 assert!(PINS.iter().any(|entry| entry.name == pin && entry.package.is_some()), "{pin} is not built");
             }
             if part.lasts == Lasts::UntilDone {
-                assert!(matches!(part.ready, Ready::Done | Ready::Kubectl(..)), "{}", part.name);
+                assert!(part.ready.iter().all(|ready| matches!(ready, Ready::Kubectl(..))), "{}", part.name);
             }
         }
     }

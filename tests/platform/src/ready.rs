@@ -17,7 +17,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Looks at one part.
 #[derive(Debug)]
 pub(crate) struct Probe {
-    ready: &'static Ready,
+    checks: &'static [Ready],
+    /// How many of them held so far; those are not looked at again.
+    held: usize,
     port: Option<u16>,
     kubectl: String,
     kubeconfig: String,
@@ -30,9 +32,10 @@ pub(crate) struct Probe {
 
 impl Probe {
     /// A probe of a part whose first port is `port`.
-    pub(crate) fn new(ready: &'static Ready, port: Option<u16>, site: &Site) -> Self {
+    pub(crate) fn new(checks: &'static [Ready], port: Option<u16>, site: &Site) -> Self {
         Self {
-            ready,
+            checks,
+            held: 0,
             port,
             kubectl: site.path("bin/kubectl"),
             kubeconfig: site.kubeconfig("admin"),
@@ -48,16 +51,34 @@ impl Probe {
         &self.last_answer
     }
 
+    /// Forgets what it saw: the part is started anew.
+    pub(crate) fn reset(&mut self) {
+        self.held = 0;
+        self.listens = false;
+        self.last_command = None;
+        "none".clone_into(&mut self.last_answer);
+    }
+
     /// Whether it is ready now.
     pub(crate) fn look(&mut self) -> Result<bool> {
-        match self.ready {
-            Ready::Done => Ok(true),
+        while let Some(check) = self.checks.get(self.held) {
+            if !self.holds(check)? {
+                return Ok(false);
+            }
+            self.held += 1;
+            self.last_command = None;
+        }
+        Ok(true)
+    }
+
+    fn holds(&mut self, check: &Ready) -> Result<bool> {
+        match check {
             Ready::Http(path) => Ok(self.http(path)),
-            Ready::Https(path) => {
+            Ready::Https(path, says) => {
                 let server = format!("--server=https://127.0.0.1:{}", self.port.unwrap_or_default());
                 let raw = format!("--raw={path}");
                 // Without any credential kubectl asks for a user name; this one means nothing to the part.
-                self.command(&["--kubeconfig=/dev/null", &server, "--insecure-skip-tls-verify", "--token=none", "get", &raw], None)
+                self.command(&["--kubeconfig=/dev/null", &server, "--insecure-skip-tls-verify", "--token=none", "get", &raw], *says)
             }
             Ready::Kubectl(args, says) => {
                 let kubeconfig = format!("--kubeconfig={}", self.kubeconfig);
@@ -101,7 +122,7 @@ impl Probe {
             .with_context(|| format!("cannot run {}", self.kubectl))?;
         self.last_command = Some(Instant::now());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let ready = output.status.success() && says.is_none_or(|says| said == says);
+        let ready = output.status.success() && says.is_none_or(|says| said.contains(says));
         self.last_answer = format!("{said}{}", String::from_utf8_lossy(&output.stderr)).trim_end().to_owned();
         Ok(ready)
     }

@@ -207,7 +207,7 @@ impl Running {
         env.insert("HOME".to_owned(), site.dir().to_string_lossy().into_owned());
         let port = part.ports.first().map(|name| site.port(name)).transpose()?;
         let log = PathBuf::from(site.path(&format!("logs/{}.log", part.name)));
-        let probe = Probe::new(&part.ready, port, site);
+        let probe = Probe::new(part.ready, port, site);
         let record = PartRecord { name: part.name.to_owned(), pid: None, argv, env, log, port };
         Ok(Self { part, state: State::Waiting, child: None, record, probe })
     }
@@ -215,6 +215,7 @@ impl Running {
     fn start(&mut self) -> Result<()> {
         let child = process::start_part(self.part.name, &self.record.argv, &self.record.env, &self.record.log)?;
         self.record.pid = Some(child.id());
+        self.probe.reset();
         self.child = Some(child);
         self.state = State::Starting(Instant::now());
         Ok(())
