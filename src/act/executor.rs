@@ -128,6 +128,7 @@ impl Executor {
             (Target::Child(_) | Target::Cloud(_), Action::Mark) => match self.cluster.create(Kind::Orphan, orphan_object(decision, self.clock.now())).await {
                 // It is recorded already: the watch just has not said so.
                 Err(ApiError::Conflict(_)) => Ok(()),
+                Err(ApiError::NotFound) => return Ending::Failed("the CRD of Orphan is not installed: `clonewarden crds | kubectl apply -f -`".to_owned()),
                 other => other,
             },
             _ => return Ending::Done,
@@ -203,7 +204,8 @@ impl Executor {
 
     fn is_done(&self, decision: &Decision) -> bool {
         let all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(decision.target.key().as_str()).is_some_and(|done| done.on.as_deref() == Some(version(decision)))
+        // A mark is written on another object than its target: the Orphan that the watch shows says that it is done.
+        decision.action != Action::Mark && all.get(decision.target.key().as_str()).is_some_and(|done| done.on.as_deref() == Some(version(decision)))
     }
 
     /// Forgets what was tried on objects that the plan does not name any more.

@@ -1,7 +1,11 @@
 //! `clonewarden brake`: what waits for a person, and the word that lets it go.
 
 use super::{Failure, live, output, pause};
-use crate::{act::state, model::State};
+use crate::{
+    act::state,
+    model::{Kind, State, child::Definition, state as model},
+    ports::{ApiError, Cluster},
+};
 use anyhow::anyhow;
 use std::fmt::Write;
 
@@ -41,13 +45,39 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
             output::data(&status(&state))
         }
         Command::Release(args) => {
-            let let_go = args.daemon.ask(|cluster| async move { pause::change(cluster.as_ref(), |state| release(state, &args.name)).await })?;
+            let let_go = args.daemon.ask(|cluster| async move {
+                let gone = is_gone(cluster.as_ref(), &args.name).await?;
+                let by = pause::whoami();
+                pause::change(cluster.as_ref(), |state| {
+                    let (write, told) = release(state, &args.name, gone);
+                    if write {
+                        state.note_release(model::Release { name: args.name.clone(), reason: args.reason.clone(), by: by.clone(), at: live::now() });
+                    }
+                    (write, told)
+                })
+                .await
+            })?;
             let let_go = let_go.map_err(|held| {
                 let held = if held.is_empty() { "no brake is on".to_owned() } else { format!("held: {}", held.join(", ")) };
                 Failure::failed(anyhow!("nothing is held back by `{}`; {held}", output::printable(&args.name)))
             })?;
             output::data(&format!("{let_go}reason: {}\n", output::printable(&args.reason)))
         }
+    }
+}
+
+/// Whether the CRD of the clones, or every definition that makes them, is gone at present.
+async fn is_gone(cluster: &dyn Cluster, name: &str) -> Result<bool, Failure> {
+    let kind = match name {
+        "clones" => Kind::Clone,
+        "definitions" => Kind::Definition,
+        _ => return Ok(false),
+    };
+    match live::list(cluster, kind).await {
+        Err(ApiError::NotFound) => Ok(true),
+        Err(error) => Err(Failure::failed(anyhow!(error).context(format!("{} could not be listed: what is gone is not known", kind.plural())))),
+        Ok(_) if kind == Kind::Clone => Ok(false),
+        Ok(found) => Ok(!found.iter().any(|object| Definition::read(object).is_ok_and(|definition| definition.makes_clones))),
     }
 }
 
@@ -77,7 +107,7 @@ fn waiting<'a>(each: impl Iterator<Item = (&'a String, &'a String)>, out: &mut S
 }
 
 /// Lets go what `name` holds and says what that is; else the names of what is held.
-fn release(state: &mut State, name: &str) -> (bool, Result<String, Vec<String>>) {
+fn release(state: &mut State, name: &str, gone: bool) -> (bool, Result<String, Vec<String>>) {
     let mut out = String::new();
     if let Some(trip) = state.brakes.get(name).and_then(|brake| brake.tripped.clone()) {
         let _ = writeln!(out, "policy `{name}`: {} let go", trip.waiting.len());
@@ -86,7 +116,7 @@ fn release(state: &mut State, name: &str) -> (bool, Result<String, Vec<String>>)
         return (true, Ok(out));
     }
     let before = state.clone();
-    if state.release_source(name) {
+    if state.release_source(name, gone) {
         let collapsed = before.populations.get(name).filter(|population| population.collapsed.is_some());
         let forgotten = match (name, collapsed) {
             (_, Some(population)) => format!("the {} objects there were", population.count),

@@ -83,14 +83,18 @@ pub(super) async fn look(cluster: &dyn Cluster, cluster_id: Option<&str>, now: T
     }
     let mut snapshot = store.snapshot(now);
     let state = state::load(cluster).await.context("without the state nobody knows whether writes are paused or a brake is on");
-    snapshot.state = state.map_err(Failure::failed)?.state;
+    let state = state.map_err(Failure::failed)?;
+    if state.version.is_none() {
+        output::note("no daemon keeps its state in this namespace (`--namespace` says which): this is what one would decide at its first look");
+    }
+    snapshot.state = state.state;
     snapshot.cluster_id = id;
     observe::add_time(&mut snapshot, cluster, now);
     Ok(snapshot)
 }
 
 /// Every page of a list. A list that became too old between two pages is begun anew, once.
-async fn list(cluster: &dyn Cluster, kind: Kind) -> Result<Vec<Value>, ApiError> {
+pub(super) async fn list(cluster: &dyn Cluster, kind: Kind) -> Result<Vec<Value>, ApiError> {
     let mut begun_anew = false;
     let (mut objects, mut next) = (Vec::new(), None);
     loop {

@@ -3,6 +3,7 @@
 use super::{Failure, live, output};
 use crate::{
     act::state::{self, StateError},
+    daemon::lease,
     model::{State, state::Pause},
     ports::{ApiError, Cluster},
 };
@@ -71,6 +72,12 @@ fn told(pause: &Pause) -> String {
 pub(super) async fn change<T>(cluster: &dyn Cluster, edit: impl Fn(&mut State) -> (bool, T)) -> Result<T, Failure> {
     for _ in 0..TRIES {
         let mut read = state::load(cluster).await.map_err(Failure::failed)?;
+        if read.version.is_none() && cluster.read_lease(lease::NAME).await.map_err(Failure::failed)?.is_none() {
+            // Written where no daemon looks, it would only seem to have worked.
+            return Err(Failure::input(anyhow!(
+                "no daemon keeps its lease or its state in this namespace: nothing was changed; say which one with `--namespace`"
+            )));
+        }
         let (write, told) = edit(&mut read.state);
         if !write {
             return Ok(told);
@@ -85,7 +92,7 @@ pub(super) async fn change<T>(cluster: &dyn Cluster, edit: impl Fn(&mut State) -
 }
 
 /// Who asks, as far as this machine knows. It is a courtesy to whoever finds the pause, not a proof.
-fn whoami() -> String {
+pub(super) fn whoami() -> String {
     let name = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     name.unwrap_or_default()
 }

@@ -1,9 +1,12 @@
 //! `clonewarden run`: the daemon. Settings and policies are checked, all problems at once, before anything starts.
 
 use super::{Failure, inputs};
-use crate::daemon::{
-    run,
-    settings::{RunArgs, Settings},
+use crate::{
+    daemon::{
+        run,
+        settings::{RunArgs, Settings},
+    },
+    observe::kube::{KubeCluster, install_tls},
 };
 use anyhow::Context;
 use std::io::IsTerminal;
@@ -17,8 +20,12 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
     let settings = args.settle().map_err(Failure::input)?;
     let policies = inputs::load(&settings.policies)?;
     start_logs(&settings).map_err(Failure::failed)?;
+    install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started").map_err(Failure::failed)?;
-    runtime.block_on(run::run(settings, policies)).map_err(Failure::failed)
+    runtime.block_on(async {
+        let cluster = KubeCluster::connect(settings.namespace.as_deref()).await.map_err(Failure::input)?;
+        run::run(settings, policies, cluster).await.map_err(Failure::failed)
+    })
 }
 
 /// Logs go to standard error; standard output is the journal's.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     act::{executor::Executor, journal::Journal, notify::Notes, state::Keeper},
+    model::State,
     observe::{mirror::Mirror, store::Store},
     plan::Planner,
     policy::Policies,
@@ -126,9 +127,9 @@ impl Engine {
         };
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone());
         let drained = CancellationToken::new();
-        let leading = Leading { elector, vitals: self.vitals.clone(), wake: Arc::clone(&self.wake), journal: self.journal, drained: drained.clone() };
+        let leading = Leading { elector, vitals: self.vitals.clone(), wake: Arc::clone(&self.wake), journal: Arc::clone(&self.journal), drained: drained.clone() };
         let mut lease = tokio::spawn(leading.run(Arc::clone(&self.cluster), Arc::clone(&self.clock)));
-        let mut polling = tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.vitals.clone(), self.wake));
+        let mut polling = tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.vitals.clone(), self.wake, Arc::clone(&self.journal)));
         let told = stop.clone();
         let mut looping = tokio::spawn(async move { warden.run(&told).await });
 
@@ -196,9 +197,11 @@ impl Leading {
 }
 
 /// Looks regularly whether a person paused the daemon or released a brake.
-async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, wake: Arc<Notify>) {
+async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, wake: Arc<Notify>, journal: Arc<Journal>) {
     loop {
+        let before = vitals.keeper.state();
         let changed = vitals.keeper.refresh(cluster.as_ref()).await;
+        tell_people(before.as_ref(), vitals.keeper.state().as_ref(), &journal, clock.now());
         let trouble = vitals.keeper.trouble();
         if changed {
             if let Some(error) = &trouble {
@@ -210,5 +213,18 @@ async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vi
             vitals.beat("state", clock.now());
         }
         clock.sleep(if vitals.fence.holds() { STATE_EVERY } else { STATE_EVERY_STANDBY }).await;
+    }
+}
+
+/// Writes down what people changed in the state: a pause, its end, a release.
+fn tell_people(before: Option<&State>, after: Option<&State>, journal: &Journal, now: Timestamp) {
+    let (Some(before), Some(after)) = (before, after) else { return };
+    match (&before.paused, &after.paused) {
+        (None, Some(pause)) => journal.noted("paused", now, json!(pause)),
+        (Some(pause), None) => journal.noted("resumed", now, json!(pause)),
+        _ => {}
+    }
+    for release in after.releases.iter().filter(|release| !before.releases.contains(release)) {
+        journal.noted("released", now, json!(release));
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// The name of the Lease.
 pub const NAME: &str = "clonewarden";
@@ -67,6 +67,8 @@ pub struct Elector {
     observed: LeaseRecord,
     observed_at: Instant,
     held_until: Option<Instant>,
+    /// What went wrong last: that it still does is no news.
+    trouble: Option<ApiError>,
 }
 
 /// How one attempt ended.
@@ -86,7 +88,7 @@ impl Elector {
     /// A candidate of this name. The fence is open while it holds the lease.
     #[must_use]
     pub fn new(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, identity: String, fence: Fence) -> Self {
-        Self { cluster, clock, identity, fence, observed: LeaseRecord::default(), observed_at: Instant::now(), held_until: None }
+        Self { cluster, clock, identity, fence, observed: LeaseRecord::default(), observed_at: Instant::now(), held_until: None, trouble: None }
     }
 
     /// Who holds the lease, as far as it was seen.
@@ -98,8 +100,9 @@ impl Elector {
     /// One attempt to get or to renew the lease.
     pub async fn attempt(&mut self) -> Standing {
         let begun = Instant::now();
-        match self.try_write(begun).await {
+        match self.try_write().await {
             Ok(true) => {
+                self.trouble = None;
                 let acquired = self.held_until.is_none();
                 // Counted from before the request: the server may have taken it any moment since.
                 let until = begun + RENEW_DEADLINE;
@@ -112,7 +115,10 @@ impl Elector {
             }
             Ok(false) => Standing::Waiting,
             Err(error) => {
-                debug!(%error, "The lease could not be written.");
+                let told = self.trouble.replace(error.clone());
+                if told.as_ref() != Some(&error) {
+                    warn!(%error, "The lease can be neither read nor written; without it this process only looks on.");
+                }
                 match self.held_until {
                     Some(until) if Instant::now() >= until => self.lose(),
                     Some(_) => Standing::Held,
@@ -134,7 +140,7 @@ impl Elector {
     }
 
     /// Whether the lease is ours after this attempt.
-    async fn try_write(&mut self, begun: Instant) -> Result<bool, ApiError> {
+    async fn try_write(&mut self) -> Result<bool, ApiError> {
         // A holder renews what it wrote last; only where that fails does it look.
         if self.held_until.is_some() {
             match self.write(false).await {
@@ -144,8 +150,9 @@ impl Elector {
             }
         }
         match self.cluster.read_lease(NAME).await? {
-            None => self.observe(LeaseRecord::default(), begun),
-            Some(found) => self.observe(found, begun),
+            // Dated by when the answer is here, so that another's lease is never taken to be older than it is.
+            None => self.observe(LeaseRecord::default()),
+            Some(found) => self.observe(found),
         }
         let ours = self.observed.holder == self.identity;
         let free = self.observed.holder.is_empty();
@@ -161,10 +168,10 @@ impl Elector {
         }
     }
 
-    fn observe(&mut self, found: LeaseRecord, at: Instant) {
+    fn observe(&mut self, found: LeaseRecord) {
         if found != self.observed {
             self.observed = found;
-            self.observed_at = at;
+            self.observed_at = Instant::now();
         }
     }
 
@@ -178,9 +185,8 @@ impl Elector {
             renewed: Some(now),
             transitions: if taking && !self.observed.resource_version.is_empty() { self.observed.transitions.saturating_add(1) } else { self.observed.transitions },
         };
-        let begun = Instant::now();
         let written = self.cluster.write_lease(NAME, &record).await?;
-        self.observe(written, begun);
+        self.observe(written);
         Ok(())
     }
 

@@ -42,11 +42,11 @@ impl Clock for SystemClock {
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
-/// When something is wrong before it starts (policies, address, kubeconfig), or when it had to end: the lease was lost, or a part
+/// When something is wrong before it starts (the address, the journal), or when it had to end: the lease was lost, or a part
 /// of it died. The process must then end too, so that another one acts.
-pub async fn run(settings: Settings, policies: Policies) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let kube = Arc::new(KubeCluster::connect(settings.namespace.as_deref()).await?);
+    let kube = Arc::new(kube);
     let cluster: Arc<dyn Cluster> = Arc::<KubeCluster>::clone(&kube);
     let journal = Arc::new(open_journal(&settings)?);
     let wake = Arc::new(Notify::new());

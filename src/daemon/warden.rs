@@ -149,7 +149,9 @@ impl Warden {
             let carried_out = decision.effective() && (decision.write.is_some() || matches!(decision.action, Action::Delete | Action::Mark | Action::Unmark));
             if !carried_out {
                 self.journal.decided(decision, &plan.revision, plan.now);
-                self.notes.send(decision, plan.now);
+                if plan.state.paused.is_none() {
+                    self.notes.send(decision, plan.now);
+                }
             }
         }
         *verdicts = present;

@@ -1,7 +1,6 @@
 //! An `Orphan` object as the plan reads it back: what was marked, and whether somebody vetoed it.
 
 use super::{
-    clone::Reading,
     kind::Kind,
     meta::{Meta, Unreadable, entry},
     names,
@@ -19,6 +18,8 @@ pub struct OrphanRecord {
     pub key: String,
     /// [`names::KEEP`] on the `Orphan`: somebody's veto.
     pub keep: bool,
+    /// Whether its status was written: a crash may have come in between.
+    pub complete: bool,
 }
 
 impl OrphanRecord {
@@ -36,6 +37,7 @@ impl OrphanRecord {
             key: if arn.is_empty() { text("/spec/target/uid") } else { arn },
             // Bad input keeps: only a plain "false" or nothing at all is no veto.
             keep: keep.is_some_and(|value| value.as_str() != Some("false")),
+            complete: object.pointer("/status/phase").is_some(),
             meta,
         })
     }
@@ -48,10 +50,4 @@ pub fn object_name(kind: &str, key: &str) -> String {
     let digest = Sha256::digest(format!("{kind}/{key}"));
     let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{short}", kind.to_ascii_lowercase())
-}
-
-/// Reads a keep annotation the way the clone does.
-#[must_use]
-pub fn vetoed(reading: &Reading<bool>) -> bool {
-    !matches!(reading, Reading::Absent | Reading::Value(false))
 }

@@ -20,8 +20,27 @@ pub struct State {
     pub populations: BTreeMap<String, Population>,
     /// The ResourceGraphDefinitions for clones that have been seen.
     pub definitions: BTreeSet<String>,
+    /// A person has said that it is all right that they are gone; until one is seen again.
+    pub definitions_accepted: bool,
     /// Whether the clones' CRD has been served before.
     pub clones_served: bool,
+    /// What people let go last, newest last.
+    pub releases: Vec<Release>,
+}
+
+/// Something that a person let go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The policy or source.
+    pub name: String,
+    /// In whose words it is all right.
+    pub reason: String,
+    /// By whom, as far as known.
+    #[serde(default)]
+    pub by: String,
+    /// When (UTC).
+    pub at: Timestamp,
 }
 
 /// Who stopped every write, when and why.
@@ -87,15 +106,28 @@ impl State {
     /// Accepts what `source` shows at present as the truth; whether anything had been held because of it.
     ///
     /// `clones`: a population that collapsed, or a CRD that is gone. `definitions`: ResourceGraphDefinitions that are gone.
-    pub fn release_source(&mut self, source: &str) -> bool {
+    /// Whether the CRD or a definition is gone at present, the caller has to have looked.
+    pub fn release_source(&mut self, source: &str, gone: bool) -> bool {
         let collapsed = self.populations.get(source).is_some_and(|population| population.collapsed.is_some());
         if collapsed {
             self.populations.remove(source);
         }
         match source {
-            "clones" => collapsed | std::mem::take(&mut self.clones_served),
-            "definitions" => !std::mem::take(&mut self.definitions).is_empty(),
+            "clones" if gone => std::mem::take(&mut self.clones_served) | collapsed,
+            "definitions" if gone => {
+                self.definitions.clear();
+                !std::mem::replace(&mut self.definitions_accepted, true)
+            }
             _ => collapsed,
         }
+    }
+
+    /// Writes down that a person let something go.
+    pub fn note_release(&mut self, release: Release) {
+        /// The journal has them all; here the last ones are for whoever looks at the ConfigMap.
+        const KEPT: usize = 16;
+        let surplus = self.releases.len().saturating_sub(KEPT.saturating_sub(1));
+        self.releases.drain(..surplus);
+        self.releases.push(release);
     }
 }

@@ -145,6 +145,8 @@ impl<'a> Ground<'a> {
         if self.snapshot.evidence.of(Kind::Definition).is_some_and(|definitions| definitions.complete) {
             let ours = self.snapshot.definitions.iter().filter(|definition| definition.makes_clones);
             state.definitions.extend(ours.map(|definition| definition.name.clone()));
+            // Once one is back, its absence is news again.
+            state.definitions_accepted &= state.definitions.is_empty();
         }
         state.enforced_since.clone_from(&self.enforced_since);
     }
@@ -207,6 +209,7 @@ fn survey_definitions(snapshot: &Snapshot, now: Timestamp) -> Definitions<'_> {
     let gone = || snapshot.state.definitions.iter().map(String::as_str).filter(|name| !there.contains(name)).collect();
     match snapshot.evidence.of(Kind::Definition) {
         None => Definitions::NotAsked,
+        Some(_) if snapshot.state.definitions_accepted && there.is_empty() => Definitions::NotAsked,
         // KRO's own CRD is gone, and the definitions with it.
         Some(evidence) if evidence.absent => Definitions::Known(BTreeSet::new(), snapshot.state.definitions.iter().map(String::as_str).collect()),
         Some(evidence) => match evidence.lack(now) {

@@ -24,7 +24,7 @@ pub use reason::Reason;
 use crate::model::{Reading, Snapshot, WordPressClone, snapshot::Origin};
 use crate::policy::{ClonePolicy, Mode, Policies};
 use ground::{Ground, Standing};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lifetime::{Cause, Enforced, Lifetime, Step};
 use std::sync::Arc;
 
@@ -152,7 +152,8 @@ fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enfo
         Step::Announce(at) => {
             draft.wake_at(at);
             let reason = if at > life.end { Reason::GraceAnnounced(life, at) } else { Reason::Announced(life, at, announced) };
-            let warning = lifetime::warning_due(clone, at, &policy.ttl, now);
+            // Dates are whole seconds: a warning that falls due within one is given with the announcement.
+            let warning = lifetime::warning_due(clone, at, &policy.ttl, crate::model::later(now, SignedDuration::from_secs(1)));
             let write = Write::Announce(at, now.max(clone.meta.created), warning);
             Decision { write: Some(write), ..decision(Action::Warn, reason) }
         }

@@ -82,7 +82,7 @@ impl Search<'_> {
         let key = target.key();
         let (action, reason) = match verdict {
             Err(doubt) => (Action::Hold, Reason::Doubtful(doubt)),
-            Ok(()) => (Action::Mark, Reason::OwnerGone(owner.into(), self.known.contains_key(key.as_str()))),
+            Ok(()) => (Action::Mark, Reason::OwnerGone(owner.into(), self.known.get(key.as_str()).is_some_and(|record| record.complete))),
         };
         self.marked.insert(key);
         draft.decisions.push(Decision::new(action, policy, target, reason));
