@@ -89,12 +89,22 @@ fn status(state: &State) -> String {
     }
     for (policy, brake) in &state.brakes {
         let Some(trip) = &brake.tripped else { continue };
-        let _ = writeln!(out, "policy `{policy}`: on since {}; {} waiting, {} carried out in the window", trip.since, trip.waiting.len(), brake.carried.len());
+        let _ = writeln!(
+            out,
+            "policy `{policy}`: on since {}; {} waiting, {} carried out in the window",
+            trip.since,
+            trip.waiting.len(),
+            brake.carried.len()
+        );
         waiting(trip.waiting.iter(), &mut out);
     }
     for (source, population) in &state.populations {
         if let Some(since) = population.collapsed {
-            let _ = writeln!(out, "source `{source}`: collapsed since {since}; of {} objects most are missing, and nothing is judged by their absence", population.count);
+            let _ = writeln!(
+                out,
+                "source `{source}`: collapsed since {since}; of {} objects most are missing, and nothing is judged by their absence",
+                population.count
+            );
         }
     }
     if out.is_empty() { "no brake is on\n".to_owned() } else { out }

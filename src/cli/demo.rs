@@ -79,7 +79,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     };
     let shell = Shell::start(args.listen, shown, stop.clone()).await?;
     let narrator = Arc::new(Narrator::new(shell.watcher(), output::colours()));
-    narrator.say(&format!("{}Metrics while it runs: http://{}/metrics\n", opening(), shell.address()));
+    narrator.say(&opening(shell.address()));
     let wake = Arc::new(Notify::new());
     let engine = Engine {
         cluster,
@@ -108,12 +108,16 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
 }
 
 /// The first screen: what this is, for somebody who has never heard of it.
-fn opening() -> String {
+fn opening(address: SocketAddr) -> String {
+    let seconds = 60.0 / f64::from(SPEED);
     format!(
-        "clonewarden decides how long clones live, deletes exactly those whose announced end has passed, and says why.
-Here it runs for real over a cluster in memory; a minute takes {:.1} seconds.
+        "clonewarden governs ephemeral clones in a Kubernetes cluster: copies of a customer's site that live by a TTL.
+It writes the end of each clone on the clone, warns, deletes exactly those whose announced end has passed, and
+finds what dead ones leave behind. When it does not know enough, it holds. Every line says why.
 
-",
-        60.0 / f64::from(SPEED)
+This is its real loop, over a cluster in memory; a minute takes {seconds} seconds. Nothing is needed, nothing is touched.
+Metrics while it runs: http://{address}/metrics
+
+time        verdict what                               why"
     )
 }

@@ -39,7 +39,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match found {
         Some(clone) => story.living(clone),
         None => story.gone(&args.clone).ok_or_else(|| {
-            Failure::failed(anyhow!("there is no clone `{}`, and nothing that it left behind: see `kubectl get wordpressclones -A`", printable(&args.clone)))
+            Failure::failed(anyhow!(
+                "there is no clone `{}`, and nothing that it left behind: see `kubectl get wordpressclones -A`",
+                printable(&args.clone)
+            ))
         })?,
     }
     output::data(&story.out)
@@ -65,7 +68,9 @@ impl<'a> Story<'a> {
         let verdict = self.verdict(clone);
         match self.given.policies.governing(clone.meta.namespace(), labels) {
             Governing::Nobody => self.say("no policy governs its namespace: clonewarden leaves it alone"),
-            Governing::Conflict(one, other) => self.say(&format!("policies `{}` ({}) and `{}` ({}) both govern its namespace", one.name, place(one), other.name, place(other))),
+            Governing::Conflict(one, other) => {
+                self.say(&format!("policies `{}` ({}) and `{}` ({}) both govern its namespace", one.name, place(one), other.name, place(other)))
+            }
             Governing::Policy(policy) => {
                 let mode = if policy.mode == Mode::Audit { "audit: nothing is done, only said" } else { "enforce" };
                 self.say(&format!("policy {} ({}), mode {mode}", policy.name, place(policy)));
@@ -82,16 +87,29 @@ impl<'a> Story<'a> {
 
     /// What is still known of a clone that is not there any more.
     fn gone(&mut self, path: &str) -> Option<()> {
-        let unreadable = self.given.snapshot.unreadable.iter().find(|object| object.kind == Kind::Clone && format!("{}/{}", object.namespace, object.name) == path);
+        let unreadable = self
+            .given
+            .snapshot
+            .unreadable
+            .iter()
+            .find(|object| object.kind == Kind::Clone && format!("{}/{}", object.namespace, object.name) == path);
         if let Some(object) = unreadable {
             self.say(&format!("clone {path} is there and cannot be read ({}): it counts as alive, and nothing of it is deleted", object.problem));
             return Some(());
         }
         let (namespace, name) = path.split_once('/')?;
         let lack = self.given.snapshot.evidence.lack(&crate::model::Source::Objects(Kind::Clone), self.given.now);
-        let theirs = |child: &&Arc<Child>| child.meta.namespace() == namespace && child.owner.as_ref().is_some_and(|owner| owner.name.as_deref() == Some(name));
-        let mut uids: Vec<&str> = self.given.snapshot.children.iter().filter(theirs).filter_map(|child| child.owner.as_ref()).map(|owner| owner.uid.as_ref()).collect();
-        let tagged = self.given.snapshot.cloud.iter().filter(|found| found.tag(names::TAG_NAMESPACE) == Some(namespace) && found.tag(names::TAG_CLONE_ID) == Some(name));
+        let theirs = |child: &&Arc<Child>| {
+            child.meta.namespace() == namespace && child.owner.as_ref().is_some_and(|owner| owner.name.as_deref() == Some(name))
+        };
+        let mut uids: Vec<&str> =
+            self.given.snapshot.children.iter().filter(theirs).filter_map(|child| child.owner.as_ref()).map(|owner| owner.uid.as_ref()).collect();
+        let tagged = self
+            .given
+            .snapshot
+            .cloud
+            .iter()
+            .filter(|found| found.tag(names::TAG_NAMESPACE) == Some(namespace) && found.tag(names::TAG_CLONE_ID) == Some(name));
         uids.extend(tagged.filter_map(|found| found.tag(names::TAG_CLONE_UID)));
         uids.sort_unstable();
         uids.dedup();
@@ -186,16 +204,25 @@ impl<'a> Story<'a> {
         let Some(policy) = decision.policy.as_ref().and_then(|name| self.given.policies.policies.iter().find(|policy| policy.name == *name)) else {
             return;
         };
-        let annotate = |what: &str| format!("  kubectl annotate wordpressclone -n {} {} --overwrite {what}", clone.meta.namespace(), clone.meta.name());
+        let annotate =
+            |what: &str| format!("  kubectl annotate wordpressclone -n {} {} --overwrite {what}", clone.meta.namespace(), clone.meta.name());
         let audit = policy.mode == Mode::Audit;
         let then = match &decision.reason {
             Reason::Terminating(_) => "  nothing more is decided: KRO takes its children down; it is watched until all of them are gone".to_owned(),
-            Reason::Kept(_) => format!("  nothing, while annotation {} stands; once it is lifted an end is announced, with the grace of {}", names::KEEP, policy.ttl.grace),
+            Reason::Kept(_) => format!(
+                "  nothing, while annotation {} stands; once it is lifted an end is announced, with the grace of {}",
+                names::KEEP,
+                policy.ttl.grace
+            ),
             _ if decision.action == Action::Hold => "  it is judged again as soon as what is missing is known; until then it lives".to_owned(),
             Reason::Living(life) if audit => format!("  at {} its end has passed; under `enforce` it would then be deleted", life.end),
-            Reason::WouldAnnounce(_, at) => format!("  nothing: the policy is in audit mode; under `enforce` an end would be announced now, and it would go at {at}"),
+            Reason::WouldAnnounce(_, at) => {
+                format!("  nothing: the policy is in audit mode; under `enforce` an end would be announced now, and it would go at {at}")
+            }
             Reason::Expired(..) if decision.effective() => "  it is deleted now".to_owned(),
-            Reason::Expired(..) => format!("  it would be deleted now, and is held back by {}", decision.blocked_by.map_or("nothing", crate::plan::BlockedBy::word)),
+            Reason::Expired(..) => {
+                format!("  it would be deleted now, and is held back by {}", decision.blocked_by.map_or("nothing", crate::plan::BlockedBy::word))
+            }
             reason => match reason.end() {
                 Some(end) => format!("  it is deleted at {end} ({}), if nobody extends or keeps it", relative(end, self.given.now)),
                 None => "  nothing".to_owned(),
@@ -216,7 +243,9 @@ impl<'a> Story<'a> {
         }
         self.say(&format!("  {}: spec.ttl and spec.mode of policy `{}`", place(policy), policy.name));
         match decision.blocked_by {
-            Some(crate::plan::BlockedBy::Brake) => self.say(&format!("  clonewarden brake release {} --reason …    after a look at `clonewarden brake status`", policy.name)),
+            Some(crate::plan::BlockedBy::Brake) => {
+                self.say(&format!("  clonewarden brake release {} --reason …    after a look at `clonewarden brake status`", policy.name))
+            }
             Some(crate::plan::BlockedBy::Pause) => self.say("  clonewarden resume"),
             Some(crate::plan::BlockedBy::Audit) | None => {}
         }
@@ -224,12 +253,18 @@ impl<'a> Story<'a> {
 
     /// What the clone was expanded into, and what is decided about each part of it.
     fn belongings(&mut self, uid: &str) {
-        let children: Vec<&Arc<Child>> = self.given.snapshot.children.iter().filter(|child| child.owner.as_ref().is_some_and(|owner| owner.uid.as_ref() == uid)).collect();
+        let children: Vec<&Arc<Child>> =
+            self.given.snapshot.children.iter().filter(|child| child.owner.as_ref().is_some_and(|owner| owner.uid.as_ref() == uid)).collect();
         let cloud: Vec<_> = self.given.snapshot.cloud.iter().filter(|found| found.tag(names::TAG_CLONE_UID) == Some(uid)).collect();
         self.say("\nwhat belongs to it");
         if children.is_empty() && cloud.is_empty() {
-            let unasked: Vec<&str> = Kind::CHILDREN.into_iter().filter(|kind| self.given.snapshot.evidence.of(*kind).is_none()).map(Kind::plural).collect();
-            self.say(&if unasked.is_empty() { "  nothing that is known".to_owned() } else { format!("  nothing that is known; not asked for: {}", unasked.join(", ")) });
+            let unasked: Vec<&str> =
+                Kind::CHILDREN.into_iter().filter(|kind| self.given.snapshot.evidence.of(*kind).is_none()).map(Kind::plural).collect();
+            self.say(&if unasked.is_empty() {
+                "  nothing that is known".to_owned()
+            } else {
+                format!("  nothing that is known; not asked for: {}", unasked.join(", "))
+            });
         }
         for child in children {
             let state = match (&child.health, child.meta.terminating) {
@@ -248,7 +283,9 @@ impl<'a> Story<'a> {
 
     fn fate(&self, is: impl Fn(&Target) -> bool) -> String {
         let found = self.plan.decisions.iter().find(|decision| is(&decision.target));
-        found.map(|decision| format!("; {}: {}: {}", decision.action.word(), decision.reason.code(), decision.reason.message(self.given.now))).unwrap_or_default()
+        found
+            .map(|decision| format!("; {}: {}: {}", decision.action.word(), decision.reason.code(), decision.reason.message(self.given.now)))
+            .unwrap_or_default()
     }
 }
 

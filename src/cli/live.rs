@@ -35,7 +35,8 @@ impl Daemon {
         runtime.block_on(async {
             install_tls();
             let cluster = KubeCluster::connect(self.namespace.as_deref()).await;
-            let cluster = cluster.map_err(|error| Failure::input(error.context("no cluster to ask; to decide from exported files use `--from DIR`")))?;
+            let cluster =
+                cluster.map_err(|error| Failure::input(error.context("no cluster to ask; to decide from exported files use `--from DIR`")))?;
             ask(Arc::new(cluster)).await
         })
     }

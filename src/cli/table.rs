@@ -52,11 +52,8 @@ fn with_kind(target: &Target) -> String {
 }
 
 fn head(plan: &Plan, frame: &Frame, out: &mut String) {
-    let policies: Vec<String> = frame
-        .policies
-        .iter()
-        .map(|(name, mode)| format!("{name} ({})", if *mode == Mode::Audit { "audit" } else { "enforce" }))
-        .collect();
+    let policies: Vec<String> =
+        frame.policies.iter().map(|(name, mode)| format!("{name} ({})", if *mode == Mode::Audit { "audit" } else { "enforce" })).collect();
     let origin = if plan.applicable { "" } else { "; from files, nothing can be applied from it" };
     let _ = writeln!(out, "{}  policies: {}{origin}", plan.now, printable(&policies.join(", ")));
     if let Some(paused) = &frame.paused {
@@ -72,7 +69,14 @@ fn head(plan: &Plan, frame: &Frame, out: &mut String) {
     }
 }
 
-fn section<'a>(title: &str, decisions: impl Iterator<Item = &'a Decision>, name: fn(&Target) -> String, plan: &Plan, frame: &Frame, out: &mut String) {
+fn section<'a>(
+    title: &str,
+    decisions: impl Iterator<Item = &'a Decision>,
+    name: fn(&Target) -> String,
+    plan: &Plan,
+    frame: &Frame,
+    out: &mut String,
+) {
     let rows: Vec<[String; 4]> = decisions.map(|decision| row(decision, name, plan.now)).collect();
     if rows.is_empty() {
         return;

@@ -124,6 +124,7 @@ impl Engine {
             journal: Arc::clone(&self.journal),
             notes,
             verdicts: Mutex::new(HashMap::new()),
+            interrupted: Mutex::default(),
         };
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone());
         let drained = CancellationToken::new();
@@ -212,7 +213,12 @@ async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vi
         if trouble.is_none() {
             vitals.beat("state", clock.now());
         }
-        clock.sleep(if vitals.fence.holds() { STATE_EVERY } else { STATE_EVERY_STANDBY }).await;
+        // In short steps: a standby that becomes the holder must not sleep on through a pause.
+        let mut slept = Duration::ZERO;
+        while slept < STATE_EVERY_STANDBY {
+            clock.sleep(STATE_EVERY).await;
+            slept = if vitals.fence.holds() { STATE_EVERY_STANDBY } else { slept.saturating_add(STATE_EVERY) };
+        }
     }
 }
 

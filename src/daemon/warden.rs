@@ -19,7 +19,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -65,6 +65,8 @@ pub struct Warden {
     pub notes: Notes,
     /// The last verdict on each thing.
     pub verdicts: Mutex<HashMap<u64, u64>>,
+    /// Namespaces whose `enforce` was interrupted while everything was paused, and nothing could be written down.
+    pub interrupted: Mutex<BTreeSet<String>>,
 }
 
 /// Looks on: metrics, page and demo.
@@ -106,19 +108,36 @@ impl Warden {
     /// One look, one plan, one round; `None` while the caches are not filled or the state is not known.
     pub async fn cycle(&self) -> (Option<Arc<Plan>>, Option<Round>) {
         let now = whole_millisecond(self.clock.now());
-        let Some(snapshot) = self.look(now) else { return (None, None) };
+        let Some(mut snapshot) = self.look(now) else { return (None, None) };
+        let base = snapshot.state.clone();
+        self.catch_up(&mut snapshot);
         let begun = std::time::Instant::now();
         let policies = Arc::clone(&self.policies.borrow());
         let plan = Arc::new((self.planner)(&snapshot, &policies, now));
         let took = begun.elapsed();
         let round = if self.fence.holds() {
             self.tell_changes(&plan);
-            Some(self.executor.execute(&plan, &snapshot.state).await)
+            Some(self.executor.execute(&plan, &base).await)
         } else {
             None
         };
+        let mut interrupted = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
+        if plan.state.paused.is_none() && round.as_ref().is_some_and(|round| !round.forgotten) {
+            // Written down now.
+            interrupted.clear();
+        }
+        interrupted.extend(plan.interrupted.iter().cloned());
+        drop(interrupted);
         self.watcher.planned(&snapshot, &plan, round.as_ref(), took);
         (Some(plan), round)
+    }
+
+    /// What was promised before an interruption that a pause hid does not count.
+    fn catch_up(&self, snapshot: &mut Snapshot) {
+        if snapshot.state.paused.is_none() {
+            let interrupted = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
+            snapshot.state.enforced_since.retain(|namespace, _| !interrupted.contains(namespace));
+        }
     }
 
     /// The world as it is known now.

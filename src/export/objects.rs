@@ -272,7 +272,13 @@ pub enum ConditionStatus {
     printcolumn(name = "Accrued", type_ = "string", json_path = ".status.accrued.total", description = "USD so far."),
     printcolumn(name = "Forecast", type_ = "string", json_path = ".status.forecast", description = "USD by the end of the month."),
     printcolumn(name = "Budget", type_ = "string", json_path = ".status.budget.monthly", description = "USD allowed."),
-    printcolumn(name = "Saved", type_ = "string", json_path = ".status.saved", priority = 1, description = "USD that reaped things would have cost."),
+    printcolumn(
+        name = "Saved",
+        type_ = "string",
+        json_path = ".status.saved",
+        priority = 1,
+        description = "USD that reaped things would have cost."
+    ),
     printcolumn(name = "Actual", type_ = "string", json_path = ".status.actual.amount", priority = 1, description = "USD by the bill."),
     printcolumn(name = "As-Of", type_ = "date", json_path = ".status.accruedThrough", description = "Up to when it is counted.")
 )]

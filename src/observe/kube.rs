@@ -42,6 +42,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+/// The form of a list of nothing but metadata.
+const METADATA_LIST: &str = "PartialObjectMetadataList";
+
 /// How many objects one page of a list holds: what bounds the memory that a list needs.
 const PAGE: usize = 500;
 
@@ -101,12 +104,17 @@ impl KubeCluster {
             call = call.query("continue", &token);
         }
         if kind.metadata_only() {
-            call = call.metadata("PartialObjectMetadataList");
+            call = call.metadata(METADATA_LIST);
         }
-        let Listed { metadata, items } = parse(&self.api.ask(call).await?)?;
+        let Listed { kind: form, metadata, items } = parse(&self.api.ask(call).await?)?;
         if metadata.resource_version.is_empty() {
             return Err(ApiError::Unavailable("a list without a resourceVersion".to_owned()));
         }
+        let items = match items {
+            Some(items) => items,
+            None if form == METADATA_LIST => Vec::new(),
+            None => return Err(ApiError::Unavailable("a list without items".to_owned())),
+        };
         let items = items.into_iter().map(|Lean(item)| trim(kind, item)).collect();
         let next = Some(metadata.next).filter(|token| !token.is_empty());
         Ok(Page { items, next, resource_version: metadata.resource_version })
@@ -210,11 +218,15 @@ impl Cluster for KubeCluster {
     }
 }
 
-/// A list as it is sent. A list without `items` is a broken answer, never an empty list.
+/// A list as it is sent. A list without `items` is a broken answer, never an empty list; only a list of metadata says `null`
+/// where it has none.
 #[derive(Deserialize)]
 struct Listed {
+    #[serde(default)]
+    kind: String,
     metadata: ListMeta,
-    items: Vec<Lean>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    items: Option<Vec<Lean>>,
 }
 
 #[derive(Deserialize)]

@@ -22,6 +22,8 @@ pub struct Plan {
     pub next_wakeup: Option<Timestamp>,
     /// What must be remembered *before* any of the decisions is carried out.
     pub state: State,
+    /// While paused nothing can be remembered: namespaces whose `enforce` was interrupted meanwhile.
+    pub interrupted: Vec<String>,
 }
 
 /// What is to be done.

@@ -62,9 +62,11 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     diagnosis::diagnose(snapshot, &ground, &mut draft);
     orphans::find(snapshot, &ground, collapsed, &mut draft);
 
+    let mut interrupted = Vec::new();
     if snapshot.state.paused.is_some() {
         // Paused: nothing is written, so nothing may be remembered either; what would have been done is still shown.
         draft.block_all(BlockedBy::Pause);
+        interrupted.extend(snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned());
         state = snapshot.state.clone();
     }
     Plan {
@@ -75,6 +77,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         decisions: draft.decisions,
         next_wakeup: draft.next,
         state,
+        interrupted,
     }
 }
 

@@ -47,10 +47,21 @@ pub(super) struct Inner {
     date: Mutex<Option<(Timestamp, Instant)>>,
     /// Lists that are being paged through: what is left, and of which version they are.
     pages: Mutex<BTreeMap<u64, Rest>>,
-    /// Kinds of which a watch event was lost, since when, until they are listed again.
-    deaf: Mutex<BTreeMap<Kind, Timestamp>>,
+    /// When watch events were lost, until the kind was listed again.
+    deaf: Mutex<Vec<Deafness>>,
     /// Wakes the watches when the faults change.
     pub(super) turned: Notify,
+}
+
+/// A time in which a daemon could not know what happened to a kind: a watch event was lost, and no list had made up for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deafness {
+    /// The kind.
+    pub kind: Kind,
+    /// When the event was lost, by the API server's clock.
+    pub from: Timestamp,
+    /// When the kind was listed again; `None`: it has not been yet.
+    pub until: Option<Timestamp>,
 }
 
 impl SandboxCluster {
@@ -98,16 +109,21 @@ impl SandboxCluster {
         self.inner.faults().crash_after(calls, effect);
     }
 
+    /// The process dies now.
+    pub fn kill(&self) {
+        self.inner.faults().kill();
+    }
+
     /// Whether it has died.
     #[must_use]
     pub fn crashed(&self) -> bool {
         self.inner.faults().crashed()
     }
 
-    /// Since when a watch of this kind has missed something that it will not hear of until it lists again.
+    /// Whenever a watch has missed something.
     #[must_use]
-    pub fn deaf(&self, kind: Kind) -> Option<Timestamp> {
-        lock(&self.inner.deaf).get(&kind).copied()
+    pub fn deafness(&self) -> Vec<Deafness> {
+        lock(&self.inner.deaf).clone()
     }
 
     /// One call: its fate, its effect on the world, its answer.
@@ -165,11 +181,13 @@ impl Inner {
 
     /// A watch of this kind has missed something (`false`), or a list has made up for it (`true`).
     pub(super) fn hears(&self, kind: Kind, all: bool) {
+        let now = self.truth.now();
         let mut deaf = lock(&self.deaf);
-        if all {
-            deaf.remove(&kind);
-        } else {
-            deaf.entry(kind).or_insert_with(|| self.truth.now());
+        let open = deaf.iter_mut().find(|deafness| deafness.kind == kind && deafness.until.is_none());
+        match open {
+            Some(deafness) if all => deafness.until = Some(now),
+            None if !all => deaf.push(Deafness { kind, from: now, until: None }),
+            _ => {}
         }
     }
 

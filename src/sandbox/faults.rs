@@ -207,6 +207,11 @@ impl Faults {
         self.crash = Some((calls, effect));
     }
 
+    /// The process dies now.
+    pub fn kill(&mut self) {
+        self.crashed = true;
+    }
+
     /// Whether the process is dead.
     #[must_use]
     pub fn crashed(&self) -> bool {
@@ -240,8 +245,9 @@ impl Faults {
             return Fate::Through;
         }
         let (levels, rng) = (self.levels, &mut self.rng);
-        // A client of the lease has to give up sooner than the others, or it could not renew in time.
-        let patience = Duration::from_millis(if call.lease() { rng.between(1_000, 3_000) } else { rng.between(2_000, 10_000) });
+        // A write is given up sooner than a list, and one of the lease sooner still, or it could not be renewed in time.
+        let longest = if call.lease() { 2_000 } else if call.writes() { 3_000 } else { 10_000 };
+        let patience = Duration::from_millis(rng.between(1_000, longest));
         if rng.chance(levels.refused) {
             return Fate::Refused(refusal(rng));
         }
@@ -263,7 +269,7 @@ impl Faults {
             }
         }
         if rng.chance(levels.slow) {
-            let longest = if call.lease() { 900 } else { 3_000 };
+            let longest = if call.lease() { 900 } else { 1_500 };
             return Fate::Slow(Duration::from_millis(rng.below(longest)), Duration::from_millis(rng.below(longest)));
         }
         Fate::Through

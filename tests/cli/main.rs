@@ -1,5 +1,7 @@
 //! The command as a person or a pipeline meets it: exit codes, where words go, and what is said about bad input.
 
+#![expect(clippy::unwrap_used, reason = "what a test cannot set up must fail it")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -113,7 +115,11 @@ fn a_plan_is_data_on_standard_output() {
 fn flags_can_be_variables() {
     let place = Place::new();
     let mut command = place.command(&["plan"]);
-    command.env("CLONEWARDEN_POLICIES", "policies").env("CLONEWARDEN_FROM", "from").env("CLONEWARDEN_NOW", "2026-02-05T16:00:00Z").env("CLONEWARDEN_OUTPUT", "json");
+    command
+        .env("CLONEWARDEN_POLICIES", "policies")
+        .env("CLONEWARDEN_FROM", "from")
+        .env("CLONEWARDEN_NOW", "2026-02-05T16:00:00Z")
+        .env("CLONEWARDEN_OUTPUT", "json");
     let ran = Ran::from(command.output().unwrap());
     assert_eq!(ran.out, place.plan(&["-o", "json"]).out, "{ran:?}");
 }
@@ -183,7 +189,9 @@ fn duplicate_keys_and_empty_json_do_not_parse() {
 fn a_broken_policy_is_shown_with_its_position() {
     let place = Place::new();
     place.write("policies/other.yaml", POLICY.replace("staging", "other").replace("mode: enforce", "mode: enforced"));
-    for command in [&["plan", "--policies", "policies", "--from", "from"][..], &["policy", "lint", "policies"], &["policy", "lint", "--policies", "policies"]] {
+    for command in
+        [&["plan", "--policies", "policies", "--from", "from"][..], &["policy", "lint", "policies"], &["policy", "lint", "--policies", "policies"]]
+    {
         place.run(command).refused(2, &["policies/other.yaml:4:", "enforced"]);
     }
 }
@@ -217,7 +225,9 @@ fn what_is_not_read_is_noted_on_standard_error() {
     place.write("from/values.yaml", "replicas: 1\n");
     let ran = place.plan(&["-o", "json"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    for note in ["`notes.txt` is neither JSON nor YAML", "`sub` is a folder", "2 of kind `Secret` ignored", "`values.yaml` holds something that is neither"] {
+    for note in
+        ["`notes.txt` is neither JSON nor YAML", "`sub` is a folder", "2 of kind `Secret` ignored", "`values.yaml` holds something that is neither"]
+    {
         assert!(ran.err.contains(note), "`{note}` is not in {}", ran.err);
     }
     assert!(!ran.err.contains("gitignore"), "{ran:?}");
@@ -256,7 +266,9 @@ fn text_from_a_cluster_cannot_move_the_cursor() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let place = Place::new();
-    let clones: String = (0..3_000).map(|number| format!("---\n{}", CLONE.replace("clone-1", &format!("clone-{number}")).replace("c0000001", &format!("c{number:07}")))).collect();
+    let clones: String = (0..3_000)
+        .map(|number| format!("---\n{}", CLONE.replace("clone-1", &format!("clone-{number}")).replace("c0000001", &format!("c{number:07}"))))
+        .collect();
     place.write("from/wordpressclones.yaml", clones);
     let mut command = place.command(&["plan", "--policies", "policies", "--from", "from", "-o", "json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -8,6 +8,8 @@
 //! cd tests/scenarios/NAME && clonewarden $(cat args) --policies policies --from from > expected.json
 //! ```
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
+
 use std::{
     collections::BTreeSet,
     fmt::Write,

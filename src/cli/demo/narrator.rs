@@ -8,7 +8,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io::Write,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -25,7 +25,10 @@ pub(super) struct Narrator {
 struct Told {
     verdicts: HashMap<String, String>,
     holding: Option<String>,
-    counts: BTreeMap<&'static str, usize>,
+    deleted: usize,
+    marked: usize,
+    taken_back: usize,
+    held: usize,
 }
 
 impl Narrator {
@@ -57,8 +60,12 @@ impl Narrator {
     /// What the demo showed, in numbers.
     pub(super) fn summary(&self) -> String {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts: Vec<String> = told.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
-        format!("\nIn all: {}. Every line above came with its reason from the same plan that was carried out.", counts.join(", "))
+        let Told { deleted, marked, taken_back, held, .. } = &*told;
+        format!(
+            "\nIn all: {deleted} clones deleted, {marked} orphans marked, {held} time(s) everything was held, {taken_back} judgements taken back.
+The verdicts above are the very plan that was carried out. Next: `clonewarden plan --policies policies --from DIR`
+shows the same for your own cluster, read-only, from what kubectl exports."
+        )
     }
 }
 
@@ -67,13 +74,12 @@ impl Watcher for Narrator {
         self.measured.planned(snapshot, plan, round, took);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for (action, ending) in round.into_iter().flat_map(|round| &round.endings) {
-            let what = match (action, ending) {
-                (Action::Delete, Ending::Done) => "clones deleted",
-                (Action::Mark, Ending::Done) => "orphans marked",
-                (_, Ending::Conflict(_)) => "judgements taken back because the object had changed",
-                _ => continue,
-            };
-            *told.counts.entry(what).or_default() += 1;
+            match (action, ending) {
+                (Action::Delete, Ending::Done) => told.deleted += 1,
+                (Action::Mark, Ending::Done) => told.marked += 1,
+                (_, Ending::Conflict(_)) => told.taken_back += 1,
+                _ => {}
+            }
         }
         self.tell_holds(plan, &mut told);
         for decision in plan.decisions.iter().filter(|decision| decision.action != Action::Hold) {
@@ -99,9 +105,10 @@ impl Narrator {
         }
         match held.first() {
             Some(first) => {
-                *told.counts.entry("times everything was held").or_default() += 1;
+                told.held += 1;
                 let why = format!("{}: {}", first.reason.code(), first.reason.message(plan.now));
-                self.verdict(plan.now, "hold", &format!("{} of {} clones", held.len(), held.len().max(plan.decisions.iter().filter(|decision| matches!(decision.target, Target::Clone(_)) && decision.action != Action::Alert).count())), &why);
+                let clones = plan.decisions.iter().filter(|decision| matches!(decision.target, Target::Clone(_)) && decision.action != Action::Alert);
+                self.verdict(plan.now, "hold", &format!("{} of {} clones", held.len(), clones.count()), &why);
             }
             None => self.verdict(plan.now, "go on", "nothing is held any more", "what was missing is back"),
         }

@@ -2,10 +2,7 @@
 
 use super::named::{self, LISTS, Named};
 use crate::model::{
-    Child, Evidence, Kind, Snapshot, Source, Unreadable, WordPressClone,
-    child::Definition,
-    cloud::CloudResource,
-    evidence::CloudList,
+    Child, Evidence, Kind, Snapshot, Source, Unreadable, WordPressClone, child::Definition, cloud::CloudResource, evidence::CloudList,
     orphan::OrphanRecord,
 };
 use jiff::Timestamp;
@@ -106,13 +103,18 @@ impl Collection {
     fn document(&mut self, file: &mut File<'_>, document: Value) {
         match document {
             Value::Array(elements) => self.elements(file, elements),
-            Value::Object(_) if LISTS.iter().any(|list| document.get(named::field(*list)).is_some_and(Value::is_array)) => self.answer(file, &document),
+            Value::Object(_) if LISTS.iter().any(|list| document.get(named::field(*list)).is_some_and(Value::is_array)) => {
+                self.answer(file, &document)
+            }
             Value::Object(_) if text(&document, "kind") == Some("Status") => {
                 file.kubectl = true;
                 let said = text(&document, "message").unwrap_or("no message").to_owned();
                 self.lacking(file, &format!("holds an error of the API server instead of objects: {said}"));
             }
-            Value::Object(_) if text(&document, "kind").is_none_or(|kind| kind.ends_with("List")) && document.get("items").is_some_and(|items| items.is_array() || items.is_null()) => {
+            Value::Object(_)
+                if text(&document, "kind").is_none_or(|kind| kind.ends_with("List"))
+                    && document.get("items").is_some_and(|items| items.is_array() || items.is_null()) =>
+            {
                 self.list(file, document);
             }
             Value::Object(_) if document.get("kind").is_some_and(Value::is_string) => self.object(file, None, &document),
@@ -151,7 +153,10 @@ impl Collection {
             }
         }
         if count == 0 && file.found.is_empty() && *file.named == Named::Nothing && foreign.is_none() {
-            self.notes.push(format!("`{}` is an empty list of nothing in particular: name it after its kind (`jobs.yaml`) to say what there is none of", file.name));
+            self.notes.push(format!(
+                "`{}` is an empty list of nothing in particular: name it after its kind (`jobs.yaml`) to say what there is none of",
+                file.name
+            ));
         }
         file.found.extend(before);
     }
@@ -245,7 +250,8 @@ impl Collection {
 
     /// An answer of AWS: usually of one list, but nothing hinders a tool from merging several.
     fn answer(&mut self, file: &mut File<'_>, document: &Value) {
-        let next = ["Marker", "NextToken"].into_iter().find(|key| document.get(*key).is_some_and(|value| !value.is_null() && value.as_str() != Some("")));
+        let next =
+            ["Marker", "NextToken"].into_iter().find(|key| document.get(*key).is_some_and(|value| !value.is_null() && value.as_str() != Some("")));
         for list in LISTS {
             if let Some(elements) = document.get(named::field(list)).and_then(Value::as_array) {
                 self.sweep(file, list, elements, next);

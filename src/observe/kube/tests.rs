@@ -38,6 +38,11 @@ async fn kinds_of_which_metadata_suffices_are_asked_for_and_kept_so() {
     let asked = &fake.asked()[0];
     assert_eq!(asked.accept, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json");
     assert_eq!(asked.line, "GET /api/v1/configmaps?limit=500&labelSelector=kro.run%2Finstance-kind%3DWordPressClone");
+
+    // The API server's words where there is none.
+    let none = json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "9"}, "items": null});
+    let (cluster, _) = Fake::new([Answer::Json(200, none)]);
+    assert_eq!(cluster.list(Kind::Ingress, None, true).await.unwrap().items, [] as [Value; 0]);
 }
 
 #[tokio::test]

@@ -114,6 +114,11 @@ impl Install {
         serde_json::from_str(&out).with_context(|| format!("`plan -o json` printed something else: {out}"))
     }
 
+    /// The revision of the policies as they stand in the folder.
+    pub(crate) async fn revision(&self) -> Result<String> {
+        Ok(self.plan().await?["policyRevision"].as_str().context("the plan names no revision")?.to_owned())
+    }
+
     /// What `explain` says about a clone.
     pub(crate) async fn explain(&self, clone: &str) -> Result<String> {
         let policies = self.policies().to_string_lossy().into_owned();

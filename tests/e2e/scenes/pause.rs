@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 const SOON: Duration = Duration::from_secs(20);
 /// The holder reads the state once a second; a write that has begun is finished.
-const AT_ONCE: SignedDuration = SignedDuration::from_millis(2_500);
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(3);
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let install = Install::new(&stage, "pause").await?;
@@ -33,6 +33,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     ensure!(said.contains("an outage is looked into"), "{said}");
     daemon.until_metric(SOON, "clonewarden_paused", &[], 1.0).await?;
     let noticed = Timestamp::now().duration_since(paused_at);
+    ensure!(noticed < AT_ONCE, "the pause was noticed only after {}", secs(noticed));
     // Something new to announce, and something due to delete: neither happens.
     clones.create("new", Some(600), &json!({})).await?;
     until_past(last).await;
