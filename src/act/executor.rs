@@ -80,6 +80,7 @@ impl Executor {
     pub async fn execute(&self, plan: &Plan, base: &State) -> Round {
         let mut round = Round::default();
         if !self.may_write() {
+            round.forgotten = true;
             return round;
         }
         if let Err(error) = self.keeper.remember(self.cluster.as_ref(), base, &plan.state).await {

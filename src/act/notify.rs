@@ -1,6 +1,7 @@
 //! Events on the objects, through a bounded queue that never stands before a delete.
 
 use crate::{
+    daemon::lease::Fence,
     model::Kind,
     plan::{Action, Decision, Reason, Target},
     ports::{Clock, Cluster, EventType, Note, Pin},
@@ -31,9 +32,9 @@ pub struct Notes {
 impl Notes {
     /// A queue, and the task that empties it; the task ends when the last sender is dropped. `dropped` counts what did not fit.
     #[must_use]
-    pub fn start(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, dropped: Arc<AtomicU64>) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, fence: Fence, dropped: Arc<AtomicU64>) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(WAITING);
-        let task = tokio::spawn(drain(cluster, clock, waiting));
+        let task = tokio::spawn(drain(cluster, clock, fence, waiting));
         (Self { queue, dropped }, task)
     }
 
@@ -47,8 +48,12 @@ impl Notes {
     }
 }
 
-async fn drain(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, mut waiting: mpsc::Receiver<Note>) {
+async fn drain(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, fence: Fence, mut waiting: mpsc::Receiver<Note>) {
     while let Some(note) = waiting.recv().await {
+        // Who has lost the lease writes nothing any more, Events neither; the journal has them.
+        if !fence.holds() {
+            continue;
+        }
         if let Err(error) = cluster.note(&note).await {
             debug!(%error, event = %note.name, "An Event could not be written.");
             if matches!(error, crate::ports::ApiError::Forbidden(_)) {

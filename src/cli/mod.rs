@@ -16,6 +16,8 @@ mod plan;
 mod policy;
 mod run;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use clap::{Parser, Subcommand};
 use std::fmt;

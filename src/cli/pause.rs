@@ -41,7 +41,7 @@ pub(super) fn resume(args: &ResumeArgs) -> Result<(), Failure> {
 }
 
 /// Stops every write. A pause that stands already stays as it is: whoever set it first has a reason too.
-async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Timestamp) -> Result<String, Failure> {
+pub(super) async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Timestamp) -> Result<String, Failure> {
     change(cluster, |state| match &state.paused {
         Some(pause) => (false, format!("already paused {}\n", told(pause))),
         None => {
@@ -54,7 +54,7 @@ async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Timestamp) -> R
     .await
 }
 
-async fn lift(cluster: &dyn Cluster) -> Result<String, Failure> {
+pub(super) async fn lift(cluster: &dyn Cluster) -> Result<String, Failure> {
     change(cluster, |state| match state.paused.take() {
         Some(pause) => (true, format!("resumed; it had been paused {}\n", told(&pause))),
         None => (false, "not paused: nothing to resume\n".to_owned()),
@@ -68,10 +68,14 @@ fn told(pause: &Pause) -> String {
 }
 
 /// Changes the state by compare-and-swap; `edit` says whether there is anything to write, and what to tell. Where the daemon
-/// writes in between, it is read and edited again.
+/// writes in between, it is read and edited again. A write without an answer may have happened: what stands then is looked at.
 pub(super) async fn change<T>(cluster: &dyn Cluster, edit: impl Fn(&mut State) -> (bool, T)) -> Result<T, Failure> {
+    let mut unanswered: Option<(State, T)> = None;
     for _ in 0..TRIES {
         let mut read = state::load(cluster).await.map_err(Failure::failed)?;
+        if let Some((_, told)) = unanswered.take_if(|(wanted, _)| *wanted == read.state) {
+            return Ok(told);
+        }
         if read.version.is_none() && cluster.read_lease(lease::NAME).await.map_err(Failure::failed)?.is_none() {
             // Written where no daemon looks, it would only seem to have worked.
             return Err(Failure::input(anyhow!(
@@ -85,10 +89,12 @@ pub(super) async fn change<T>(cluster: &dyn Cluster, edit: impl Fn(&mut State) -
         match state::save(cluster, &read.state, read.version.as_deref()).await {
             Ok(_) => return Ok(told),
             Err(StateError::Api(ApiError::Conflict(_))) => {}
+            Err(StateError::Api(ApiError::Unavailable(_))) => unanswered = Some((read.state, told)),
             Err(error) => return Err(error).context("nothing was changed").map_err(Failure::failed),
         }
     }
-    Err(Failure::failed(anyhow!("somebody else wrote ConfigMap `{}` {TRIES} times in a row: nothing was changed, try again", state::NAME)))
+    let name = state::NAME;
+    Err(Failure::failed(anyhow!("ConfigMap `{name}` could not be written in {TRIES} tries; see `clonewarden brake status`, then try again")))
 }
 
 /// Who asks, as far as this machine knows. It is a courtesy to whoever finds the pause, not a proof.

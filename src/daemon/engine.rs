@@ -106,7 +106,7 @@ impl Engine {
     pub async fn run(self, stop: CancellationToken) -> Ended {
         let Vitals { store, keeper, fence, .. } = self.vitals.clone();
         let mut mirror = Mirror::start(&self.cluster, &self.clock, &store, &self.wake);
-        let (notes, _notes_task) = Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock), Arc::clone(&self.vitals.dropped_events));
+        let (notes, _notes_task) = Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock), fence.clone(), Arc::clone(&self.vitals.dropped_events));
         let parts = (Arc::clone(&self.cluster), Arc::clone(&self.clock), Arc::clone(&store), Arc::clone(&keeper));
         let executor = Executor::new(parts.0, parts.1, parts.2, parts.3, fence.clone(), Arc::clone(&self.journal), notes.clone());
         let warden = Warden {

@@ -9,6 +9,8 @@
 mod collect;
 mod named;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 pub use collect::Contradiction;
 pub use parse::Unparsable;

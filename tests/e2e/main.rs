@@ -102,7 +102,8 @@ fn chosen() -> Result<Vec<&'static Scene>> {
     let Some(names) = std::env::var_os("CLONEWARDEN_E2E_SCENES") else { return Ok(SCENES.iter().collect()) };
     let names = names.into_string().ok().context("CLONEWARDEN_E2E_SCENES is not text")?;
     let known = SCENES.iter().map(|scene| scene.name).collect::<Vec<_>>().join(", ");
-    let scenes = names.split(',').map(|name| SCENES.iter().find(|scene| scene.name == name).with_context(|| format!("no scene `{name}`; there are {known}")));
+    let scenes =
+        names.split(',').map(|name| SCENES.iter().find(|scene| scene.name == name).with_context(|| format!("no scene `{name}`; there are {known}")));
     let scenes: Vec<_> = scenes.collect::<Result<_>>()?;
     ensure!(!scenes.is_empty(), "CLONEWARDEN_E2E_SCENES names no scene");
     println!("ONLY these scenes are played: {names}");

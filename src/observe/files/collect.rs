@@ -370,7 +370,7 @@ fn twin(list: CloudList) -> Option<Kind> {
 }
 
 /// The kind by group and name. The version does not matter: a clone that is served in another version lives all the same.
-fn kind_of(api_version: Option<&str>, name: &str) -> Option<Kind> {
+pub(super) fn kind_of(api_version: Option<&str>, name: &str) -> Option<Kind> {
     let group = |api: &str| api.split_once('/').map_or(String::new(), |(group, _)| group.to_owned());
     let matches = |kind: &Kind| kind.name() == name && api_version.is_none_or(|api| group(api) == kind.group());
     Kind::ALL.into_iter().find(matches)

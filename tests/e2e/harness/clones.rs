@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// How long KRO and the controllers may take to bring clones up or down, with other scenes beside them on two cores.
-const KRO_WITHIN: Duration = Duration::from_secs(60);
+const KRO_WITHIN: Duration = Duration::from_secs(90);
 
 /// What stands around a clone: the label of all but Pods, who carry the UID under another one.
-const CHILDREN: [(&str, &str, &str); 4] =
-    [("/apis/batch/v1", "jobs", "Job"), ("/api/v1", "services", "Service"), ("/apis/networking.k8s.io/v1", "ingresses", "Ingress"), ("/api/v1", "configmaps", "ConfigMap")];
+const CHILDREN: [(&str, &str, &str); 4] = [
+    ("/apis/batch/v1", "jobs", "Job"),
+    ("/api/v1", "services", "Service"),
+    ("/apis/networking.k8s.io/v1", "ingresses", "Ingress"),
+    ("/api/v1", "configmaps", "ConfigMap"),
+];
 
 /// One clone as it was seen.
 #[derive(Debug, Clone)]
@@ -152,7 +156,8 @@ impl Clones {
         let what = format!("{}: {} are gone", self.namespace, names.join(", "));
         until(&what, KRO_WITHIN, async || {
             let all = self.all().await?;
-            let left: Vec<_> = all.iter().filter(|clone| names.contains(&clone.name())).map(|clone| format!("{} ({})", clone.name(), clone.state())).collect();
+            let left: Vec<_> =
+                all.iter().filter(|clone| names.contains(&clone.name())).map(|clone| format!("{} ({})", clone.name(), clone.state())).collect();
             ensure!(left.is_empty(), "still there: {}", left.join(", "));
             Ok(())
         })
@@ -203,7 +208,8 @@ impl Clones {
     /// Waits until nothing of clones with these UIDs is left.
     pub(crate) async fn until_swept(&self, uids: &[&str]) -> Result<()> {
         until(&format!("{}: nothing is left of {} clones", self.namespace, uids.len()), KRO_WITHIN, async || {
-            let left: Vec<_> = self.parts().await?.into_iter().filter(|part| uids.contains(&part.clone.as_str())).map(|part| part.to_string()).collect();
+            let left: Vec<_> =
+                self.parts().await?.into_iter().filter(|part| uids.contains(&part.clone.as_str())).map(|part| part.to_string()).collect();
             ensure!(left.is_empty(), "still there: {}", left.join(", "));
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! Waiting for something that is to be seen, never for time to pass.
+//! Waiting for something that is to be seen, and for dates that a scene itself has set; never for time to pass.
 
 use anyhow::{Result, bail};
 use jiff::{SignedDuration, Timestamp};

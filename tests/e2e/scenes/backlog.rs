@@ -81,13 +81,21 @@ async fn audit_writes_nothing(install: &Install, clones: &Clones, daemon: &Daemo
     let overdue = [("code", "WouldAnnounce"), ("policy", "backlog"), ("blocked_by", "audit")];
     daemon.until_metric(SOON, "clonewarden_decisions", &overdue, BACKLOG as f64).await?;
     let plan = install.plan().await?;
-    ensure!(verdict(&plan, "backlog", "old-1")? == ("warn".into(), "WouldAnnounce".into(), "audit".into()), "{:?}", verdict(&plan, "backlog", "old-1")?);
+    ensure!(
+        verdict(&plan, "backlog", "old-1")? == ("warn".into(), "WouldAnnounce".into(), "audit".into()),
+        "{:?}",
+        verdict(&plan, "backlog", "old-1")?
+    );
     let all = clones.all().await?;
     ensure!(all.len() == BACKLOG + YOUNG.len(), "{} clones are left", all.len());
     let touched: Vec<_> = all.iter().filter(|clone| !clone.announcement().is_empty() || clone.is_terminating()).map(Seen::name).collect();
     ensure!(touched.is_empty(), "audit touched {}", touched.join(", "));
     let deeds = install.deeds().await?;
-    let written: Vec<_> = deeds.iter().filter(|deed| deed.writes() && deed.resource == "wordpressclones").map(|deed| format!("{} {}", deed.verb, deed.object())).collect();
+    let written: Vec<_> = deeds
+        .iter()
+        .filter(|deed| deed.writes() && deed.resource == "wordpressclones")
+        .map(|deed| format!("{} {}", deed.verb, deed.object()))
+        .collect();
     ensure!(written.is_empty(), "in audit mode the daemon asked for {}", written.join(", "));
     Ok(())
 }
@@ -102,7 +110,9 @@ async fn grace_is_announced(clones: &Clones, names: &[&str]) -> Result<Vec<Seen>
     }
     until("each has an Event about its grace", SOON, async || {
         let events = clones.events().await?;
-        let told = names.iter().filter(|name| events.iter().any(|event| event.about == **name && event.reason == "GraceAnnounced" && event.event_type == "Warning"));
+        let told = names
+            .iter()
+            .filter(|name| events.iter().any(|event| event.about == **name && event.reason == "GraceAnnounced" && event.event_type == "Warning"));
         let told = told.count();
         ensure!(told == names.len(), "only {told} have one");
         Ok(())

@@ -1,20 +1,18 @@
 //! The daemon is killed with SIGKILL at random moments, many of them while it deletes, and started again: it forgets no clone
 //! and deletes none twice.
 
-use crate::harness::{
-    clones::Clones,
-    daemon::Daemon,
-    install::Install,
-    stage::Stage,
-    wait::until,
-};
+use crate::harness::{clones::Clones, daemon::Daemon, install::Install, stage::Stage, wait::until};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 const CLONES: u32 = 24;
 /// The first end; by then all are announced.
-const FIRST: u32 = 14;
+const FIRST: u32 = 12;
 /// An end every so many seconds: each life of the daemon has some.
 const EVERY: u32 = 2;
 const KILLS: usize = 4;
@@ -37,7 +35,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let (mut lives, mut kills) = (Vec::new(), Vec::new());
     for _ in 0..KILLS {
         // A successor waits 8 s for the lease: a few clones are overdue then and go in one burst, the best moment to die.
-        let acts = acquired(&daemon).await?;
+        let acts = acts(&daemon, lives.is_empty()).await?;
         let delay = moments.next();
         tokio::time::sleep(delay.saturating_sub(acts.elapsed())).await;
         daemon.kill()?;
@@ -61,15 +59,17 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     // A process may die between the answer to a delete and its line; that is all that may lack.
     ensure!(said.len() + KILLS * 8 >= names.len(), "the journals know of only {} deletes", said.len());
     let each = lives.iter().map(|life| life.len().to_string()).collect::<Vec<_>>().join("+");
-    Ok(format!("killed {} after acquiring the lease; {each} deletes journaled of {CLONES}", kills.join(", ")))
+    Ok(format!("killed {} after they began to act; {each} deletes journaled of {CLONES}", kills.join(", ")))
 }
 
-/// Waits until the daemon holds the lease, as its own journal says: sooner than any scrape would show it.
-async fn acquired(daemon: &Daemon) -> Result<std::time::Instant> {
-    until(&format!("{} acquires the lease", daemon.name), Duration::from_secs(25), async || {
-        let held = daemon.journal()?.iter().any(|line| line["event"] == "leaseAcquired");
-        ensure!(held, "it does not say so");
-        Ok(std::time::Instant::now())
+/// Waits until the daemon holds the lease (the first one: until it has deleted something), as its own journal says: sooner than
+/// any scrape would show it.
+async fn acts(daemon: &Daemon, first: bool) -> Result<Instant> {
+    until(&format!("{} acts", daemon.name), Duration::from_secs(30), async || {
+        let journal = daemon.journal()?;
+        let acts = journal.iter().any(|line| if first { line["action"] == "delete" } else { line["event"] == "leaseAcquired" });
+        ensure!(acts, "its journal ends: {:?}", journal.last());
+        Ok(Instant::now())
     })
     .await
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Long enough for 30 Pods to run before the first end, with other scenes beside this one.
@@ -39,7 +39,13 @@ struct Stays {
     told: &'static str,
 }
 
-const fn stays(name: &'static str, annotate: Option<(&'static str, &'static str)>, ttl: u32, said: [&'static str; 3], event: Option<&'static str>) -> Stays {
+const fn stays(
+    name: &'static str,
+    annotate: Option<(&'static str, &'static str)>,
+    ttl: u32,
+    said: [&'static str; 3],
+    event: Option<&'static str>,
+) -> Stays {
     let [code, cause, told] = said;
     Stays { name, annotate, ttl, code, cause, event, told }
 }
@@ -82,8 +88,16 @@ struct Before {
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let install = Install::new(&stage, "expiry").await?;
-    install.govern("short", &["expiry-a"], &format!("mode: enforce\nttl: {{minimum: 5s, default: {TTL}s, maximum: 2h, warnings: [10s], grace: 5s}}"))?;
-    install.govern("raised", &["expiry-b"], &format!("mode: enforce\nttl: {{minimum: {RAISED}s, default: 2h, maximum: 3h, warnings: [12s], grace: 5s}}"))?;
+    install.govern(
+        "short",
+        &["expiry-a"],
+        &format!("mode: enforce\nttl: {{minimum: 5s, default: {TTL}s, maximum: 2h, warnings: [10s], grace: 5s}}"),
+    )?;
+    install.govern(
+        "raised",
+        &["expiry-b"],
+        &format!("mode: enforce\nttl: {{minimum: {RAISED}s, default: 2h, maximum: 3h, warnings: [12s], grace: 5s}}"),
+    )?;
     let named = |word: &str, count: usize, ttl: Option<u32>| (1..=count).map(|n| (format!("{word}-{n}"), ttl)).collect::<Vec<_>>();
     let a = Clones::in_new_namespace(&stage.admin, "expiry-a").await?;
     let b = Clones::in_new_namespace(&stage.admin, "expiry-b").await?;
@@ -93,6 +107,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     ];
 
     let daemon = install.start_leader().await?;
+    let begun = Instant::now();
     for place in &places {
         for (name, ttl) in &place.go {
             place.clones.create(name, *ttl, &json!({})).await?;
@@ -114,8 +129,10 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         pods.extend(place.clones.until_up(&place.clones.all().await?).await?.into_iter().filter(|part| part.kind == "Pod"));
     }
     ensure!(pods.len() == 30, "30 clones have {} Pods", pods.len());
+    let up = begun.elapsed();
 
-    let expected: Vec<String> = places.iter().flat_map(|place| place.go.iter().map(|(name, _)| format!("{}/{name}", place.clones.namespace))).collect();
+    let expected: Vec<String> =
+        places.iter().flat_map(|place| place.go.iter().map(|(name, _)| format!("{}/{name}", place.clones.namespace))).collect();
     let before = follow(&places, &expected).await?;
     for place in &places {
         let gone: Vec<&str> = born.iter().filter(|clone| place.go.iter().any(|(name, _)| name == clone.name())).map(Seen::uid).collect();
@@ -134,7 +151,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     for place in &places {
         place.clones.clear().await?;
     }
-    Ok(format!("18 of 30 gone, {lateness}; {told} Events"))
+    Ok(format!("30 up after {:.0} s, 18 gone, {lateness}; {told} Events", up.as_secs_f64()))
 }
 
 /// Looks at those that go until all of them are gone, and remembers how they were announced.
@@ -202,7 +219,12 @@ async fn check_living(install: &Install, place: &Place, pods: &[Part]) -> Result
         let alerted = about.iter().any(|decision| decision["action"] == "alert" && decision["reason"]["code"] == "UnreadableValue");
         ensure!(alerted == (stays.cause == "unreadable"), "{namespace}/{}: its alerts are wrong: {about:?}", stays.name);
         let told = install.explain(&format!("{namespace}/{}", stays.name)).await?;
-        ensure!(told.contains(stays.told) && told.contains(stays.code), "`explain {namespace}/{}` does not say `{}`:\n{told}", stays.name, stays.told);
+        ensure!(
+            told.contains(stays.told) && told.contains(stays.code),
+            "`explain {namespace}/{}` does not say `{}`:\n{told}",
+            stays.name,
+            stays.told
+        );
         let announced = clone.expires_at().is_some();
         ensure!(announced == (stays.code != "Kept"), "{namespace}/{}: announced: {announced}, though it is {}", stays.name, stays.code);
     }
@@ -217,7 +239,9 @@ async fn place_events(places: &[Place], before: &BTreeMap<String, Before>) -> Re
             let events = place.clones.events().await?;
             let has = |name: &str, reason: &str, event_type: &str| {
                 let event = events.iter().find(|event| event.about == name && event.reason == reason);
-                let event = event.with_context(|| format!("{name} has no Event `{reason}` among {:?}", events.iter().filter(|event| event.about == name).collect::<Vec<_>>()))?;
+                let event = event.with_context(|| {
+                    format!("{name} has no Event `{reason}` among {:?}", events.iter().filter(|event| event.about == name).collect::<Vec<_>>())
+                })?;
                 ensure!(event.event_type == event_type, "{name}: {reason} is of type {}", event.event_type);
                 Ok(event.clone())
             };

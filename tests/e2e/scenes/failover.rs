@@ -50,7 +50,11 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let looks = watched.end().await?;
     install.until_deleted_exactly(&["one", "two", "three"].map(|name| format!("failover/{name}"))).await?;
     third.stop().await?;
-    Ok(format!("taken over {:.1} s after SIGKILL, {:.1} s after SIGTERM; one leader in {looks} looks", after_kill.as_secs_f64(), after_term.as_secs_f64()))
+    Ok(format!(
+        "taken over {:.1} s after SIGKILL, {:.1} s after SIGTERM; one leader in {looks} looks",
+        after_kill.as_secs_f64(),
+        after_term.as_secs_f64()
+    ))
 }
 
 /// A clone ends, and this daemon is the one who did it.

@@ -35,7 +35,12 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let [unseen, seen, alive] = &born[..] else { anyhow::bail!("three clones") };
     let of = |clone: &Seen| parts.iter().filter(|part| part.clone == clone.uid()).cloned().collect::<Vec<_>>();
     for clone in &born {
-        ensure!(of(clone).iter().map(|part| part.kind).collect::<BTreeSet<_>>() == BTreeSet::from(KINDS), "{} has other parts: {:?}", clone.name(), of(clone));
+        ensure!(
+            of(clone).iter().map(|part| part.kind).collect::<BTreeSet<_>>() == BTreeSet::from(KINDS),
+            "{} has other parts: {:?}",
+            clone.name(),
+            of(clone)
+        );
     }
 
     // Gone while nobody watched: marked at once.

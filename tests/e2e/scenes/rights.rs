@@ -79,11 +79,10 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     daemon.until_leading().await?;
     daemon.stop().await?;
     let deeds = audit::deeds(&stage.platform.audit_log(), "system:serviceaccount:cw-").await?;
-    let refused: BTreeSet<_> = deeds.iter().filter(|deed| deed.by_clonewarden && !deed.allowed).map(|deed| format!("{} {} ({})", deed.verb, deed.object(), deed.user)).collect();
-    ensure!(refused.is_empty(), "daemons asked for what they are not granted: {}", refused.into_iter().collect::<Vec<_>>().join("; "));
-    let (granted, unused) = unused(&deeds)?;
-    ensure!(unused.is_empty(), "granted in deploy/rbac.yaml and neither used by any scene nor justified: {}", unused.join("; "));
-    Ok(format!("{asked} answers; {granted} rights, {} of them justified and unused", JUSTIFIED.len()))
+    let granted = granted()?;
+    check_refused(&deeds, &granted)?;
+    check_unused(&deeds, &granted)?;
+    Ok(format!("{asked} answers; {} rights, {} of them justified and unused", granted.len(), JUSTIFIED.len()))
 }
 
 /// What the account is told about one right of its own.
@@ -128,29 +127,47 @@ async fn try_it(stage: &Arc<Stage>, install: &Install, account: &Api) -> Result<
     clones.clear().await
 }
 
-/// How many rights are granted, and those that nobody used and nothing justifies.
-fn unused(deeds: &[Deed]) -> Result<(usize, Vec<String>)> {
-    let used: BTreeSet<_> = deeds.iter().filter(|deed| deed.allowed).map(|deed| (deed.group.as_str(), deed.resource.as_str(), deed.verb.as_str())).collect();
-    let justified: BTreeMap<_, _> = JUSTIFIED.iter().map(|(group, resource, verb, why)| ((*group, *resource, *verb), *why)).collect();
-    let roles: Vec<Value> = manifests("rbac.yaml")?.into_iter().filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role").collect();
+/// Group, resource and verb.
+type Right = (String, String, String);
+
+/// Every right in the file that ships.
+fn granted() -> Result<BTreeSet<Right>> {
     let list = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
-    let (mut granted, mut unused) = (BTreeSet::new(), Vec::new());
-    for rule in roles.iter().flat_map(|role| role["rules"].as_array().into_iter().flatten()) {
-        for group in list(&rule["apiGroups"]) {
-            for resource in list(&rule["resources"]) {
-                for verb in list(&rule["verbs"]) {
-                    let right = (group.as_str(), resource.as_str(), verb.as_str());
-                    if !used.contains(&right) && !justified.contains_key(&right) {
-                        unused.push(format!("{verb} {resource}.{group}"));
-                    }
-                    granted.insert((group.clone(), resource.clone(), verb));
+    let mut granted = BTreeSet::new();
+    for object in manifests("rbac.yaml")? {
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            for group in list(&rule["apiGroups"]) {
+                for resource in list(&rule["resources"]) {
+                    granted.extend(list(&rule["verbs"]).into_iter().map(|verb| (group.clone(), resource.clone(), verb)));
                 }
             }
         }
     }
-    for ((group, resource, verb), why) in &justified {
-        let known = granted.contains(&((*group).to_owned(), (*resource).to_owned(), (*verb).to_owned()));
-        ensure!(known && !used.contains(&(*group, *resource, *verb)), "the reason given for {verb} {resource}.{group} ({why}) is out of date");
-    }
-    Ok((granted.len(), unused))
+    Ok(granted)
+}
+
+fn right(deed: &Deed) -> Right {
+    (deed.group.clone(), deed.resource.clone(), deed.verb.clone())
+}
+
+/// No daemon asked for what it is not granted. A right that it has is refused too while an API server starts and has not read
+/// the roles yet.
+fn check_refused(deeds: &[Deed], granted: &BTreeSet<Right>) -> Result<()> {
+    let refused = deeds.iter().filter(|deed| deed.by_clonewarden && !deed.allowed && !granted.contains(&right(deed)));
+    let refused: BTreeSet<_> = refused.map(|deed| format!("{} {} ({})", deed.verb, deed.object(), deed.user)).collect();
+    ensure!(refused.is_empty(), "daemons asked for what they are not granted: {}", refused.into_iter().collect::<Vec<_>>().join("; "));
+    Ok(())
+}
+
+/// Every right was used in this run, or is justified; and no more than that is justified.
+fn check_unused(deeds: &[Deed], granted: &BTreeSet<Right>) -> Result<()> {
+    let used: BTreeSet<Right> = deeds.iter().filter(|deed| deed.allowed).map(right).collect();
+    let justified: BTreeMap<Right, &str> =
+        JUSTIFIED.iter().map(|(group, resource, verb, why)| (((*group).to_owned(), (*resource).to_owned(), (*verb).to_owned()), *why)).collect();
+    let named = |(group, resource, verb): &Right| format!("{verb} {resource}.{group}");
+    let unused: Vec<_> = granted.iter().filter(|right| !used.contains(*right) && !justified.contains_key(*right)).map(named).collect();
+    ensure!(unused.is_empty(), "granted in deploy/rbac.yaml, neither used by any scene of a whole run nor justified: {}", unused.join("; "));
+    let stale: Vec<_> = justified.iter().filter(|(right, _)| used.contains(*right) || !granted.contains(*right)).collect();
+    ensure!(stale.is_empty(), "justified in vain: {stale:?}");
+    Ok(())
 }

@@ -1,0 +1,85 @@
+//! The fault simulation: the daemon's real loop over a cluster in memory, with seeded faults, on paused time.
+//!
+//! ```text
+//! SIM_SEEDS=50000 cargo test --release --test simulation     many seeds
+//! SIM_SEED=123 cargo test --test simulation                  one seed, told aloud
+//! ```
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "this is a test: what is not as it should be must fail it")]
+
+mod bugs;
+mod oracle;
+mod rules;
+mod sim;
+mod story;
+mod timeline;
+
+use bugs::Bug;
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+/// How many seeds are tried unless `SIM_SEEDS` says otherwise.
+const SEEDS: u64 = 2_000;
+const THREADS: usize = 2;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+/// Tries the seeds from 1 on, some at a time; returns the first that broke a promise, with the promise.
+fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
+    let (next, broken) = (AtomicU64::new(1), Mutex::new(None::<(u64, oracle::Broken)>));
+    let (deleted, surprised) = (AtomicU64::new(0), AtomicU64::new(0));
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > seeds || broken.lock().unwrap().is_some() {
+                        return;
+                    }
+                    match story::tell(seed, bug, false) {
+                        Ok(told) => {
+                            deleted.fetch_add(told.deleted as u64, Ordering::Relaxed);
+                            surprised.fetch_add(told.surprised as u64, Ordering::Relaxed);
+                        }
+                        Err(what) => *broken.lock().unwrap() = Some((seed, what)),
+                    }
+                }
+            });
+        }
+    });
+    if bug == Bug::None {
+        let (deleted, surprised) = (deleted.into_inner(), surprised.into_inner());
+        println!("{seeds} seeds in {:.1?}: {deleted} clones deleted, {surprised} of them as a surprise", begun.elapsed());
+    }
+    broken.into_inner().unwrap()
+}
+
+#[test]
+fn the_loop_keeps_its_promises() {
+    if let Some(seed) = number("SIM_SEED") {
+        let told = story::tell(seed, Bug::None, true).unwrap_or_else(|broken| panic!("{}: {}", broken.promise, broken.what));
+        println!("seed {seed}: {told:?}");
+        return;
+    }
+    if let Some((seed, broken)) = first_broken(number("SIM_SEEDS").unwrap_or(SEEDS), Bug::None) {
+        panic!("{}: {}\nreplay: SIM_SEED={seed} cargo test --test simulation the_loop -- --nocapture", broken.promise, broken.what);
+    }
+}
+
+#[test]
+fn a_seed_tells_the_same_story_again() {
+    for seed in 1..=20 {
+        let (one, two) = (story::tell(seed, Bug::None, false), story::tell(seed, Bug::None, false));
+        if let (Ok(one), Ok(two)) = (one, two) {
+            assert_eq!((one.writes, one.digest), (two.writes, two.digest), "seed {seed}");
+        }
+    }
+}

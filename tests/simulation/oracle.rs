@@ -1,0 +1,413 @@
+//! The oracle: reads what was written in the world and says which promise was broken. It knows the truth, and it shares no code
+//! with the part of the product that decides.
+//!
+//! Every promise of the design that could be broken by a write has a check here, named `I1` to `I9`. What a daemon cannot know
+//! at once it is given a fixed time to learn; what it could never have heard (a lost watch event) is not held against it.
+
+use crate::{
+    rules::{self, Rule},
+    timeline::Timeline,
+};
+use clonewarden::{
+    model::Kind,
+    sandbox::{
+        cluster::Deafness,
+        history::{Actor, Verb, Write},
+        world::World,
+    },
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// How far a trusted clock may be from the API server's, with the second that a `Date` cannot tell.
+const SKEW: i64 = 31;
+/// How old a plan, with its policies and its knowledge of `pause`, may be when it is still being carried out.
+const LAG: i64 = 20;
+/// How long a watch may take to tell something, errors and new lists included.
+const WATCH_LAG: i64 = 60;
+/// How long a namespace must have been out of `enforce` for a daemon that works to have noticed without doubt.
+const NOTICED: i64 = 120;
+
+/// A broken promise.
+#[derive(Debug, Clone)]
+pub(crate) struct Broken {
+    pub(crate) promise: &'static str,
+    pub(crate) what: String,
+}
+
+/// What a daemon is in the oracle's eyes.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    rules: Timeline<Arc<Vec<Rule>>>,
+    deaf: Vec<Deafness>,
+}
+
+/// The time in which a namespace was out of `enforce`.
+#[derive(Debug, Default, Clone, Copy)]
+struct Break {
+    lasted: i64,
+    /// The last moment of a break that was long enough to have been noticed.
+    noticed: Option<i64>,
+}
+
+/// When a clone was there.
+#[derive(Debug)]
+struct Stay {
+    uid: String,
+    from: i64,
+    until: i64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    read: usize,
+    seen: i64,
+    daemons: BTreeMap<String, Known>,
+    env: BTreeMap<String, Timeline<Option<String>>>,
+    definition: Timeline<bool>,
+    paused: Timeline<bool>,
+    breaks: BTreeMap<String, Break>,
+    stays: BTreeMap<String, Vec<Stay>>,
+    surprises: BTreeMap<&'static str, Vec<i64>>,
+    released: BTreeSet<String>,
+    pub(crate) deleted: usize,
+    pub(crate) surprised: usize,
+}
+
+/// Seconds, as the oracle counts.
+pub(crate) fn seconds(moment: Timestamp) -> i64 {
+    moment.as_second()
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl Oracle {
+    /// An oracle that has seen nothing yet.
+    pub(crate) fn new() -> Self {
+        let mut oracle = Self::default();
+        oracle.definition.set(i64::MIN, false);
+        oracle.paused.set(i64::MIN, false);
+        oracle
+    }
+
+    /// A daemon has loaded these rules.
+    pub(crate) fn loads(&mut self, daemon: &str, at: i64, rules: &Arc<Vec<Rule>>) {
+        self.daemons.entry(daemon.to_owned()).or_default().rules.set(at, Arc::clone(rules));
+    }
+
+    /// What a daemon cannot have heard.
+    pub(crate) fn deaf(&mut self, daemon: &str, deaf: Vec<Deafness>) {
+        self.daemons.entry(daemon.to_owned()).or_default().deaf = deaf;
+    }
+
+    /// Somebody lost the ConfigMap, and with it the brake's memory and the pause.
+    pub(crate) fn state_lost(&mut self, at: i64) {
+        self.surprises.clear();
+        self.paused.set(at, false);
+    }
+
+    /// Reads what has been written since. `acting`: the daemon that holds the lease, works and hears everything, if there is one.
+    pub(crate) fn catch_up(&mut self, world: &World, acting: Option<&str>) -> Result<(), Broken> {
+        while let Some(write) = world.history().get(self.read) {
+            self.read += 1;
+            self.judge(write)?;
+            self.learn(write);
+        }
+        let now = seconds(world.now());
+        self.watch_breaks(now, acting);
+        self.seen = now;
+        Ok(())
+    }
+
+    /// How long each namespace has been out of `enforce` in the eyes of a daemon that acts.
+    fn watch_breaks(&mut self, now: i64, acting: Option<&str>) {
+        let paused = self.paused.within(self.seen, now).any(|paused| *paused);
+        let rules = acting.and_then(|daemon| self.daemons.get(daemon)).filter(|_| !paused);
+        for (namespace, env) in &self.env {
+            let out = rules.is_some_and(|known| {
+                let mut sets = known.rules.within(self.seen, now);
+                sets.all(|rules| env.within(self.seen, now).all(|env| !rules::governing(rules, namespace, env.as_deref()).is_some_and(|rule| rule.enforce)))
+            });
+            let pause = self.breaks.entry(namespace.clone()).or_default();
+            pause.lasted = if out { pause.lasted + now - self.seen } else { 0 };
+            if pause.lasted >= NOTICED {
+                pause.noticed = Some(now);
+            }
+        }
+    }
+
+    /// Takes note of what changed in the world, whoever changed it.
+    fn learn(&mut self, write: &Write) {
+        let at = seconds(write.at);
+        match (write.verb, write.kind) {
+            (_, Some(Kind::Definition)) => self.definition.set(at, write.after.is_some()),
+            (_, Some(Kind::Namespace)) => {
+                let env = write.after.as_deref().and_then(|object| object["metadata"]["labels"]["env"].as_str().map(str::to_owned));
+                self.env.entry(write.name.clone()).or_default().set(at, env);
+            }
+            (Verb::Create, Some(Kind::Clone)) => {
+                let uid = write.after.as_deref().map(|object| text(object, "/metadata/uid").to_owned()).unwrap_or_default();
+                self.stays.entry(write.namespace.clone()).or_default().push(Stay { uid, from: at, until: i64::MAX });
+            }
+            (_, Some(Kind::Clone)) if write.after.is_none() => {
+                let uid = write.before.as_deref().map(|object| text(object, "/metadata/uid")).unwrap_or_default();
+                for stay in self.stays.entry(write.namespace.clone()).or_default().iter_mut().filter(|stay| stay.uid == uid) {
+                    stay.until = at;
+                }
+            }
+            (Verb::State, _) => {
+                let state = |data: &Option<Arc<Value>>| data.as_deref().and_then(|data| serde_json::from_str::<Value>(text(data, "/state.json")).ok()).unwrap_or_default();
+                let after = state(&write.after);
+                if self.paused.now().copied().unwrap_or_default() != after["paused"].is_object() {
+                    self.paused.set(at, after["paused"].is_object());
+                }
+                if write.issue.by == Actor::Person {
+                    let brakes = after["brakes"].as_object().into_iter().flat_map(|brakes| brakes.values());
+                    let released = brakes.filter_map(|brake| brake["released"].as_array()).flatten();
+                    self.released.extend(released.filter_map(Value::as_str).map(str::to_owned));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges one write, if a daemon made it.
+    fn judge(&mut self, write: &Write) -> Result<(), Broken> {
+        let Some(daemon) = write.daemon() else { return Ok(()) };
+        let broken = |promise, what: String| {
+            let place = format!("{:?} {}/{}", write.kind.map_or("", Kind::name), write.namespace, write.name);
+            Err(Broken { promise, what: format!("{} at {}: {:?} of {place}: {what}", daemon, write.at, write.verb) })
+        };
+        if write.verb == Verb::Lease {
+            return Ok(());
+        }
+        let holder = write.issue.lease.as_ref();
+        if !holder.is_some_and(|lease| lease.held_by(daemon, write.issue.at)) {
+            return broken("I7", format!("the lease is not its own: {:?}", holder.map(|lease| (&lease.record.holder, lease.written))));
+        }
+        let sent = seconds(write.issue.at);
+        let paused_throughout = self.paused.within(sent - LAG, sent).all(|paused| *paused);
+        if paused_throughout && write.verb != Verb::Note {
+            return broken("I2", "everything is paused".to_owned());
+        }
+        match (write.verb, write.kind) {
+            (Verb::Note, _) => Ok(()),
+            (Verb::State, _) if write.name == "clonewarden-state" => self.judge_state(write).or_else(|what| broken("I8", what)),
+            (Verb::Delete, Some(Kind::Clone)) => match self.judge_delete(daemon, write) {
+                Ok(()) => Ok(()),
+                Err((promise, what)) => broken(promise, what),
+            },
+            (Verb::Change, Some(Kind::Clone)) => match self.judge_annotation(daemon, write) {
+                Ok(()) => Ok(()),
+                Err((promise, what)) => broken(promise, what),
+            },
+            (Verb::Create | Verb::Delete, Some(Kind::Orphan)) => Ok(()),
+            _ => broken("I8", "it has no business there".to_owned()),
+        }
+    }
+
+    fn judge_state(&self, write: &Write) -> Result<(), String> {
+        let pause = |data: &Option<Arc<Value>>| data.as_deref().is_some_and(|data| text(data, "/state.json").contains("\"paused\""));
+        if pause(&write.before) == pause(&write.after) { Ok(()) } else { Err("only a person pauses and resumes".to_owned()) }
+    }
+
+    /// The rules under which a daemon may have judged this object: those that it had, with the labels that it may have known.
+    fn candidates(&self, daemon: &str, write: &Write) -> Vec<&Rule> {
+        let sent = seconds(write.issue.at);
+        let Some(known) = self.daemons.get(daemon) else { return Vec::new() };
+        let heard = self.heard(known, Kind::Namespace, sent);
+        let Some(env) = self.env.get(&write.namespace) else { return Vec::new() };
+        let mut found: Vec<&Rule> = Vec::new();
+        for rules in known.rules.within(sent - LAG, sent) {
+            for env in env.within(heard, sent) {
+                found.extend(rules::governing(rules, &write.namespace, env.as_deref()));
+            }
+        }
+        found.dedup();
+        found
+    }
+
+    /// The moment since which a daemon may not have heard of a kind.
+    fn heard(&self, known: &Known, kind: Kind, now: i64) -> i64 {
+        let ours = known.deaf.iter().filter(|deaf| deaf.kind == kind);
+        let missed = ours.filter(|deaf| deaf.until.is_none_or(|until| seconds(until) >= now - WATCH_LAG)).map(|deaf| seconds(deaf.from));
+        missed.min().unwrap_or(now).min(now) - WATCH_LAG
+    }
+
+    fn judge_delete(&mut self, daemon: &str, write: &Write) -> Result<(), (&'static str, String)> {
+        let sent = seconds(write.issue.at);
+        let Some(clone) = write.before.as_deref() else { return Err(("I8", "there was nothing".to_owned())) };
+        let pinned = write.pin.as_ref().is_some_and(|(uid, version)| {
+            uid == text(clone, "/metadata/uid") && version == text(clone, "/metadata/resourceVersion")
+        });
+        if !pinned {
+            return Err(("I3", format!("its preconditions are {:?}", write.pin)));
+        }
+        self.definition_there(daemon, clone, sent)?;
+        let mut wrong = ("I2", "no policy governs it".to_owned());
+        let mut passed: Vec<(Rule, bool)> = Vec::new();
+        for rule in self.candidates(daemon, write) {
+            match self.may_go(clone, rule, &write.namespace, sent) {
+                Ok(surprise) => passed.push((rule.clone(), surprise)),
+                Err(why) => wrong = why,
+            }
+        }
+        if passed.is_empty() {
+            return Err(wrong);
+        }
+        self.deleted += 1;
+        let uid = text(clone, "/metadata/uid");
+        if passed.iter().any(|(_, surprise)| !surprise) || self.released.contains(uid) {
+            return Ok(());
+        }
+        self.surprised += 1;
+        self.brake(&passed, write.namespace.as_str(), sent)
+    }
+
+    /// A clone whose definition is known to have been there and is gone has no end.
+    fn definition_there(&self, daemon: &str, clone: &Value, sent: i64) -> Result<(), (&'static str, String)> {
+        if text(clone, "/metadata/labels/kro.run~1resource-graph-definition-name").is_empty() {
+            return Ok(());
+        }
+        let heard = self.daemons.get(daemon).map_or(sent, |known| self.heard(known, Kind::Definition, sent));
+        if self.definition.within(heard, sent).any(|there| *there) { Ok(()) } else { Err(("I2", "its definition is gone".to_owned())) }
+    }
+
+    /// Whether the clone, as it was, may go under this rule; whether its end comes as a surprise.
+    fn may_go(&self, clone: &Value, rule: &Rule, namespace: &str, sent: i64) -> Result<bool, (&'static str, String)> {
+        if !rule.enforce {
+            return Err(("I2", format!("policy {} is in audit", rule.name)));
+        }
+        if rules::annotation(clone, "keep") == Some("true") {
+            return Err(("I1", "it is kept".to_owned()));
+        }
+        let Some(life) = rules::life(clone, rule) else { return Err(("I9", "nobody knows how old it is".to_owned())) };
+        if life.end > sent + SKEW {
+            let promise = if life.unreadable { "I9" } else { "I1" };
+            return Err((promise, format!("it has {} s to live under policy {}", life.end - sent, rule.name)));
+        }
+        let Some((announced, at)) = rules::announced(clone) else { return Err(("I1", "its end was not announced".to_owned())) };
+        if announced < life.end || announced > sent + SKEW {
+            return Err(("I1", format!("announced is {announced}, its end {}, now {sent}", life.end)));
+        }
+        if at < life.created {
+            return Err(("I1", "it was announced before it was born".to_owned()));
+        }
+        let noticed = self.breaks.get(namespace).and_then(|pause| pause.noticed);
+        if noticed.is_some_and(|noticed| at < noticed - SKEW) {
+            return Err(("I1", format!("it was announced {at}, before the namespace was enforced again, {noticed:?}")));
+        }
+        Ok(announced > life.end)
+    }
+
+    /// Counts a surprise that nobody released.
+    fn brake(&mut self, passed: &[(Rule, bool)], namespace: &str, sent: i64) -> Result<(), (&'static str, String)> {
+        let mut wrong = None;
+        for (rule, _) in passed {
+            let line = self.surprises.entry(rule.name).or_default();
+            line.push(sent);
+            let counted = line.iter().filter(|at| **at > sent - rule.per + 2 * SKEW + LAG).count();
+            let before = self.stays.get(namespace).map_or(0, |stays| {
+                let there = |moment: i64| stays.iter().filter(|stay| stay.from <= moment && stay.until > moment).count();
+                (-SKEW - LAG..=SKEW + LAG).step_by(10).map(|shift| there(sent - rule.per + shift)).max().unwrap_or(0)
+            });
+            let ok = counted <= rule.deletes && (before < 10 || counted * 100 <= rule.percent * before);
+            if ok {
+                return Ok(());
+            }
+            wrong = Some(format!("{counted} surprises of policy {} in {} s, {before} clones before", rule.name, rule.per));
+        }
+        wrong.map_or(Ok(()), |what| Err(("I5", what)))
+    }
+
+    fn judge_annotation(&self, daemon: &str, write: &Write) -> Result<(), (&'static str, String)> {
+        let (Some(before), Some(after)) = (write.before.as_deref(), write.after.as_deref()) else {
+            return Err(("I8", "it is gone by it".to_owned()));
+        };
+        if write.pin.as_ref().is_none_or(|(uid, version)| uid.is_empty() || version.is_empty()) {
+            return Err(("I3", format!("its preconditions are {:?}", write.pin)));
+        }
+        if without_ours(before) != without_ours(after) {
+            return Err(("I8", "it changed more than its own annotations".to_owned()));
+        }
+        let (was, is) = (rules::annotation(before, "expires-at"), rules::annotation(after, "expires-at"));
+        let candidates = self.candidates(daemon, write);
+        if !candidates.iter().any(|rule| rule.enforce) {
+            return Err(("I2", "no policy enforces anything there".to_owned()));
+        }
+        if was == is && rules::annotation(before, "announced-at") == rules::annotation(after, "announced-at") {
+            return Ok(());
+        }
+        if is.is_none() {
+            let kept = rules::annotation(before, "keep") == Some("true");
+            return if kept { Ok(()) } else { Err(("I4", "a promise was taken back".to_owned())) };
+        }
+        let Some((new, at)) = rules::announced(after) else { return Err(("I4", "what it announces cannot be read".to_owned())) };
+        let sent = seconds(write.issue.at);
+        if at > sent + SKEW || at < sent - SKEW - LAG {
+            return Err(("I4", format!("announced-at is {at}, now is {sent}")));
+        }
+        let mut wrong = ("I4", "nobody knows how old it is".to_owned());
+        for rule in candidates.into_iter().filter(|rule| rule.enforce) {
+            let Some(life) = rules::life(before, rule) else { continue };
+            // The earliest that the daemon may have taken for now.
+            let now = sent - SKEW - LAG;
+            let fresh = if life.end > now { life.end } else { now + rule.grace };
+            let promised = rules::announced(before).filter(|(end, _)| *end >= life.end).map(|(end, _)| end.min(life.end.max(now + rule.grace)));
+            let earliest = promised.map_or(fresh, |promised| promised.min(fresh));
+            if new >= earliest {
+                return Ok(());
+            }
+            wrong = ("I4", format!("it announces {new}, promised was {:?}, no earlier than {earliest} is allowed, its end is {}", rules::announced(before), life.end));
+        }
+        Err(wrong)
+    }
+
+    /// At the end of a quiet time: who should be gone is gone. `since`: when it began.
+    pub(crate) fn at_rest(&self, world: &World, rules: &[Rule], since: i64) -> Result<(), Broken> {
+        let now = seconds(world.now());
+        for clone in world.objects(Kind::Clone) {
+            let namespace = text(clone, "/metadata/namespace");
+            let env = self.env.get(namespace).and_then(Timeline::now).cloned().flatten();
+            let Some(rule) = rules::governing(rules, namespace, env.as_deref()).filter(|rule| rule.enforce) else { continue };
+            let terminating = !clone["metadata"]["deletionTimestamp"].is_null();
+            if terminating || rules::annotation(clone, "keep") == Some("true") {
+                continue;
+            }
+            let Some(life) = rules::life(clone, rule) else { continue };
+            let settled = since + 60;
+            if life.end.max(settled + rule.grace) + 45 <= now {
+                let what = format!("{namespace}/{} lives {} s past its end: {clone}", text(clone, "/metadata/name"), now - life.end);
+                return Err(Broken { promise: "I6", what });
+            }
+        }
+        let living: BTreeSet<&str> = world.objects(Kind::Clone).map(|clone| text(clone, "/metadata/uid")).collect();
+        let false_mark = world.objects(Kind::Orphan).find(|orphan| living.contains(text(orphan, "/spec/owner/uid")));
+        match false_mark {
+            Some(orphan) => Err(Broken { promise: "I6", what: format!("marked as an orphan though its clone lives: {orphan}") }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The object without what the daemon may write on it.
+fn without_ours(object: &Value) -> Value {
+    let mut rest = object.clone();
+    if let Some(metadata) = rest.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+        let mut annotations = metadata.remove("annotations").unwrap_or_default();
+        if let Some(map) = annotations.as_object_mut() {
+            map.retain(|key, _| !matches!(key.as_str(), "clonewarden.io/expires-at" | "clonewarden.io/announced-at" | "clonewarden.io/warned"));
+            if !map.is_empty() {
+                metadata.insert("annotations".to_owned(), annotations);
+            }
+        }
+    }
+    rest
+}

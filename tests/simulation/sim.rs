@@ -1,0 +1,320 @@
+//! The harness: one world, the product's own engine once or twice over it, and the oracle that reads along.
+//!
+//! Time is tokio's, paused: nothing waits for real, and the same seed tells the same story to the last write.
+
+use crate::{
+    bugs::Bug,
+    oracle::{Broken, Oracle, seconds},
+    rules::{Rule, Scope},
+};
+use clonewarden::{
+    act::journal::Journal,
+    daemon::{
+        engine::{Ended, Engine, Vitals},
+        warden::Nobody,
+    },
+    model::{Kind, Span},
+    policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
+    ports::Clock,
+    sandbox::{clock::SandboxClock, cluster::SandboxCluster, faults::Levels, platform::Platform, rng::Rng, world::World},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+/// When every story begins.
+const BEGIN: i64 = 1_770_301_822;
+/// The namespaces: the first is governed by name, the next two by label, the last by nobody.
+pub(crate) const NAMESPACES: [(&str, Option<&str>); 4] = [("prod", None), ("blue", Some("staging")), ("green", Some("staging")), ("free", None)];
+/// KRO's definition of clones.
+pub(crate) const DEFINITION: &str = "wordpress-clone";
+
+/// One process.
+struct Daemon {
+    handle: SandboxCluster,
+    clock: SandboxClock,
+    policies: watch::Sender<Arc<Policies>>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    task: JoinHandle<Ended>,
+    /// It was told to stop, and is not to come back.
+    leaving: bool,
+}
+
+pub(crate) struct Sim {
+    pub(crate) rng: Rng,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) oracle: Oracle,
+    pub(crate) levels: Levels,
+    /// How many daemons there should be.
+    pub(crate) wanted: usize,
+    world: Arc<Mutex<World>>,
+    truth: SandboxClock,
+    platform: Platform,
+    bug: Bug,
+    daemons: Vec<Daemon>,
+    started: u32,
+    revision: u32,
+    tell: bool,
+}
+
+impl Sim {
+    pub(crate) fn new(seed: u64, bug: Bug, tell: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let begin = Timestamp::from_second(BEGIN).unwrap();
+        let mut platform = Platform::new(rng.bits());
+        platform.idle = 100;
+        platform.leave_pods = 50;
+        platform.leave_children = 30;
+        let mut sim = Self {
+            rules: first_rules(&mut rng),
+            oracle: Oracle::new(),
+            levels: Levels::NONE,
+            wanted: 1,
+            world: Arc::new(Mutex::new(World::new(rng.bits(), begin))),
+            truth: SandboxClock::new(begin),
+            platform,
+            bug,
+            daemons: Vec::new(),
+            started: 0,
+            revision: 0,
+            tell,
+            rng,
+        };
+        for (name, env) in NAMESPACES {
+            let labels: BTreeMap<String, String> = env.map(|env| ("env".to_owned(), env.to_owned())).into_iter().collect();
+            sim.world().create_namespace(name, &labels).unwrap();
+        }
+        sim.world().create_definition(DEFINITION, "sim").unwrap();
+        sim.start(SignedDuration::ZERO);
+        sim
+    }
+
+    /// The world, with its clock moved to the present.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap();
+        world.advance_to(self.truth.now());
+        world
+    }
+
+    /// The API server's time, in seconds.
+    pub(crate) fn now(&self) -> i64 {
+        seconds(self.truth.now())
+    }
+
+    /// Says what happens, to somebody who replays one seed.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tell {
+            eprintln!("{} {}", self.truth.now(), what());
+        }
+    }
+
+    /// Starts a process with a clock that is so far ahead.
+    fn start(&mut self, skew: SignedDuration) {
+        self.started += 1;
+        let id = format!("daemon-{}", self.started);
+        let handle = SandboxCluster::new(Arc::clone(&self.world), &id, self.truth.clone(), self.rng.bits());
+        handle.set_faults(self.levels);
+        let clock = self.truth.beside(skew);
+        let (policies, loaded) = watch::channel(Arc::new(product(&self.rules, self.revision)));
+        self.oracle.loads(&id, self.now(), &Arc::new(self.rules.clone()));
+        let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let engine = Engine {
+            cluster: self.bug.cluster(handle.clone()),
+            clock: Arc::new(clock.clone()),
+            identity: id.clone(),
+            cluster_id: Some(Arc::from("sim")),
+            policies: loaded,
+            planner: self.bug.planner(),
+            wake: Arc::clone(&wake),
+            journal: Arc::new(Journal::to(std::io::sink())),
+            watcher: Arc::new(Nobody),
+            vitals: Vitals::default(),
+        };
+        self.tell(|| format!("{id} starts, its clock is {skew:#} ahead"));
+        let task = tokio::spawn(engine.run(stop.clone()));
+        self.daemons.push(Daemon { handle, clock, policies, wake, stop, task, leaving: false });
+    }
+
+    /// Lets time pass; the platform works meanwhile, and processes that end come back as a kubelet brings them back.
+    pub(crate) async fn pass(&mut self, time: Duration) -> Result<(), Broken> {
+        let end = Instant::now() + time;
+        let stride = Duration::from_secs(if time > Duration::from_secs(90) { 10 } else { 3 });
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return self.catch_up();
+            }
+            tokio::time::sleep(left.min(stride)).await;
+            let mut world = self.world.lock().unwrap();
+            world.advance_to(self.truth.now());
+            self.platform.step(&mut world);
+            drop(world);
+            self.tend()?;
+        }
+    }
+
+    /// Processes that ended are gone; as many are started as there should be.
+    fn tend(&mut self) -> Result<(), Broken> {
+        let mut index = 0;
+        while index < self.daemons.len() {
+            let daemon = &self.daemons[index];
+            if !daemon.task.is_finished() && !daemon.handle.crashed() {
+                index += 1;
+                continue;
+            }
+            let daemon = self.daemons.remove(index);
+            self.tell(|| format!("{} has ended{}", daemon.handle.id(), if daemon.handle.crashed() { ": it crashed" } else { "" }));
+            // Nothing of a process that has ended may go on writing.
+            daemon.handle.kill();
+            self.oracle.deaf(daemon.handle.id(), daemon.handle.deafness());
+            if daemon.task.is_finished() && !daemon.handle.crashed() {
+                // Its result is read below; a task that is finished never blocks.
+            }
+            if let Some(Ok(Ended::TaskDied(part))) = futures::FutureExt::now_or_never(daemon.task) {
+                return Err(Broken { promise: "alive", what: format!("the {part} task died") });
+            }
+        }
+        while self.daemons.iter().filter(|daemon| !daemon.leaving).count() < self.wanted {
+            self.start(SignedDuration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Lets the oracle read what has happened.
+    pub(crate) fn catch_up(&mut self) -> Result<(), Broken> {
+        for daemon in &self.daemons {
+            self.oracle.deaf(daemon.handle.id(), daemon.handle.deafness());
+        }
+        let mut world = self.world.lock().unwrap();
+        world.advance_to(self.truth.now());
+        let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
+        let acting = self.daemons.iter().map(|daemon| &daemon.handle).find(|handle| handle.id() == holder && !handle.crashed());
+        let hears_all = |handle: &&SandboxCluster| self.levels != Levels::ROUGH && handle.deafness().iter().all(|deaf| deaf.kind != Kind::Namespace || deaf.until.is_some());
+        self.oracle.catch_up(&world, acting.filter(hears_all).map(SandboxCluster::id))
+    }
+
+    /// Sends the present rules to the daemons; `all`, or each only perhaps.
+    pub(crate) fn publish(&mut self, all: bool) {
+        self.revision += 1;
+        let (rules, policies, now) = (Arc::new(self.rules.clone()), Arc::new(product(&self.rules, self.revision)), self.now());
+        for daemon in &self.daemons {
+            if all || self.rng.chance(800) {
+                daemon.policies.send_replace(Arc::clone(&policies));
+                daemon.wake.notify_one();
+                self.oracle.loads(daemon.handle.id(), now, &rules);
+            }
+        }
+    }
+
+    /// How much goes wrong from now on.
+    pub(crate) fn set_faults(&mut self, levels: Levels) {
+        self.levels = levels;
+        for daemon in &self.daemons {
+            daemon.handle.set_faults(levels);
+        }
+    }
+
+    /// A clock jumps.
+    pub(crate) fn set_skew(&mut self, skew: SignedDuration) {
+        let index = usize::try_from(self.rng.below(self.daemons.len() as u64)).unwrap();
+        if let Some(daemon) = self.daemons.get(index) {
+            daemon.clock.set_skew(skew);
+        }
+    }
+
+    /// Every clock is right, every process has the present rules and may go on.
+    pub(crate) fn heal(&mut self) {
+        self.set_faults(Levels::NONE);
+        for daemon in &self.daemons {
+            daemon.clock.set_skew(SignedDuration::ZERO);
+        }
+        self.publish(true);
+    }
+
+    /// A process dies soon, between two of its calls.
+    pub(crate) fn crash(&mut self) {
+        let (calls, effect) = (u32::try_from(self.rng.below(30)).unwrap(), self.rng.chance(500));
+        let index = usize::try_from(self.rng.below(self.daemons.len() as u64)).unwrap();
+        if let Some(daemon) = self.daemons.get(index) {
+            daemon.handle.crash_after(calls, effect);
+        }
+    }
+
+    /// A second process comes, or one of two is told to stop.
+    pub(crate) fn scale(&mut self) {
+        if self.wanted == 1 {
+            self.wanted = 2;
+            let skew = self.rng.between(0, 40);
+            self.start(SignedDuration::from_secs(i64::try_from(skew).unwrap() - 20));
+        } else {
+            self.wanted = 1;
+            let index = usize::try_from(self.rng.below(self.daemons.len() as u64)).unwrap();
+            if let Some(daemon) = self.daemons.get_mut(index) {
+                daemon.stop.cancel();
+                daemon.leaving = true;
+            }
+        }
+    }
+}
+
+fn first_rules(rng: &mut Rng) -> Vec<Rule> {
+    let mut rule = |name, scope| {
+        let mut pick = |low, high| i64::try_from(rng.between(low, high)).unwrap();
+        let maximum = pick(300, 1_500);
+        Rule {
+            name,
+            scope,
+            enforce: pick(0, 9) > 1,
+            default: pick(60, 300),
+            minimum: pick(10, 60),
+            maximum,
+            grace: pick(60, 90),
+            deletes: usize::try_from(pick(2, 6)).unwrap(),
+            percent: usize::try_from(pick(10, 90)).unwrap(),
+            per: pick(200, 600),
+        }
+    };
+    vec![rule("production", Scope::Name("prod")), rule("staging", Scope::Label("staging")), rule("review", Scope::Label("review"))]
+}
+
+/// The same rules as the product loads them.
+fn product(rules: &[Rule], revision: u32) -> Policies {
+    let policy = |rule: &Rule| ClonePolicy {
+        name: Arc::from(rule.name),
+        file: "sim.yaml".to_owned(),
+        line: 1,
+        mode: if rule.enforce { Mode::Enforce } else { Mode::Audit },
+        namespaces: match rule.scope {
+            Scope::Name(name) => Namespaces::Names(vec![name.to_owned()]),
+            Scope::Label(value) => Namespaces::Selector(BTreeMap::from([("env".to_owned(), value.to_owned())])),
+        },
+        ttl: Ttl {
+            default: Span::seconds(rule.default),
+            minimum: Span::seconds(rule.minimum),
+            maximum: Span::seconds(rule.maximum),
+            warnings: vec![Span::seconds(120), Span::seconds(30)],
+            grace: Span::seconds(rule.grace),
+        },
+        limits: Limits::default(),
+        quota: BTreeMap::new(),
+        databases: Vec::new(),
+        budget: None,
+        orphans: OrphanRules::default(),
+        brake: BrakeRules {
+            deletes: u32::try_from(rule.deletes).unwrap(),
+            percent: u32::try_from(rule.percent).unwrap(),
+            per: Span::seconds(rule.per),
+        },
+    };
+    Policies { revision: Arc::from(format!("sha256:{revision}")), policies: rules.iter().map(|rule| Arc::new(policy(rule))).collect(), hosts: Vec::new() }
+}

@@ -1,0 +1,358 @@
+//! What happens in a story: two hundred seeded steps in which people, the platform and misfortune do what they do, and then a
+//! quiet time in which everything that is due must come to its end.
+
+use crate::{
+    bugs::Bug,
+    oracle::Broken,
+    sim::{DEFINITION, NAMESPACES, Sim},
+};
+use clonewarden::{
+    model::{Kind, State, names},
+    sandbox::{
+        faults::Levels,
+        history::Actor,
+        json,
+        world::{Key, World},
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How many steps a story has.
+pub(crate) const STEPS: usize = 200;
+/// How many clones there are at most in an ordinary story, and in one of ten.
+const FEW: usize = 7;
+const MANY: usize = 16;
+
+/// What a story came to.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Told {
+    /// Clones that a daemon deleted.
+    pub(crate) deleted: usize,
+    /// Those of them whose end came as a surprise.
+    pub(crate) surprised: usize,
+    /// How many writes there were; the same for the same seed.
+    pub(crate) writes: usize,
+    /// A number that depends on every one of them.
+    pub(crate) digest: u64,
+}
+
+/// Tells the story of a seed, on paused time.
+pub(crate) fn tell(seed: u64, bug: Bug, aloud: bool) -> Result<Told, Broken> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut sim = Sim::new(seed, bug, aloud);
+        let most = if sim.rng.chance(100) { MANY } else { FEW };
+        for _ in 0..STEPS {
+            sim.catch_up()?;
+            step(&mut sim, most).await?;
+        }
+        quiet(&mut sim).await?;
+        let world = sim.world();
+        Ok(Told { deleted: sim.oracle.deleted, surprised: sim.oracle.surprised, writes: world.history().len(), digest: digest(&world) })
+    })
+}
+
+async fn step(sim: &mut Sim, most: usize) -> Result<(), Broken> {
+    let dice = sim.rng.below(100);
+    let pass = |low: u64, high: u64, sim: &mut Sim| Duration::from_millis(sim.rng.between(low * 1_000, high * 1_000));
+    let time = match dice {
+        0..=15 => pass(0, 5, sim),
+        16..=27 => pass(5, 40, sim),
+        28..=31 => pass(40, 150, sim),
+        32 if sim.rng.chance(500) => pass(150, 900, sim),
+        _ => Duration::ZERO,
+    };
+    if !time.is_zero() {
+        sim.tell(|| format!("{time:?} pass"));
+        return sim.pass(time).await;
+    }
+    match dice {
+        33..=50 => create(sim, most),
+        51..=56 => extend(sim),
+        57..=62 => keep(sim),
+        63..=66 => edit_ttl(sim),
+        67..=70 => delete(sim),
+        71..=74 => switch_policy(sim),
+        75..=77 => break_platform(sim),
+        78..=79 => skew(sim),
+        80..=83 => sim.crash(),
+        84..=85 => sim.scale(),
+        86..=88 => pause(sim),
+        89..=90 => release(sim),
+        91..=93 => faults(sim),
+        94 => relabel(sim),
+        95..=96 => forge(sim),
+        97..=98 => touch(sim),
+        _ => break_object(sim),
+    }
+    Ok(())
+}
+
+/// Everything works again. What is due goes; what is kept, held back or young stays.
+async fn quiet(sim: &mut Sim) -> Result<(), Broken> {
+    sim.catch_up()?;
+    sim.tell(|| "everything works again".to_owned());
+    sim.heal();
+    for kind in Kind::ALL {
+        sim.world().serve(kind);
+    }
+    drop(sim.world().create_definition(DEFINITION, "sim"));
+    with_state(sim, |state| state.paused = None);
+    let since = sim.now();
+    for _ in 0..11 {
+        sim.pass(Duration::from_secs(20)).await?;
+        release(sim);
+    }
+    sim.oracle.at_rest(&sim.world(), &sim.rules, since)
+}
+
+fn some_clone(sim: &mut Sim) -> Option<Key> {
+    let clones: Vec<Key> = sim.world().objects(Kind::Clone).map(|clone| (json::text(clone, "/metadata/namespace").to_owned(), json::text(clone, "/metadata/name").to_owned())).collect();
+    sim.rng.pick(&clones).cloned()
+}
+
+fn create(sim: &mut Sim, most: usize) {
+    if sim.world().objects(Kind::Clone).count() >= most {
+        return;
+    }
+    // In a story of many clones most of them are in one namespace, so that percentages mean something.
+    let namespace = if most == MANY && sim.rng.chance(900) { "prod" } else { sim.rng.pick(&NAMESPACES).map_or("prod", |(name, _)| name) };
+    let name = format!("c{}", sim.rng.below(most as u64 * 2));
+    let mut spec = json!({"sourceUrl": "https://example.com"});
+    if let Some(ttl) = some_ttl(sim) {
+        json::set(&mut spec, &[], "ttlSeconds", Some(ttl));
+    }
+    if sim.rng.chance(200) {
+        json::set(&mut spec, &[], "useDedicatedDatabase", Some(true.into()));
+    }
+    if sim.rng.chance(20) {
+        spec = sim.rng.pick(&[Value::Null, json!("none"), json!([])]).cloned().unwrap();
+    }
+    let mut annotations = BTreeMap::new();
+    if sim.rng.chance(100) {
+        annotations.insert(names::EXTEND_UNTIL.to_owned(), some_date(sim));
+    }
+    if sim.rng.chance(80) {
+        annotations.insert(names::KEEP.to_owned(), some_keep(sim));
+    }
+    if sim.rng.chance(30) {
+        // A manifest that was exported with what an earlier clone was promised.
+        annotations.insert(names::EXPIRES_AT.to_owned(), some_date(sim));
+        annotations.insert(names::ANNOUNCED_AT.to_owned(), some_date(sim));
+    }
+    sim.tell(|| format!("create {namespace}/{name} {spec} {annotations:?}"));
+    drop(sim.world().create_clone(namespace, &name, spec, &annotations));
+}
+
+/// A TTL as people write it: mostly sensible, sometimes not.
+fn some_ttl(sim: &mut Sim) -> Option<Value> {
+    let odd = [json!(0), json!(-60), json!("600"), json!(90.5), json!(null), json!(true), json!(u64::MAX), json!({"seconds": 60})];
+    match sim.rng.below(20) {
+        0..=3 => None,
+        4 => sim.rng.pick(&odd).cloned(),
+        5..=6 => Some(sim.rng.between(1, 3_000).into()),
+        _ => Some(sim.rng.between(20, 240).into()),
+    }
+}
+
+fn some_date(sim: &mut Sim) -> String {
+    let shift = i64::try_from(sim.rng.between(0, 900)).unwrap() - 200;
+    let date = Timestamp::from_second(sim.now() + shift).unwrap();
+    let odd = ["tomorrow", "2026-02-05", "", "2026-02-05T16:30:22+01:00[Europe/Berlin]", "1770301822"];
+    match sim.rng.below(12) {
+        0 => sim.rng.pick(&odd).copied().unwrap_or_default().to_owned(),
+        1 => "9999-12-30T22:00:00Z".to_owned(),
+        2 => date.to_string().replace('Z', ".25Z"),
+        3 => Timestamp::from_second(sim.now() + shift + 3_600).unwrap().to_string().replace('Z', "+01:00"),
+        _ => date.to_string(),
+    }
+}
+
+fn some_keep(sim: &mut Sim) -> String {
+    sim.rng.pick(&["true", "true", "true", "false", "yes", "", "True"]).copied().unwrap_or_default().to_owned()
+}
+
+fn extend(sim: &mut Sim) {
+    let Some(clone) = some_clone(sim) else { return };
+    let date = sim.rng.chance(850).then(|| some_date(sim));
+    sim.tell(|| format!("extend {clone:?} {date:?}"));
+    drop(sim.world().annotate_clone(&clone, names::EXTEND_UNTIL, date.as_deref()));
+}
+
+fn keep(sim: &mut Sim) {
+    let Some(clone) = some_clone(sim) else { return };
+    let keep = sim.rng.chance(500).then(|| some_keep(sim));
+    sim.tell(|| format!("keep {clone:?} {keep:?}"));
+    drop(sim.world().annotate_clone(&clone, names::KEEP, keep.as_deref()));
+}
+
+fn edit_ttl(sim: &mut Sim) {
+    let Some(clone) = some_clone(sim) else { return };
+    let ttl = some_ttl(sim);
+    sim.tell(|| format!("ttl {clone:?} {ttl:?}"));
+    drop(sim.world().set_spec(&clone, "ttlSeconds", ttl));
+}
+
+/// Somebody deletes a clone; sometimes by force, sometimes to make it again at once.
+fn delete(sim: &mut Sim) {
+    let Some(clone) = some_clone(sim) else { return };
+    let (force, again) = (sim.rng.chance(300), sim.rng.chance(600));
+    sim.tell(|| format!("delete {clone:?} force={force} again={again}"));
+    let mut world = sim.world();
+    drop(world.remove(Kind::Clone, &clone));
+    if force {
+        drop(world.strip_finalizers(Kind::Clone, &clone));
+    }
+    drop(world);
+    if again {
+        let ttl = some_ttl(sim);
+        drop(sim.world().create_clone(&clone.0, &clone.1, json!({"ttlSeconds": ttl}), &BTreeMap::new()));
+    }
+}
+
+fn switch_policy(sim: &mut Sim) {
+    let index = usize::try_from(sim.rng.below(sim.rules.len() as u64)).unwrap();
+    let what = sim.rng.below(10);
+    let mut pick = |low, high| i64::try_from(sim.rng.between(low, high)).unwrap();
+    let rule = &mut sim.rules[index];
+    match what {
+        0..=5 => rule.enforce = !rule.enforce,
+        6 => rule.default = pick(60, 300),
+        7 => rule.maximum = pick(300, 1_500),
+        8 => rule.minimum = pick(10, 60),
+        _ => rule.grace = pick(60, 90),
+    }
+    sim.tell(|| format!("policy {:?}", sim.rules[index]));
+    let all = sim.rng.chance(700);
+    sim.publish(all);
+}
+
+/// KRO's definition or the clones' CRD goes, or comes back.
+fn break_platform(sim: &mut Sim) {
+    let mut world = sim.world();
+    let definition = (String::new(), DEFINITION.to_owned());
+    let what = if !world.served(Kind::Clone) {
+        world.serve(Kind::Clone);
+        "the CRD is back"
+    } else if world.get(Kind::Definition, "", DEFINITION).is_none() {
+        drop(world.create_definition(DEFINITION, "sim"));
+        "the definition is back"
+    } else {
+        drop(world);
+        let (dice, objects) = (sim.rng.below(10), sim.rng.chance(300));
+        world = sim.world();
+        if dice < 7 {
+            drop(world.remove(Kind::Definition, &definition));
+            "the definition is gone"
+        } else {
+            world.vanish(Kind::Clone, objects && false);
+            "the CRD is gone"
+        }
+    };
+    drop(world);
+    sim.tell(|| what.to_owned());
+}
+
+fn skew(sim: &mut Sim) {
+    const SKEWS: [i64; 16] = [0, 0, 0, 5, -5, 20, -20, 28, -28, 45, -45, 600, -600, 7_200, -7_200, 40_000];
+    let skew = sim.rng.pick(&SKEWS).copied().unwrap_or_default();
+    sim.tell(|| format!("a clock is {skew} s ahead"));
+    sim.set_skew(SignedDuration::from_secs(skew));
+}
+
+/// A person's command: reads the state, changes it, writes it back.
+fn with_state(sim: &Sim, change: impl FnOnce(&mut State)) {
+    const NAME: &str = "clonewarden-state";
+    let mut world = sim.world();
+    let stored = world.state(NAME);
+    let mut data = stored.as_ref().map(|stored| stored.data.clone()).unwrap_or_default();
+    let mut state: State = data.get("state.json").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    change(&mut state);
+    data.insert("state.json".to_owned(), serde_json::to_string(&state).unwrap());
+    let issue = world.issue(Actor::Person);
+    world.write_state(&issue, NAME, data, stored.as_ref().map(|stored| stored.resource_version.as_str())).unwrap();
+}
+
+fn pause(sim: &mut Sim) {
+    // A pause that nobody lifts would make the rest of the story dull.
+    let at = sim.world().now();
+    with_state(sim, |state| {
+        state.paused = if state.paused.is_some() { None } else { serde_json::from_value(json!({"since": at.to_string(), "reason": "a look"})).unwrap() };
+    });
+    sim.tell(|| "pause or resume".to_owned());
+}
+
+/// Releases the brake of every policy.
+fn release(sim: &mut Sim) {
+    let names: Vec<&str> = sim.rules.iter().map(|rule| rule.name).collect();
+    let tripped = sim.world().state("clonewarden-state").is_some_and(|stored| stored.data.values().any(|text| text.contains("tripped")));
+    if tripped {
+        sim.tell(|| "release every brake".to_owned());
+        with_state(sim, |state| {
+            for name in &names {
+                state.release_brake(name);
+            }
+        });
+    }
+}
+
+fn faults(sim: &mut Sim) {
+    let levels = match sim.rng.below(10) {
+        0..=3 => ("none", Levels::NONE),
+        4..=7 => ("mild", Levels::MILD),
+        _ => ("rough", Levels::ROUGH),
+    };
+    sim.tell(|| format!("faults: {}", levels.0));
+    sim.set_faults(levels.1);
+}
+
+fn relabel(sim: &mut Sim) {
+    let Some((namespace, _)) = sim.rng.pick(&NAMESPACES).copied() else { return };
+    let env = sim.rng.pick(&[None, Some("staging"), Some("staging"), Some("review")]).copied().flatten();
+    sim.tell(|| format!("label {namespace} {env:?}"));
+    let mut world = sim.world();
+    let issue = world.issue(Actor::Person);
+    let change = |object: &mut Value| json::set(object, &["metadata", "labels"], "env", env.map(Into::into));
+    drop(world.change(&issue, Kind::Namespace, ("", namespace), None, change));
+}
+
+/// Somebody writes what only the daemon should, or takes it away.
+fn forge(sim: &mut Sim) {
+    let Some(clone) = some_clone(sim) else { return };
+    let (expires, announced) = (sim.rng.chance(500).then(|| some_date(sim)), sim.rng.chance(500).then(|| some_date(sim)));
+    sim.tell(|| format!("forge {clone:?} {expires:?} {announced:?}"));
+    let mut world = sim.world();
+    drop(world.annotate_clone(&clone, names::EXPIRES_AT, expires.as_deref()));
+    drop(world.annotate_clone(&clone, names::ANNOUNCED_AT, announced.as_deref()));
+}
+
+/// A change that means nothing, except that the object is not the one that was judged.
+fn touch(sim: &mut Sim) {
+    let Some(clone) = some_clone(sim) else { return };
+    let text = sim.rng.below(1_000).to_string();
+    drop(sim.world().annotate_clone(&clone, "example.com/touched", Some(&text)));
+}
+
+/// Something that should not happen to an object, or to the daemon's own memory.
+fn break_object(sim: &mut Sim) {
+    if sim.rng.chance(200) {
+        sim.tell(|| "the state is lost".to_owned());
+        sim.world().lose_state("clonewarden-state");
+        let now = sim.now();
+        return sim.oracle.state_lost(now);
+    }
+    let Some(clone) = some_clone(sim) else { return };
+    sim.tell(|| format!("{clone:?} cannot be dated any more"));
+    drop(sim.world().edit_clone(&clone, |object| json::set(object, &["metadata"], "creationTimestamp", None)));
+}
+
+fn digest(world: &World) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hash = DefaultHasher::new();
+    for write in world.history() {
+        (write.at.as_millisecond(), write.daemon(), &write.namespace, &write.name, write.after.as_ref().map(|after| after.to_string())).hash(&mut hash);
+    }
+    hash.finish()
+}
