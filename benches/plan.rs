@@ -1,34 +1,124 @@
-//! A whole plan over many clones: how long it takes and how much memory the world it reads takes.
+//! A whole plan over many clones, and the look at the store before it: how long they take, wall clock and CPU, and how much
+//! memory the world takes that they read.
 //!
-//! Every fifth clone has just been created (its end is to be announced), the others wait for an announced end.
+//! Steady state, as in almost every plan of a daemon's life: the ends are announced, what the plan before wanted remembered is
+//! remembered, and clones with children are ACTIVE and have a Pod. In the last rows every fifth clone has just been created and
+//! its end is to be announced. A plan is timed until it is dropped. Each row is a process of its own.
 
 use clonewarden::{
-    model::{Child, Evidence, Kind, Snapshot, Source, WordPressClone, names},
+    model::{Evidence, Kind, Snapshot, Source, names},
+    observe::store::{Store, Trimmed},
     plan,
     policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
-use std::{hint::black_box, sync::Arc, time::Instant};
+use serde_json::{Value, json};
+use std::{fs, hint::black_box, process::Command, sync::Arc, time::Instant};
 
-const REPEATS: usize = 21;
+const REPEATS: u32 = 41;
+/// Says to a process which row it is.
+const ROW: &str = "CLONEWARDEN_BENCH_ROW";
+/// The kinds of the children, in the order in which a clone gets them: one that has any has a Pod.
+const CHILDREN: [Kind; 6] = [Kind::Pod, Kind::Job, Kind::Service, Kind::Ingress, Kind::ConfigMap, Kind::ConfigMap];
+
+/// One row.
+#[derive(Clone, Copy)]
+struct Case {
+    clones: usize,
+    children_of_each: usize,
+    /// The end of one clone in so many is to be announced; 0: of none.
+    one_in: usize,
+    aim: &'static str,
+}
+
+const fn case(clones: usize, children_of_each: usize, one_in: usize, aim: &'static str) -> Case {
+    Case { clones, children_of_each, one_in, aim }
+}
+
+const CASES: [Case; 7] = [
+    case(1_000, 0, 0, ""),
+    case(10_000, 0, 0, ""),
+    case(10_000, 6, 0, ""),
+    case(100_000, 0, 0, "plan ≤ 25 ms"),
+    case(100_000, 1, 0, ""),
+    case(10_000, 0, 5, ""),
+    case(100_000, 0, 5, ""),
+];
 
 fn main() {
-    println!("{:>9} {:>9} {:>12} {:>12} {:>10}", "clones", "children", "p50 ms", "worst ms", "RSS MiB");
-    for (clones, children) in [(1_000, 0), (10_000, 0), (10_000, 60_000), (100_000, 0)] {
-        let now: Timestamp = "2026-02-05T16:30:22Z".parse().expect("a date");
-        let snapshot = world(clones, children, now);
-        let policies = policies();
+    if let Some(row) = std::env::var(ROW).ok().and_then(|row| row.parse::<usize>().ok()) {
+        return measure(CASES[row]);
+    }
+    println!(
+        "{:>7} {:>8} {:>11} {:>11} {:>8} {:>8} {:>11} {:>8} {:>8}  aim",
+        "clones", "children", "to announce", "plan p50 ms", "worst", "CPU ms", "look p50 ms", "CPU ms", "RSS MiB"
+    );
+    let own = std::env::current_exe().expect("the path of this bench");
+    for row in 0..CASES.len() {
+        let status = Command::new(&own).env(ROW, row.to_string()).status().expect("a process");
+        assert!(status.success(), "row {row}: {status}");
+    }
+}
+
+fn measure(case: Case) {
+    let now: Timestamp = "2026-02-05T16:30:22Z".parse().expect("a date");
+    let store = world(case, now);
+    let policies = policies();
+    let resident = rss_mib();
+    let mut snapshot = look(&store, now);
+    let first = plan::plan(&snapshot, &policies, now);
+    let alerts = first.decisions.iter().filter(|decision| decision.action == plan::Action::Alert).count();
+    assert_eq!((first.decisions.len(), alerts), (case.clones, 0), "one decision a clone, and nothing wrong");
+    snapshot.state = first.state;
+    let plans = Timed::of(|| drop(black_box(plan::plan(black_box(&snapshot), black_box(&policies), now))));
+    let looks = Timed::of(|| drop(black_box(store.snapshot(now))));
+    let share = 100_usize.checked_div(case.one_in).unwrap_or_default();
+    println!(
+        "{:>7} {:>8} {share:>9} % {:>11.2} {:>8.2} {:>8.2} {:>11.2} {:>8.2} {resident:>8.1}  {}",
+        case.clones,
+        case.clones * case.children_of_each,
+        plans.p50,
+        plans.worst,
+        plans.cpu,
+        looks.p50,
+        looks.cpu,
+        case.aim
+    );
+}
+
+/// How long something takes, in milliseconds.
+struct Timed {
+    p50: f64,
+    worst: f64,
+    /// CPU time, on average.
+    cpu: f64,
+}
+
+impl Timed {
+    fn of(mut work: impl FnMut()) -> Self {
+        let before = cpu_millis();
         let mut times: Vec<f64> = (0..REPEATS)
             .map(|_| {
                 let begun = Instant::now();
-                black_box(plan::plan(black_box(&snapshot), black_box(&policies), now));
-                begun.elapsed().as_secs_f64() * 1_000.0
+                work();
+                begun.elapsed().as_secs_f64() * 1e3
             })
             .collect();
+        let cpu = (cpu_millis() - before) / f64::from(REPEATS);
         times.sort_by(f64::total_cmp);
-        println!("{clones:>9} {children:>9} {:>12.2} {:>12.2} {:>10.1}", times[REPEATS / 2], times[REPEATS - 1], rss_mib());
+        Self { p50: times[times.len() / 2], worst: times[times.len() - 1], cpu }
     }
+}
+
+/// The world as the daemon sees it.
+fn look(store: &Store, now: Timestamp) -> Snapshot {
+    let mut snapshot = store.snapshot(now);
+    snapshot.cluster_id = Some("bench".into());
+    snapshot.evidence.insert(Source::Time, Evidence::complete(now));
+    for namespace in ["wordpress-production", "wordpress-staging"] {
+        snapshot.state.enforced_since.insert(namespace.into(), now - SignedDuration::from_hours(100));
+    }
+    snapshot
 }
 
 fn policies() -> Policies {
@@ -51,69 +141,79 @@ fn policies() -> Policies {
     Policies { revision: "sha256:bench".into(), policies: vec![policy("production"), policy("staging")], hosts: Vec::new() }
 }
 
-fn world(clones: usize, children: usize, now: Timestamp) -> Snapshot {
-    let mut snapshot = Snapshot { cluster_id: Some("bench".into()), ..Snapshot::default() };
-    for kind in Kind::ALL {
-        snapshot.evidence.insert(Source::Objects(kind), Evidence::complete(now));
-    }
-    snapshot.evidence.insert(Source::Time, Evidence::complete(now));
-    for namespace in ["wordpress-production", "wordpress-staging"] {
-        snapshot.namespaces.insert(namespace.into(), Default::default());
-        snapshot.state.enforced_since.insert(namespace.into(), now - SignedDuration::from_hours(100));
-    }
+/// A store that has listed everything, in the order in which the API server lists it.
+fn world(case: Case, now: Timestamp) -> Store {
+    let store = Store::default();
     let created = now - SignedDuration::from_mins(30);
-    snapshot.clones = (0..clones)
-        .map(|number| {
-            let namespace = if number < clones / 2 { "wordpress-production" } else { "wordpress-staging" };
-            let mut object = json!({
-                "metadata": {
-                    "namespace": namespace, "name": format!("clone-{number:07}"), "uid": uid(number), "resourceVersion": number.to_string(),
-                    "creationTimestamp": created, "labels": {names::KRO_DEFINITION: "wordpress-clone"}, "finalizers": [names::KRO_FINALIZER],
-                },
-                "spec": {"ttlSeconds": 7_200},
-                "status": {"state": "ACTIVE"},
-            });
-            if number % 5 != 0 {
-                let end = (created + SignedDuration::from_hours(2)).to_string();
-                object["metadata"]["annotations"] = json!({names::EXPIRES_AT: end, names::ANNOUNCED_AT: created.to_string()});
+    let metadata = |name: &str| json!({"metadata": {"name": name, "uid": name, "creationTimestamp": created}});
+    for kind in Kind::ALL {
+        let objects: Vec<Trimmed> = match kind {
+            Kind::Clone => (0..case.clones).map(|number| Trimmed::read(kind, &clone(number, case, created))).collect(),
+            Kind::Namespace => ["wordpress-production", "wordpress-staging"].map(|name| Trimmed::read(kind, &metadata(name))).into(),
+            Kind::Definition => {
+                let mut definition = metadata("wordpress-clone");
+                definition["spec"] = json!({"schema": {"kind": names::CLONE_KIND}});
+                vec![Trimmed::read(kind, &definition)]
             }
-            Arc::new(WordPressClone::read(&object).expect("a clone"))
-        })
-        .collect();
-    let per_clone = [Kind::Job, Kind::Service, Kind::Ingress, Kind::ConfigMap, Kind::Pod, Kind::ConfigMap];
-    snapshot.children = (0..children).map(|number| Arc::new(child(number, clones, per_clone[number * per_clone.len() / children.max(1)], created))).collect();
-    snapshot.definitions.push(
-        clonewarden::model::child::Definition::read(&json!({
-            "metadata": {"name": "wordpress-clone", "uid": "rgd", "creationTimestamp": created},
-            "spec": {"schema": {"kind": "WordPressClone"}},
-        }))
-        .expect("a definition"),
-    );
-    snapshot
+            _ => {
+                let theirs = CHILDREN.iter().take(case.children_of_each).enumerate().filter(|(_, of)| **of == kind);
+                let all = (0..case.clones).flat_map(|owner| theirs.clone().map(move |(number, _)| (owner, number)));
+                all.map(|(owner, number)| Trimmed::read(kind, &child(owner, number, case, created))).collect()
+            }
+        };
+        store.replace(kind, objects, now);
+    }
+    store
 }
 
-fn child(number: usize, clones: usize, kind: Kind, created: Timestamp) -> Child {
-    let owner = number % clones;
-    let object = json!({
+fn namespace(number: usize, case: Case) -> &'static str {
+    if number < case.clones / 2 { "wordpress-production" } else { "wordpress-staging" }
+}
+
+fn clone(number: usize, case: Case, created: Timestamp) -> Value {
+    let mut object = json!({
         "metadata": {
-            "namespace": if owner < clones / 2 { "wordpress-production" } else { "wordpress-staging" }, "name": format!("clone-{owner:07}-{number}"),
-            "uid": uid(number + 10_000_000), "resourceVersion": "1", "creationTimestamp": created,
+            "namespace": namespace(number, case), "name": format!("clone-{number:07}"), "uid": uid(number), "resourceVersion": number.to_string(),
+            "creationTimestamp": created, "labels": {names::KRO_DEFINITION: "wordpress-clone"}, "finalizers": [names::KRO_FINALIZER],
+        },
+        "spec": {"ttlSeconds": 7_200},
+    });
+    if case.children_of_each > 0 {
+        object["status"] = json!({"state": "ACTIVE"});
+    }
+    if case.one_in == 0 || number % case.one_in != 0 {
+        let end = (created + SignedDuration::from_hours(2)).to_string();
+        object["metadata"]["annotations"] = json!({names::EXPIRES_AT: end, names::ANNOUNCED_AT: created});
+    }
+    object
+}
+
+fn child(owner: usize, number: usize, case: Case, created: Timestamp) -> Value {
+    json!({
+        "metadata": {
+            "namespace": namespace(owner, case), "name": format!("clone-{owner:07}-{number}"), "uid": uid(10_000_000 + owner * CHILDREN.len() + number),
+            "resourceVersion": (owner + number).to_string(), "creationTimestamp": created,
             "labels": {
-                names::KRO_INSTANCE_ID: uid(owner), names::KRO_INSTANCE_KIND: "WordPressClone", names::KRO_INSTANCE_NAME: format!("clone-{owner:07}"),
+                names::KRO_INSTANCE_ID: uid(owner), names::KRO_INSTANCE_KIND: names::CLONE_KIND, names::KRO_INSTANCE_NAME: format!("clone-{owner:07}"),
                 names::CLONE_UID: uid(owner),
             },
         },
         "status": {"phase": "Running"},
-    });
-    Child::read(kind, &object).expect("a child").expect("ours")
+    })
 }
 
 fn uid(number: usize) -> String {
     format!("{:08x}-1111-4222-8333-{number:012x}", number.wrapping_mul(2_654_435_761) & 0xffff_ffff)
 }
 
+/// CPU time of this thread so far.
+fn cpu_millis() -> f64 {
+    let times = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    times.split_whitespace().next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or_default() / 1e6
+}
+
 fn rss_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
     kib.unwrap_or_default() / 1_024.0

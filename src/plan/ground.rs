@@ -49,13 +49,14 @@ enum Definitions<'a> {
 
 impl<'a> Ground<'a> {
     pub(super) fn survey(snapshot: &'a Snapshot, policies: &'a Policies, now: Timestamp) -> Self {
+        let clock_lack = snapshot.evidence.lack(&Source::Time, now);
         let mut ground = Self {
             snapshot,
             policies,
             now,
             runs: Vec::new(),
-            enforced_since: enforced_since(snapshot, policies, now),
-            clock_lack: snapshot.evidence.lack(&Source::Time, now),
+            enforced_since: enforced_since(snapshot, policies, now, clock_lack.is_none()),
+            clock_lack,
             crd_gone: snapshot.state.clones_served && snapshot.evidence.of(Kind::Clone).is_some_and(|clones| clones.absent),
             definitions: survey_definitions(snapshot, now),
         };
@@ -220,8 +221,9 @@ fn survey_definitions(snapshot: &Snapshot, now: Timestamp) -> Definitions<'_> {
     }
 }
 
-/// Since when each governed namespace has been under `enforce`, as of now. What cannot be known keeps what was known.
-fn enforced_since(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> BTreeMap<String, Timestamp> {
+/// Since when each governed namespace has been under `enforce`, as of now. What cannot be known keeps what was known: a date is
+/// taken only from a clock that is trusted, and one that lies ahead of it came from a wrong one.
+fn enforced_since(snapshot: &Snapshot, policies: &Policies, now: Timestamp, trusted: bool) -> BTreeMap<String, Timestamp> {
     let before = &snapshot.state.enforced_since;
     if policies.use_selectors() && snapshot.evidence.lack(&Source::Objects(Kind::Namespace), now).is_some() {
         return before.clone();
@@ -234,7 +236,11 @@ fn enforced_since(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> B
     let enforced = all.into_iter().filter(|namespace| {
         matches!(policies.governing(namespace, snapshot.namespaces.get(*namespace)), Governing::Policy(policy) if policy.mode == Mode::Enforce)
     });
-    enforced.map(|namespace| (namespace.clone(), before.get(namespace).copied().unwrap_or(now))).collect()
+    let since = |namespace: &String| {
+        let known = before.get(namespace).copied();
+        if trusted { Some(known.map_or(now, |since| since.min(now))) } else { known }
+    };
+    enforced.filter_map(|namespace| Some((namespace.clone(), since(namespace)?))).collect()
 }
 
 /// Whether the AWS tags of this cluster can be trusted to be ours: the id that was given, against what the RGD writes.

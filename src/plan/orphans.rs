@@ -84,6 +84,9 @@ impl Search<'_> {
             Err(doubt) => (Action::Hold, Reason::Doubtful(doubt)),
             Ok(()) => (Action::Mark, Reason::OwnerGone(owner.into(), self.known.get(key.as_str()).is_some_and(|record| record.complete))),
         };
+        if action == Action::Mark && policy.is_none() {
+            draft.alert(None, target.clone(), Reason::NoPolicy);
+        }
         self.marked.insert(key);
         draft.decisions.push(Decision::new(action, policy, target, reason));
     }

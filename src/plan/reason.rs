@@ -72,6 +72,8 @@ pub enum Reason {
     Collapsed(usize, usize),
     /// Its owner, this UID, is gone; whether it was recorded before.
     OwnerGone(Box<str>, bool),
+    /// It is an orphan and no policy is known to govern it: it is recorded and never deleted.
+    NoPolicy,
     /// It may be no orphan.
     Doubtful(Doubt),
     /// It was marked and is no orphan any more, and why.
@@ -113,6 +115,7 @@ impl Reason {
             Self::UnreadableObject(_) => "UnreadableObject",
             Self::Collapsed(..) => "Collapsed",
             Self::OwnerGone(..) => "OwnerGone",
+            Self::NoPolicy => "NoPolicy",
             Self::Doubtful(doubt) => doubt.code(),
             Self::NoOrphan(_) => "NoOrphan",
             Self::UnreadableValue(..) => "UnreadableValue",
@@ -191,6 +194,7 @@ impl Reason {
                 format!("{missing} of {count} objects are missing without having been deleted: nothing is judged by absence until they are back or the brake is released")
             }
             Self::OwnerGone(uid, _) => format!("its clone (uid {uid}) is gone"),
+            Self::NoPolicy => "is an orphan that no policy governs: it is recorded, and never deleted".to_owned(),
             Self::Doubtful(doubt) => doubt.message(),
             Self::NoOrphan(why) => format!("is no orphan any more: {why}"),
             Self::UnreadableValue(field, text) => format!("`{field}` says `{text}`, which cannot be read: it gets the longest life that the policy allows"),
@@ -271,7 +275,7 @@ impl Reason {
             }
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),
-            Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) => {}
+            Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) | Self::NoPolicy => {}
         }
         facts
     }

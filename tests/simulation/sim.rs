@@ -65,6 +65,7 @@ pub(crate) struct Sim {
     started: u32,
     revision: u32,
     tell: bool,
+    told: usize,
 }
 
 impl Sim {
@@ -88,6 +89,7 @@ impl Sim {
             started: 0,
             revision: 0,
             tell,
+            told: 0,
             rng,
         };
         for (name, env) in NAMESPACES {
@@ -197,6 +199,14 @@ impl Sim {
         }
         let mut world = self.world.lock().unwrap();
         world.advance_to(self.truth.now());
+        if self.tell {
+            for write in world.history().iter().skip(self.told).filter(|write| write.daemon().is_some()) {
+                let annotations = |object: &Option<Arc<serde_json::Value>>| object.as_deref().map(|object| object["metadata"]["annotations"].to_string());
+                let (kind, by, path) = (write.kind.map_or("", Kind::name), write.daemon().unwrap_or_default(), format!("{}/{}", write.namespace, write.name));
+                eprintln!("    {} {by} {:?} {kind} {path} {:?} -> {:?}", write.at, write.verb, annotations(&write.before), annotations(&write.after));
+            }
+            self.told = world.history().len();
+        }
         let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
         let acting = self.daemons.iter().map(|daemon| &daemon.handle).find(|handle| handle.id() == holder && !handle.crashed());
         let hears_all = |handle: &&SandboxCluster| self.levels != Levels::ROUGH && handle.deafness().iter().all(|deaf| deaf.kind != Kind::Namespace || deaf.until.is_some());

@@ -32,6 +32,11 @@ impl Deed {
         (200..300).contains(&self.code)
     }
 
+    /// Whether nobody can say if it was carried out: who asked was gone before the answer.
+    pub(crate) fn cut_off(&self) -> bool {
+        self.code == 504
+    }
+
     /// Whether it changes anything that others see, besides the daemon's own lease.
     pub(crate) fn writes(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch") && !self.resource.starts_with("selfsubject") && self.resource != "leases"

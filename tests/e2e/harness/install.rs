@@ -153,15 +153,17 @@ impl Install {
         audit::deeds(&self.stage.platform.audit_log(), &self.user).await
     }
 
-    /// The clones whose deletion the API server accepted from this installation's daemons, in that order. Anything else that
-    /// they deleted but their own `Orphan` objects is an error.
+    /// The deletes of clones that the API server carried out for this installation's daemons, in that order. Of a daemon that
+    /// was killed before the answer, the last try counts, unless it was tried anew. Anything else that they deleted but their
+    /// own `Orphan` objects is an error.
     pub(crate) async fn deleted(&self) -> Result<Vec<Deed>> {
-        let deeds = self.deeds().await?;
-        let deletes: Vec<_> = deeds.into_iter().filter(|deed| deed.verb.starts_with("delete") && deed.done() && deed.resource != "orphans").collect();
+        let mut deletes = self.deeds().await?;
+        deletes.retain(|deed| deed.verb.starts_with("delete") && (deed.done() || deed.cut_off()) && deed.resource != "orphans");
         if let Some(other) = deletes.iter().find(|deed| deed.verb != "delete" || deed.resource != "wordpressclones" || deed.name.is_empty()) {
             bail!("{} did `{}` on {}", self.user, other.verb, other.object());
         }
-        Ok(deletes)
+        let later = |at: usize, deed: &Deed| deletes.iter().skip(at + 1).any(|next| next.object() == deed.object());
+        Ok(deletes.iter().enumerate().filter(|(at, deed)| deed.done() || !later(*at, deed)).map(|(_, deed)| deed.clone()).collect())
     }
 
     /// Waits until exactly these clones (`namespace/name`) were deleted, each once.
