@@ -5,6 +5,8 @@
 //! remembered, and clones with children are ACTIVE and have a Pod. In the last rows every fifth clone has just been created and
 //! its end is to be announced. A plan is timed until it is dropped. Each row is a process of its own.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench fails by a panic")]
+
 use clonewarden::{
     model::{Evidence, Kind, Snapshot, Source, names},
     observe::store::{Store, Trimmed},
@@ -181,7 +183,7 @@ fn clone(number: usize, case: Case, created: Timestamp) -> Value {
     if case.children_of_each > 0 {
         object["status"] = json!({"state": "ACTIVE"});
     }
-    if case.one_in == 0 || number % case.one_in != 0 {
+    if case.one_in == 0 || !number.is_multiple_of(case.one_in) {
         let end = (created + SignedDuration::from_hours(2)).to_string();
         object["metadata"]["annotations"] = json!({names::EXPIRES_AT: end, names::ANNOUNCED_AT: created});
     }

@@ -10,6 +10,8 @@
 //! with the clones, as an earlier daemon would have left them; nothing waits for 10,000 of them to be made.
 //! `CLONEWARDEN_BENCH_SCENES=storm,expiry,idle` measures only those.
 
+#![expect(clippy::indexing_slicing, reason = "a bench fails by a panic")]
+
 #[path = "platform/cluster.rs"]
 mod cluster;
 #[path = "platform/daemon.rs"]
@@ -131,7 +133,10 @@ impl Bench {
         self.cluster.create(STORM, "storm", AT_ONCE, |_| end).await?;
         let first = self.bare(before).await?;
         let daemon = self.daemon(AT_ONCE).await?;
-        ensure!(Timestamp::now() + SignedDuration::from_secs(2) < end, "the clones were not there in time: this machine is too busy to measure anything");
+        ensure!(
+            Timestamp::now() + SignedDuration::from_secs(2) < end,
+            "the clones were not there in time: this machine is too busy to measure anything"
+        );
         let mark = self.cluster.audit_mark()?;
         let load = self.machine.look(&daemon)?;
         let cpu = daemon.cpu()?;
@@ -147,8 +152,14 @@ impl Bench {
         let bare_rate = AT_ONCE as f64 / (first.seconds() + second.seconds());
         let bare_cpu = first.cpu + second.cpu;
         let each = |cpu: f64| cpu / AT_ONCE as f64 * 1e3;
-        self.table.row(&format!("storm: {AT_ONCE} ends at one second, the daemon"), &format!("{:.0} a second, {:.2} ms of its CPU each", storm.rate(), each(cpu)), "", others);
-        let halves = format!("{bare_rate:.0} a second ({:.0} before, {:.0} after), {:.2} ms of its CPU each", first.rate(), second.rate(), each(bare_cpu));
+        self.table.row(
+            &format!("storm: {AT_ONCE} ends at one second, the daemon"),
+            &format!("{:.0} a second, {:.2} ms of its CPU each", storm.rate(), each(cpu)),
+            "",
+            others,
+        );
+        let halves =
+            format!("{bare_rate:.0} a second ({:.0} before, {:.0} after), {:.2} ms of its CPU each", first.rate(), second.rate(), each(bare_cpu));
         self.table.row("storm: a bare client, 64 in flight, no watch", &halves, "", first.others.max(second.others));
         self.table.row("storm: daemon / bare client", &ratio(storm.rate() / bare_rate), "≥ 90 %", others);
         let last = late.last().copied().unwrap_or_default();

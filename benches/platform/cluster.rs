@@ -53,6 +53,7 @@ fn definition() -> Value {
 
 /// The cluster, as its admin.
 pub(super) struct Cluster {
+    config: Config,
     client: Client,
     audit: PathBuf,
 }
@@ -97,7 +98,7 @@ impl Cluster {
         for namespace in [LIVE, STORM, UNGOVERNED] {
             platform.kubectl(&["create", "namespace", namespace])?;
         }
-        Ok(Self { client: Client::try_from(config)?, audit: platform.audit_log() })
+        Ok(Self { client: Client::try_from(config.clone())?, config, audit: platform.audit_log() })
     }
 
     /// Creates clones whose end is announced already.
@@ -150,8 +151,10 @@ impl Cluster {
             .await
     }
 
-    /// Deletes as the daemon does, and nothing else: the same preconditions, as many in flight.
+    /// Deletes as the daemon does, and nothing else: the same preconditions, as many in flight, and connections that are only
+    /// made when they are needed.
     pub(super) async fn delete(&self, namespace: &str, clones: &[Made]) -> Result<()> {
+        let client = &Client::try_from(self.config.clone())?;
         let send = |clone: &Made| {
             let path = format!("/apis/kro.run/v1alpha1/namespaces/{namespace}/wordpressclones/{}", clone.name);
             let options = json!({
@@ -160,7 +163,7 @@ impl Cluster {
             });
             async move {
                 let request = Request::builder().method(Method::DELETE).uri(&path).header("content-type", "application/json");
-                let answer = self.client.request_text(request.body(options.to_string().into_bytes())?).await;
+                let answer = client.request_text(request.body(options.to_string().into_bytes())?).await;
                 answer.map(drop).with_context(|| format!("DELETE {path}"))
             }
         };

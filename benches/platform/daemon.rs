@@ -88,7 +88,9 @@ impl Daemon {
         loop {
             match self.reading().await {
                 Ok(reading) if reading.leads && reading.clones as usize >= clones => return Ok(()),
-                Ok(reading) if Instant::now() > until => bail!("it leads: {}, clones: {}; its log is {}", reading.leads, reading.clones, self.log.display()),
+                Ok(reading) if Instant::now() > until => {
+                    bail!("it leads: {}, clones: {}; its log is {}", reading.leads, reading.clones, self.log.display())
+                }
                 Err(error) if Instant::now() > until => return Err(error),
                 _ => sleep(TURN).await,
             }

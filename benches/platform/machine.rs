@@ -37,7 +37,8 @@ impl Machine {
         let stat = fs::read_to_string("/proc/stat")?;
         let line = stat.lines().next().context("/proc/stat is empty")?;
         // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of the first two.
-        let times: Vec<f64> = line.split_whitespace().skip(1).take(8).filter_map(|ticks| ticks.parse::<f64>().ok()).map(|ticks| ticks / TICKS).collect();
+        let times: Vec<f64> =
+            line.split_whitespace().skip(1).take(8).filter_map(|ticks| ticks.parse::<f64>().ok()).map(|ticks| ticks / TICKS).collect();
         let passed: f64 = times.iter().sum();
         let idle: f64 = times.iter().skip(3).take(2).sum();
         let parts: f64 = self.parts.iter().filter_map(|pid| cpu_of(*pid).ok()).sum();

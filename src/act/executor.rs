@@ -12,8 +12,9 @@ use super::{
 use crate::{
     daemon::lease::Fence,
     model::{Kind, Meta, State, orphan},
-    observe::store::Store,
+    observe::{store::Store, time_evidence},
     plan::{Action, Decision, Plan, Reason, Target, render},
+    policy::Policies,
     ports::{ApiError, Clock, Cluster, Pin},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -22,7 +23,9 @@ use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
 /// How many writes are under way at once: what saturates an API server on two cores; more only adds waiting.
@@ -32,26 +35,57 @@ const OTHERS_A_ROUND: usize = 256;
 /// After so many conflicts on one object it is read once: the watch does not seem to bring its present form.
 const CONFLICTS: u8 = 5;
 
+/// How long the watch may take to bring what was written. After that it is tried again: a conflict then leads to a read.
+const ECHO: Duration = Duration::from_secs(60);
+/// How long something that failed is left alone at first; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// How late something that keeps failing may be tried again once the reason is gone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What an executor works with.
+pub struct Tools {
+    /// The API server.
+    pub cluster: Arc<dyn Cluster>,
+    /// Our clock.
+    pub clock: Arc<dyn Clock>,
+    /// The watched objects.
+    pub store: Arc<Store>,
+    /// The remembered state.
+    pub keeper: Arc<Keeper>,
+    /// Whether we may write.
+    pub fence: Fence,
+    /// The policies in force: a plan by others is not carried out any further.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// Where it is written down.
+    pub journal: Arc<Journal>,
+    /// Where Events go.
+    pub notes: Notes,
+}
+
 /// Everything that writes.
 pub struct Executor {
-    cluster: Arc<dyn Cluster>,
-    clock: Arc<dyn Clock>,
-    store: Arc<Store>,
-    keeper: Arc<Keeper>,
-    fence: Fence,
-    journal: Arc<Journal>,
-    notes: Notes,
+    tools: Tools,
     done: Mutex<HashMap<Box<str>, Done>>,
 }
 
 /// What has been tried on an object.
 #[derive(Default)]
 struct Done {
-    /// The resourceVersion on which something was carried out.
-    on: Option<Box<str>>,
+    /// The resourceVersion on which something was carried out, and when.
+    on: Option<(Box<str>, Instant)>,
     conflicts: u8,
     /// How the last try ended: that it still fails the same way is no news.
     last: &'static str,
+    /// How often it failed in a row, and until when it is left alone: one that always fails must not starve the others.
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Done {
+    /// Whether that form of the object has been dealt with, and the watch may still be about to bring the next.
+    fn covers(&self, version: &str) -> bool {
+        self.on.as_ref().is_some_and(|(on, at)| on.as_ref() == version && at.elapsed() < ECHO)
+    }
 }
 
 /// What one round did.
@@ -66,14 +100,14 @@ pub struct Round {
 }
 
 impl Executor {
-    /// An executor over these parts.
+    /// An executor that has tried nothing yet.
     #[must_use]
-    pub fn new(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, store: Arc<Store>, keeper: Arc<Keeper>, fence: Fence, journal: Arc<Journal>, notes: Notes) -> Self {
-        Self { cluster, clock, store, keeper, fence, journal, notes, done: Mutex::default() }
+    pub fn new(tools: Tools) -> Self {
+        Self { tools, done: Mutex::default() }
     }
 
     fn may_write(&self) -> bool {
-        self.fence.holds() && self.keeper.allows_writes()
+        self.tools.fence.holds() && self.tools.keeper.allows_writes()
     }
 
     /// Carries out what is effective in the plan, which was made from what was remembered as `base`.
@@ -83,50 +117,54 @@ impl Executor {
             round.forgotten = true;
             return round;
         }
-        if let Err(error) = self.keeper.remember(self.cluster.as_ref(), base, &plan.state).await {
+        if let Err(error) = self.tools.keeper.remember(self.tools.cluster.as_ref(), base, &plan.state).await {
             warn!(%error, "What has to be remembered could not be written; nothing is carried out before it is.");
             round.forgotten = true;
             round.again = true;
             return round;
         }
-        let writes = plan.decisions.iter().filter(|decision| decision.effective() && is_write(decision) && !self.is_done(decision));
+        let mut left_alone = false;
+        let writes = plan.decisions.iter().filter(|decision| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
         let (deletes, mut others): (Vec<_>, Vec<_>) = writes.partition(|decision| decision.action == Action::Delete);
-        round.again = others.len() > OTHERS_A_ROUND;
+        round.again = left_alone || others.len() > OTHERS_A_ROUND;
         others.truncate(OTHERS_A_ROUND);
         let mut waiting = deletes.into_iter().chain(others);
-        let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(AT_ONCE).map(|decision| self.carry_out(decision)).collect();
+        let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(AT_ONCE).map(|decision| self.carry_out(decision, plan)).collect();
         while let Some((decision, ending)) = under_way.next().await {
-            under_way.extend(waiting.next().map(|next| self.carry_out(next)));
+            under_way.extend(waiting.next().map(|next| self.carry_out(next, plan)));
             self.settle(decision, plan, &ending).await;
-            round.again |= matches!(ending, Ending::Conflict(_) | Ending::Failed(_));
+            round.again |= matches!(ending, Ending::Conflict(_) | Ending::Failed(_) | Ending::Stopped);
             round.endings.push((decision.action, ending));
         }
         self.forget(plan);
         round
     }
 
-    async fn carry_out<'p>(&self, decision: &'p Decision) -> (&'p Decision, Ending) {
-        (decision, self.act(decision).await)
+    async fn carry_out<'p>(&self, decision: &'p Decision, plan: &Plan) -> (&'p Decision, Ending) {
+        // A round of many deletes takes seconds: what it rests on must still stand when each of them is sent.
+        let stands = self.may_write() && self.tools.policies.borrow().revision == plan.revision && self.clock_stands();
+        (decision, if stands { self.act(decision).await } else { Ending::Stopped })
+    }
+
+    fn clock_stands(&self) -> bool {
+        time_evidence(self.tools.cluster.as_ref(), self.tools.clock.now()).complete
     }
 
     async fn act(&self, decision: &Decision) -> Ending {
-        if !self.may_write() {
-            return Ending::Stopped;
-        }
         let written = match (&decision.target, decision.action) {
             (Target::Clone(clone), Action::Delete) => {
-                let deleted = self.cluster.delete(&pin(Kind::Clone, &clone.meta)).await;
+                let deleted = self.tools.cluster.delete(&pin(Kind::Clone, &clone.meta)).await;
                 if deleted.is_ok() {
-                    self.store.deleted_by_us(&clone.meta.uid);
+                    self.tools.store.deleted_by_us(&clone.meta.uid);
                 }
                 deleted
             }
             (Target::Clone(clone), _) => match decision.write {
-                Some(write) => self.cluster.annotate(&pin(Kind::Clone, &clone.meta), &write.annotations()).await,
+                Some(write) => self.tools.cluster.annotate(&pin(Kind::Clone, &clone.meta), &write.annotations()).await,
                 None => return Ending::Done,
             },
-            (Target::Orphan(orphan), Action::Unmark) => self.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
-            (Target::Child(_) | Target::Cloud(_), Action::Mark) => match self.cluster.create(Kind::Orphan, orphan_object(decision, self.clock.now())).await {
+            (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
+            (Target::Child(_) | Target::Cloud(_), Action::Mark) => match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, self.tools.clock.now())).await {
                 // It is recorded already: the watch just has not said so.
                 Err(ApiError::Conflict(_)) => Ok(()),
                 Err(ApiError::NotFound) => return Ending::Failed("the CRD of Orphan is not installed: `clonewarden crds | kubectl apply -f -`".to_owned()),
@@ -144,7 +182,7 @@ impl Executor {
 
     /// Writes down how it ended; after many conflicts on one object, reads it.
     async fn settle(&self, decision: &Decision, plan: &Plan, ending: &Ending) {
-        let at = self.clock.now();
+        let at = self.tools.clock.now();
         if *ending == Ending::Stopped {
             return;
         }
@@ -156,13 +194,13 @@ impl Executor {
         if !news {
             return;
         }
-        self.journal.acted(decision, &plan.revision, at, ending);
+        self.tools.journal.acted(decision, &plan.revision, at, ending);
         let subject = decision.target.display();
         let code = decision.reason.code();
         match ending {
             Ending::Done => {
                 info!(action = decision.action.word(), target = %subject, code, "{}", decision.reason.message(at));
-                self.notes.send(decision, at);
+                self.tools.notes.send(decision, at);
             }
             Ending::Gone => info!(action = decision.action.word(), target = %subject, code, "It was gone already."),
             Ending::Conflict(detail) => info!(action = decision.action.word(), target = %subject, code, detail, "It is not what was judged any more; it is judged anew."),
@@ -178,11 +216,18 @@ impl Executor {
         let news = std::mem::replace(&mut done.last, ending.word()) != ending.word() || *ending == Ending::Done;
         match ending {
             Ending::Done | Ending::Gone => {
-                done.on = Some(version.into());
+                done.on = Some((version.into(), Instant::now()));
                 done.conflicts = 0;
+                done.failures = 0;
+                done.not_before = None;
             }
             Ending::Conflict(_) => done.conflicts = done.conflicts.saturating_add(1),
-            Ending::Failed(_) | Ending::Stopped => {}
+            Ending::Failed(_) => {
+                done.failures = done.failures.saturating_add(1);
+                let pause = FIRST_PAUSE.saturating_mul(1 << done.failures.min(8)).min(LONGEST_PAUSE);
+                done.not_before = Some(Instant::now() + pause);
+            }
+            Ending::Stopped => {}
         }
         let read = done.conflicts >= CONFLICTS;
         if read {
@@ -196,17 +241,22 @@ impl Executor {
         let Target::Clone(clone) = &decision.target else { return };
         let (namespace, name) = (clone.meta.namespace(), clone.meta.name());
         warn!(namespace, name, "{CONFLICTS} conflicts in a row: the object is read once.");
-        match self.cluster.get(Kind::Clone, namespace, name).await {
-            Ok(Some(object)) => self.store.apply(Kind::Clone, &object),
-            Ok(None) => self.store.remove(Kind::Clone, &json!({"metadata": {"namespace": namespace, "name": name}}), at),
+        match self.tools.cluster.get(Kind::Clone, namespace, name).await {
+            Ok(found) => self.tools.store.settle(&clone.meta, found.as_ref(), at),
             Err(error) => warn!(%error, namespace, name, "The object could not be read."),
         }
     }
 
-    fn is_done(&self, decision: &Decision) -> bool {
+    /// Whether there is nothing to try: it is done, or it is left alone for a while because it failed.
+    fn is_done(&self, decision: &Decision, left_alone: &mut bool) -> bool {
         let all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(done) = all.get(decision.target.key().as_str()) else { return false };
+        if done.not_before.is_some_and(|until| Instant::now() < until) {
+            *left_alone = true;
+            return true;
+        }
         // A mark is written on another object than its target: the Orphan that the watch shows says that it is done.
-        decision.action != Action::Mark && all.get(decision.target.key().as_str()).is_some_and(|done| done.on.as_deref() == Some(version(decision)))
+        decision.action != Action::Mark && done.covers(version(decision))
     }
 
     /// Forgets what was tried on objects that the plan does not name any more.

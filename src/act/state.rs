@@ -5,12 +5,14 @@
 
 use crate::{
     model::State,
-    ports::{ApiError, Cluster},
+    ports::{ApiError, Cluster, Stored},
 };
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// The name of the ConfigMap, in the daemon's namespace.
 pub const NAME: &str = "clonewarden-state";
@@ -42,9 +44,14 @@ pub struct Versioned {
 /// # Errors
 /// When the API server does not answer, or the ConfigMap holds something else.
 pub async fn load(cluster: &dyn Cluster) -> Result<Versioned, StateError> {
-    let Some(stored) = cluster.read_state(NAME).await? else { return Ok(Versioned::default()) };
+    parse(cluster.read_state(NAME).await?)
+}
+
+fn parse(stored: Option<Stored>) -> Result<Versioned, StateError> {
+    let Some(stored) = stored else { return Ok(Versioned::default()) };
     let state = match stored.data.get(KEY) {
-        None => State::default(),
+        // The ConfigMap is there and says nothing: that is no empty state, it may have said `paused`.
+        None => return Err(StateError::Malformed("the key is missing".to_owned())),
         Some(text) => serde_json::from_str(text).map_err(|error| StateError::Malformed(error.to_string()))?,
     };
     Ok(Versioned { state, version: Some(stored.resource_version) })
@@ -72,7 +79,12 @@ pub struct Keeper {
 struct Kept {
     known: Option<Versioned>,
     trouble: Option<StateError>,
+    /// When it was last read or written.
+    at: Option<Instant>,
 }
+
+/// How old what is known may be for a write to rely on it. It is read every second.
+const FRESH: Duration = Duration::from_secs(10);
 
 impl Keeper {
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -92,7 +104,8 @@ impl Keeper {
     /// Whether writes are allowed as far as the state says: it is known, and it does not say `paused`.
     pub fn allows_writes(&self) -> bool {
         let kept = self.kept();
-        kept.trouble.is_none() && kept.known.as_ref().is_some_and(|known| known.state.paused.is_none())
+        let fresh = kept.at.is_some_and(|at| at.elapsed() < FRESH);
+        fresh && kept.trouble.is_none() && kept.known.as_ref().is_some_and(|known| known.state.paused.is_none())
     }
 
     /// Reads it again; whether it has changed.
@@ -102,12 +115,18 @@ impl Keeper {
     }
 
     async fn read(&self, cluster: &dyn Cluster) -> bool {
-        let read = load(cluster).await;
+        let read = cluster.read_state(NAME).await;
         let mut kept = self.kept();
-        match read {
+        if let (Ok(Some(stored)), None, Some(known)) = (&read, &kept.trouble, &kept.known)
+            && known.version.as_deref() == Some(stored.resource_version.as_str())
+        {
+            kept.at = Some(Instant::now());
+            return false;
+        }
+        match read.map_err(StateError::from).and_then(parse) {
             Ok(read) => {
                 let changed = kept.known.as_ref() != Some(&read) || kept.trouble.is_some();
-                *kept = Kept { known: Some(read), trouble: None };
+                *kept = Kept { known: Some(read), trouble: None, at: Some(Instant::now()) };
                 changed
             }
             Err(error) => {
@@ -134,7 +153,7 @@ impl Keeper {
         }
         match save(cluster, next, known.version.as_deref()).await {
             Ok(saved) => {
-                *self.kept() = Kept { known: Some(saved), trouble: None };
+                *self.kept() = Kept { known: Some(saved), trouble: None, at: Some(Instant::now()) };
                 Ok(())
             }
             Err(error) => {

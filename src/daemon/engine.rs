@@ -7,7 +7,7 @@ use super::{
     warden::{Warden, Watcher},
 };
 use crate::{
-    act::{executor::Executor, journal::Journal, notify::Notes, state::Keeper},
+    act::{executor::{Executor, Tools}, journal::Journal, notify::Notes, state::Keeper},
     model::State,
     observe::{mirror::Mirror, store::Store},
     plan::Planner,
@@ -107,8 +107,16 @@ impl Engine {
         let Vitals { store, keeper, fence, .. } = self.vitals.clone();
         let mut mirror = Mirror::start(&self.cluster, &self.clock, &store, &self.wake);
         let (notes, _notes_task) = Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock), fence.clone(), Arc::clone(&self.vitals.dropped_events));
-        let parts = (Arc::clone(&self.cluster), Arc::clone(&self.clock), Arc::clone(&store), Arc::clone(&keeper));
-        let executor = Executor::new(parts.0, parts.1, parts.2, parts.3, fence.clone(), Arc::clone(&self.journal), notes.clone());
+        let executor = Executor::new(Tools {
+            cluster: Arc::clone(&self.cluster),
+            clock: Arc::clone(&self.clock),
+            store: Arc::clone(&store),
+            keeper: Arc::clone(&keeper),
+            fence: fence.clone(),
+            policies: self.policies.clone(),
+            journal: Arc::clone(&self.journal),
+            notes: notes.clone(),
+        });
         let warden = Warden {
             cluster: Arc::clone(&self.cluster),
             clock: Arc::clone(&self.clock),
@@ -124,7 +132,7 @@ impl Engine {
             journal: Arc::clone(&self.journal),
             notes,
             verdicts: Mutex::new(HashMap::new()),
-            interrupted: Mutex::default(),
+            unwritten: Mutex::default(),
         };
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone());
         let drained = CancellationToken::new();

@@ -19,7 +19,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -65,8 +65,29 @@ pub struct Warden {
     pub notes: Notes,
     /// The last verdict on each thing.
     pub verdicts: Mutex<HashMap<u64, u64>>,
-    /// Namespaces whose `enforce` was interrupted while everything was paused, and nothing could be written down.
-    pub interrupted: Mutex<BTreeSet<String>>,
+    /// What plans found and could not write down, paused or refused.
+    pub unwritten: Mutex<Unwritten>,
+}
+
+/// What has happened to promises and could not be written down yet: `enforce` was interrupted, a clone was kept.
+#[derive(Debug, Default)]
+pub struct Unwritten {
+    interrupted: BTreeSet<String>,
+    withdrawn: BTreeMap<Box<str>, Timestamp>,
+}
+
+impl Unwritten {
+    fn note(&mut self, snapshot: &Snapshot, plan: &Plan, remembered: bool) {
+        self.interrupted.extend(plan.interrupted.iter().cloned());
+        if remembered {
+            self.interrupted.clear();
+        }
+        self.withdrawn.extend(plan.withdrawn.iter().map(|uid| (uid.clone(), plan.now)));
+        if self.withdrawn.len() > snapshot.clones.len() {
+            let living: HashSet<&str> = snapshot.clones.iter().map(|clone| clone.meta.uid.as_ref()).collect();
+            self.withdrawn.retain(|uid, _| living.contains(uid.as_ref()));
+        }
+    }
 }
 
 /// Looks on: metrics, page and demo.
@@ -121,22 +142,18 @@ impl Warden {
         } else {
             None
         };
-        let mut interrupted = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
-        if plan.state.paused.is_none() && round.as_ref().is_some_and(|round| !round.forgotten) {
-            // Written down now.
-            interrupted.clear();
-        }
-        interrupted.extend(plan.interrupted.iter().cloned());
-        drop(interrupted);
+        let remembered = plan.state.paused.is_none() && round.as_ref().is_some_and(|round| !round.forgotten);
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).note(&snapshot, &plan, remembered);
         self.watcher.planned(&snapshot, &plan, round.as_ref(), took);
         (Some(plan), round)
     }
 
-    /// What was promised before an interruption that a pause hid does not count.
+    /// What was promised before an interruption that could not be written down does not count.
     fn catch_up(&self, snapshot: &mut Snapshot) {
+        let unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+        snapshot.withdrawn.clone_from(&unwritten.withdrawn);
         if snapshot.state.paused.is_none() {
-            let interrupted = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
-            snapshot.state.enforced_since.retain(|namespace, _| !interrupted.contains(namespace));
+            snapshot.state.enforced_since.retain(|namespace, _| !unwritten.interrupted.contains(namespace));
         }
     }
 

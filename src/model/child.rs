@@ -7,6 +7,7 @@ use super::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Whether a child does its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct Child {
     /// Whether it does its work.
     pub health: Health,
     /// Who still has to agree before the object goes.
-    pub finalizers: Box<[Box<str>]>,
+    pub finalizers: Box<[Arc<str>]>,
     /// What a database object says of the database in AWS.
     pub database: Option<Box<Claim>>,
 }

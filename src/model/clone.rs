@@ -4,6 +4,7 @@ use super::{
     kind::Kind,
     meta::{self, Meta, Unreadable},
     names,
+    shared::shared,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -79,7 +80,7 @@ pub struct WordPressClone {
     /// Why KRO's `Ready` condition is not true, if it says so.
     pub not_ready: Option<Box<str>>,
     /// Who still has to agree before the object goes.
-    pub finalizers: Box<[Box<str>]>,
+    pub finalizers: Box<[Arc<str>]>,
     /// The ResourceGraphDefinition that KRO made it from.
     pub definition: Option<Arc<str>>,
 }
@@ -106,7 +107,7 @@ impl WordPressClone {
             state: read_state(object.pointer("/status/state")),
             not_ready: not_ready(object),
             finalizers: meta::finalizers(object),
-            definition: meta::label(object, names::KRO_DEFINITION).map(Arc::from),
+            definition: meta::label(object, names::KRO_DEFINITION).map(shared),
             meta,
         })
     }
@@ -122,10 +123,19 @@ fn read_ttl(spec: Option<&Value>) -> Reading<i64> {
             Some(Value::Number(number)) if number.is_u64() && number.as_i64().is_none() => Reading::Value(i64::MAX),
             Some(value) => match value.as_i64().filter(|seconds| *seconds > 0) {
                 Some(seconds) => Reading::Value(seconds),
-                None => Reading::Unreadable(value.to_string().into()),
+                None => Reading::Unreadable(said(value)),
             },
         },
-        Some(other) => Reading::Unreadable(other.to_string().into()),
+        Some(other) => Reading::Unreadable(said(other)),
+    }
+}
+
+/// What a field says, as far as it may be told: a structure may hold what is nobody's business.
+fn said(value: &Value) -> Box<str> {
+    match value {
+        Value::Object(_) => "an object".into(),
+        Value::Array(_) => "a list".into(),
+        scalar => scalar.to_string().chars().take(40).collect::<String>().into(),
     }
 }
 
@@ -189,10 +199,13 @@ mod tests {
         assert_eq!(clone_with(&json!({}), &json!({})).ttl, Reading::Absent);
         assert_eq!(clone_with(&json!({"ttlSeconds": 7200}), &json!({})).ttl, Reading::Value(7200));
         assert_eq!(clone_with(&json!({"ttlSeconds": u64::MAX}), &json!({})).ttl, Reading::Value(i64::MAX));
-        for odd in [json!(0), json!(-1), json!("7200"), json!(7200.5), json!(1e300), json!(null), json!(true), json!([1])] {
+        for odd in [json!(0), json!(-1), json!("7200"), json!(7200.5), json!(1e300), json!(null), json!(true)] {
             assert_eq!(clone_with(&json!({"ttlSeconds": odd}), &json!({})).ttl, Reading::Unreadable(odd.to_string().into()), "{odd}");
         }
         assert!(clone_with(&json!("no spec"), &json!({})).ttl.unreadable().is_some());
+        // A structure may hold a password: it is not repeated.
+        assert_eq!(clone_with(&json!({"ttlSeconds": {"sourcePassword": "hunter2"}}), &json!({})).ttl, Reading::Unreadable("an object".into()));
+        assert_eq!(clone_with(&json!(["hunter2"]), &json!({})).ttl, Reading::Unreadable("a list".into()));
     }
 
     #[test]

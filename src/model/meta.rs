@@ -1,6 +1,6 @@
 //! What every object has: where it is, which one it is, how old it is.
 
-use super::kind::Kind;
+use super::{kind::Kind, shared::shared};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::sync::Arc;
 pub struct Meta {
     /// `namespace/name`, one string so that it can also be the key it is stored under; cluster-scoped: `/name`.
     path: Arc<str>,
-    split: usize,
+    /// The same string for all objects of a namespace.
+    namespace: Arc<str>,
     /// `metadata.uid`: which object of that name it is.
     pub uid: Box<str>,
     /// A short hash of the UID, by which populations are compared.
@@ -44,7 +45,7 @@ impl Meta {
     pub fn new(namespace: &str, name: &str, uid: &str, resource_version: &str, created: Timestamp) -> Self {
         Self {
             path: Arc::from(format!("{namespace}/{name}")),
-            split: namespace.len(),
+            namespace: shared(namespace),
             uid: uid.into(),
             uid_hash: short_hash(uid),
             resource_version: resource_version.into(),
@@ -62,13 +63,13 @@ impl Meta {
     /// The namespace; empty for a cluster-scoped object.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.path.get(..self.split).unwrap_or_default()
+        &self.namespace
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.path.get(self.split.saturating_add(1)..).unwrap_or_default()
+        self.path.get(self.namespace.len().saturating_add(1)..).unwrap_or_default()
     }
 
     /// Reads `metadata` of a JSON object.
@@ -76,7 +77,8 @@ impl Meta {
     /// # Errors
     /// Names the field that is missing or does not parse; the object is then alive and held.
     pub fn read(kind: Kind, object: &Value) -> Result<Self, Unreadable> {
-        let field = |name: &str| object.pointer(&format!("/metadata/{name}")).and_then(Value::as_str);
+        let metadata = object.get("metadata");
+        let field = |name: &str| metadata?.get(name)?.as_str();
         let (namespace, name) = (field("namespace").unwrap_or_default(), field("name").unwrap_or_default());
         let broken = |problem: &str| Unreadable {
             kind,
@@ -96,7 +98,7 @@ impl Meta {
         let created = created.parse::<Timestamp>().map_err(|_| broken("metadata.creationTimestamp is not an RFC 3339 date"))?;
         let mut meta = Self::new(namespace, name, uid, field("resourceVersion").unwrap_or_default(), created);
         // A deletion date that cannot be read still says that the object is being deleted.
-        meta.terminating = match object.pointer("/metadata/deletionTimestamp") {
+        meta.terminating = match metadata.and_then(|metadata| metadata.get("deletionTimestamp")) {
             None | Some(Value::Null) => None,
             Some(date) => Some(date.as_str().and_then(|date| date.parse().ok()).unwrap_or(created)),
         };
@@ -121,7 +123,7 @@ pub(crate) fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 /// The finalizers of an object, in their order.
-pub(crate) fn finalizers(object: &Value) -> Box<[Box<str>]> {
-    let list = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-    list.map(|all| all.iter().filter_map(Value::as_str).map(Into::into).collect()).unwrap_or_default()
+pub(crate) fn finalizers(object: &Value) -> Box<[Arc<str>]> {
+    let list = object.get("metadata").and_then(|metadata| metadata.get("finalizers")).and_then(Value::as_array);
+    list.map(|all| all.iter().filter_map(Value::as_str).map(shared).collect()).unwrap_or_default()
 }

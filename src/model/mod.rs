@@ -12,6 +12,7 @@ pub mod kind;
 pub mod meta;
 pub mod names;
 pub mod orphan;
+mod shared;
 pub mod snapshot;
 pub mod state;
 

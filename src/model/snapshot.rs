@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub orphans: Vec<Arc<OrphanRecord>>,
     /// Clones that were seen to go, not long ago. Their children may take a moment to follow.
     pub departed: Vec<Departure>,
+    /// Clones that were seen kept while an end stood announced on them, and when: what was said up to then does not count.
+    pub withdrawn: BTreeMap<Box<str>, Timestamp>,
     /// What is remembered across restarts.
     pub state: State,
 }

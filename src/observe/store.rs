@@ -105,6 +105,20 @@ impl Store {
         self.held().apply(Trimmed::read(kind, object));
     }
 
+    /// A clone was read by itself, or found to be gone (`None`). That counts only if it is still held in the form that led to
+    /// the question: the watch may have been faster than the answer.
+    pub fn settle(&self, judged: &Meta, found: Option<&Value>, now: Timestamp) {
+        let mut held = self.held();
+        let same = |clone: &&Arc<WordPressClone>| clone.meta.uid == judged.uid && clone.meta.resource_version == judged.resource_version;
+        if held.clones.get(judged.path()).filter(same).is_none() {
+            return;
+        }
+        match found {
+            Some(object) => held.apply(Trimmed::read(Kind::Clone, object)),
+            None => held.remove(Kind::Clone, judged.path(), now, true),
+        }
+    }
+
     /// An object was seen to go.
     pub fn remove(&self, kind: Kind, object: &Value, now: Timestamp) {
         let Some((namespace, name)) = place(object) else { return };
@@ -178,7 +192,7 @@ impl Held {
         // Made again under the same name: the one before it has gone unseen.
         if let Some(before) = before
             && self.clones.get(before.meta.path()).is_some_and(|now| now.meta.uid != before.meta.uid)
-            && before.meta.terminating.is_some()
+            && (self.deleted_by_us.remove(&before.meta.uid) | before.meta.terminating.is_some())
         {
             let now = self.clones.get(before.meta.path()).map_or(before.meta.created, |clone| clone.meta.created);
             self.depart(&before.meta, now);

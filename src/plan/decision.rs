@@ -22,8 +22,10 @@ pub struct Plan {
     pub next_wakeup: Option<Timestamp>,
     /// What must be remembered *before* any of the decisions is carried out.
     pub state: State,
-    /// While paused nothing can be remembered: namespaces whose `enforce` was interrupted meanwhile.
+    /// Namespaces whose `enforce` was found interrupted: not to be forgotten where [`Self::state`] cannot be written.
     pub interrupted: Vec<String>,
+    /// UIDs of kept clones on which an end still stands announced: it does not count any more, even if it cannot be taken back.
+    pub withdrawn: Vec<Box<str>>,
 }
 
 /// What is to be done.

@@ -1,12 +1,13 @@
 //! Says what is wrong with clones that are stuck on their way out, or that live but do not work. KRO's `ACTIVE` says neither.
 
-use super::{Draft, Target, ground::Ground, reason::Reason};
+use super::{
+    Draft, Target,
+    ground::{Ground, Standing},
+    reason::Reason,
+};
 use crate::model::{Child, CloneState, Health, Kind, Snapshot, WordPressClone, later, names};
 use jiff::SignedDuration;
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 /// How long a deletion may take before somebody should look. RDS alone takes 5 to 15 minutes.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(20);
@@ -21,28 +22,28 @@ pub(super) fn diagnose(snapshot: &Snapshot, ground: &Ground<'_>, draft: &mut Dra
             draft.alert(None, Target::Definition(Arc::from(definition.name.as_str())), Reason::DefinitionNotReady(why.clone()));
         }
     }
-    let index = Index::of(snapshot, now);
-    for (policy, clones) in ground.governed() {
-        for clone in clones {
-            if let Some(since) = clone.meta.terminating {
-                let late = later(since, STUCK_AFTER);
-                if late > now {
-                    draft.wake_at(late);
-                } else {
-                    draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::StuckTerminating(since, blockers(clone, snapshot, ground)));
-                }
-                continue;
+    let index = Index::of(snapshot, ground, now);
+    for (place, (clone, standing)) in ground.clones().enumerate() {
+        let Some(Standing::Governed(policy, _)) = standing else { continue };
+        if let Some(since) = clone.meta.terminating {
+            let late = later(since, STUCK_AFTER);
+            if late > now {
+                draft.wake_at(late);
+            } else {
+                let why = blockers(clone, index.left(place), snapshot, ground);
+                draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::StuckTerminating(since, why));
             }
-            let problems = index.problems(clone);
-            if !problems.is_empty() {
-                draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::Broken(problems));
-            }
+            continue;
+        }
+        let problems = index.problems(place, clone);
+        if !problems.is_empty() {
+            draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::Broken(problems));
         }
     }
 }
 
 /// What keeps a clone from going, the likeliest first.
-fn blockers(clone: &WordPressClone, snapshot: &Snapshot, ground: &Ground<'_>) -> Vec<String> {
+fn blockers(clone: &WordPressClone, left: &[&Child], snapshot: &Snapshot, ground: &Ground<'_>) -> Vec<String> {
     let mut found = Vec::new();
     if let Some(reason) = ground.no_end(clone) {
         found.push(reason.message(ground.now));
@@ -50,7 +51,7 @@ fn blockers(clone: &WordPressClone, snapshot: &Snapshot, ground: &Ground<'_>) ->
     for definition in snapshot.definitions.iter().filter(|definition| definition.makes_clones && definition.not_ready.is_some()) {
         found.push(format!("ResourceGraphDefinition `{}` is not ready", definition.name));
     }
-    for child in children_of(snapshot, &clone.meta.uid) {
+    for child in left {
         let held = child.finalizers.iter().map(|finalizer| format!("`{finalizer}`")).collect::<Vec<_>>().join(", ");
         let state = match (child.meta.terminating.is_some(), held.is_empty()) {
             (true, false) => format!("is held by its finalizers {held}"),
@@ -67,40 +68,54 @@ fn blockers(clone: &WordPressClone, snapshot: &Snapshot, ground: &Ground<'_>) ->
     found
 }
 
-fn children_of<'a>(snapshot: &'a Snapshot, uid: &'a str) -> impl Iterator<Item = &'a Arc<Child>> {
-    snapshot.children.iter().filter(move |child| child.owner.as_ref().is_some_and(|owner| owner.uid.as_ref() == uid))
-}
-
-/// The children that do not work, and which clones have a Pod at all.
+/// What the children say about their clones, each known by its place in the snapshot.
 struct Index<'a> {
-    sick: HashMap<&'a str, Vec<&'a Child>>,
-    /// `None` while the Pods are not known: then nobody lacks one.
-    with_pod: Option<HashSet<&'a str>>,
+    /// The children that do not work.
+    sick: HashMap<usize, Vec<&'a Child>>,
+    /// The children of clones that should have gone long ago.
+    left: HashMap<usize, Vec<&'a Child>>,
+    /// Which clones have a Pod at all; `None` while the Pods are not known: then nobody lacks one.
+    with_pod: Option<Vec<bool>>,
     now: jiff::Timestamp,
 }
 
 impl<'a> Index<'a> {
-    fn of(snapshot: &'a Snapshot, now: jiff::Timestamp) -> Self {
-        let mut sick: HashMap<&str, Vec<&Child>> = HashMap::new();
-        for child in snapshot.children.iter().filter(|child| child.health != Health::Fine && child.meta.terminating.is_none()) {
-            if let Some(owner) = &child.owner {
-                sick.entry(&owner.uid).or_default().push(child);
+    fn of(snapshot: &'a Snapshot, ground: &Ground<'_>, now: jiff::Timestamp) -> Self {
+        let stuck = |clone: &Arc<WordPressClone>| clone.meta.terminating.is_some_and(|since| later(since, STUCK_AFTER) <= now);
+        let any_stuck = !snapshot.children.is_empty() && snapshot.clones.iter().any(stuck);
+        let pods_known = snapshot.evidence.lack(&crate::model::Source::Objects(Kind::Pod), now).is_none();
+        let mut index = Self { sick: HashMap::new(), left: HashMap::new(), with_pod: pods_known.then(|| vec![false; snapshot.clones.len()]), now };
+        for child in &snapshot.children {
+            let sick = child.health != Health::Fine && child.meta.terminating.is_none();
+            let pod = pods_known && child.kind == Kind::Pod;
+            // Most children say nothing: whose they are need not be looked up.
+            if !(sick || pod || any_stuck) {
+                continue;
+            }
+            let Some(place) = child.owner.as_ref().and_then(|owner| ground.roster().place(&owner.uid)) else { continue };
+            if sick {
+                index.sick.entry(place).or_default().push(child);
+            }
+            if let Some(has) = index.with_pod.as_mut().and_then(|with_pod| with_pod.get_mut(place)) {
+                *has |= pod;
+            }
+            if any_stuck && snapshot.clones.get(place).is_some_and(stuck) {
+                index.left.entry(place).or_default().push(child);
             }
         }
-        let known = snapshot.evidence.lack(&crate::model::Source::Objects(Kind::Pod), now).is_none();
-        let with_pod = known.then(|| {
-            let pods = snapshot.children.iter().filter(|child| child.kind == Kind::Pod);
-            pods.filter_map(|pod| pod.owner.as_ref().map(|owner| owner.uid.as_ref())).collect()
-        });
-        Self { sick, with_pod, now }
+        index
     }
 
-    fn problems(&self, clone: &WordPressClone) -> Vec<String> {
+    fn left(&self, place: usize) -> &[&'a Child] {
+        self.left.get(&place).map_or(&[], Vec::as_slice)
+    }
+
+    fn problems(&self, place: usize, clone: &WordPressClone) -> Vec<String> {
         let mut problems = Vec::new();
         if clone.state == CloneState::Error {
             problems.push(clone.not_ready.as_deref().map_or_else(|| "KRO reports an error".to_owned(), |why| format!("KRO reports an error: {why}")));
         }
-        let sick = if self.sick.is_empty() { None } else { self.sick.get(clone.meta.uid.as_ref()) };
+        let sick = if self.sick.is_empty() { None } else { self.sick.get(&place) };
         for child in sick.into_iter().flatten() {
             match &child.health {
                 Health::Failed(why) => problems.push(format!("{} `{}`: {why}", child.kind, child.meta.name())),
@@ -111,7 +126,7 @@ impl<'a> Index<'a> {
             }
         }
         let grown = clone.state == CloneState::Active && later(clone.meta.created, UP_WITHIN) <= self.now;
-        if problems.is_empty() && grown && self.with_pod.as_ref().is_some_and(|with_pod| !with_pod.contains(clone.meta.uid.as_ref())) {
+        if problems.is_empty() && grown && self.with_pod.as_ref().is_some_and(|with_pod| with_pod.get(place) == Some(&false)) {
             problems.push("KRO says ACTIVE, but it has no Pod".to_owned());
         }
         problems

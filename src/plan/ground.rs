@@ -1,11 +1,12 @@
 //! What the verdicts stand on: who governs each namespace, since when it is enforced, and what is not known well enough.
 
-use super::{Decision, Draft, Reason, Target, decision::Action, lifetime::Enforced};
-use crate::model::{Kind, Snapshot, Source, State, WordPressClone, names, snapshot::Origin};
+use super::{Decision, Draft, Reason, Target, decision::Action, lifetime::Enforced, roster::Roster};
+use crate::model::{Kind, Snapshot, Source, State, Unreadable, WordPressClone, names, snapshot::Origin};
 use crate::policy::{ClonePolicy, Governing, Mode, Namespaces, Policies};
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -31,6 +32,7 @@ pub(super) struct Ground<'a> {
     pub(super) policies: &'a Policies,
     pub(super) now: Timestamp,
     runs: Vec<Run<'a>>,
+    roster: OnceCell<Roster<'a>>,
     enforced_since: BTreeMap<String, Timestamp>,
     clock_lack: Option<String>,
     crd_gone: bool,
@@ -55,6 +57,7 @@ impl<'a> Ground<'a> {
             policies,
             now,
             runs: Vec::new(),
+            roster: OnceCell::new(),
             enforced_since: enforced_since(snapshot, policies, now, clock_lack.is_none()),
             clock_lack,
             crd_gone: snapshot.state.clones_served && snapshot.evidence.of(Kind::Clone).is_some_and(|clones| clones.absent),
@@ -80,6 +83,11 @@ impl<'a> Ground<'a> {
             Some(Standing::Governed(policy, _)) => Some((policy, run.clones)),
             _ => None,
         })
+    }
+
+    /// Every clone that could be read, by its UID.
+    pub(super) fn roster(&self) -> &Roster<'a> {
+        self.roster.get_or_init(|| Roster::of(&self.snapshot.clones))
     }
 
     /// Whose a namespace is.
@@ -111,6 +119,12 @@ impl<'a> Ground<'a> {
             (Origin::Live, Mode::Audit) => Enforced::No,
             (Origin::Live, Mode::Enforce) => self.enforced_since.get(namespace).map_or(Enforced::No, |since| Enforced::Since(*since)),
         }
+    }
+
+    /// Whether what is announced on a clone was said before somebody kept it.
+    pub(super) fn is_withdrawn(&self, clone: &WordPressClone) -> bool {
+        let kept = if self.snapshot.withdrawn.is_empty() { None } else { self.snapshot.withdrawn.get(&clone.meta.uid) };
+        kept.is_some_and(|kept| clone.announced_at.value().is_none_or(|said| said <= kept))
     }
 
     /// Why no clone may end now, or not this one.
@@ -170,33 +184,31 @@ impl<'a> Ground<'a> {
     }
 
     /// Everything that lives, by metadata alone, whatever its spec or policy; or why that is not known.
-    pub(super) fn live_set(&self) -> Result<LiveSet<'a>, String> {
+    pub(super) fn live_set(&self) -> Result<LiveSet<'a, '_>, String> {
         if let Some(lack) = self.snapshot.evidence.lack(&Source::Objects(Kind::Clone), self.now) {
             return Err(lack);
         }
-        let mut by_uid: HashMap<&str, &str> = HashMap::with_capacity(self.snapshot.clones.len());
-        by_uid.extend(self.snapshot.clones.iter().map(|clone| (clone.meta.uid.as_ref(), clone.meta.path().as_ref())));
         let unreadable = || self.snapshot.unreadable.iter().filter(|object| object.kind == Kind::Clone);
-        for object in unreadable() {
-            // One living clone of unknown uid may be the owner of anything.
-            let uid = object.uid.as_deref().ok_or_else(|| format!("the uid of `{}/{}` cannot be read", object.namespace, object.name))?;
-            by_uid.insert(uid, object.name.as_str());
-        }
+        // One living clone of unknown uid may be the owner of anything.
+        let uid =
+            |object: &'a Unreadable| object.uid.as_deref().ok_or_else(|| format!("the uid of `{}/{}` cannot be read", object.namespace, object.name));
+        let unreadable_uids = unreadable().map(uid).collect::<Result<_, _>>()?;
         let unreadable = unreadable().map(|object| format!("{}/{}", object.namespace, object.name)).collect();
-        Ok(LiveSet { by_uid, clones: &self.snapshot.clones, unreadable })
+        Ok(LiveSet { roster: self.roster(), unreadable_uids, clones: &self.snapshot.clones, unreadable })
     }
 }
 
 /// The clones that live.
-pub(super) struct LiveSet<'a> {
-    by_uid: HashMap<&'a str, &'a str>,
+pub(super) struct LiveSet<'a, 'g> {
+    roster: &'g Roster<'a>,
+    unreadable_uids: BTreeSet<&'a str>,
     clones: &'a [Arc<WordPressClone>],
     unreadable: BTreeSet<String>,
 }
 
-impl LiveSet<'_> {
+impl LiveSet<'_, '_> {
     pub(super) fn has(&self, uid: &str) -> bool {
-        self.by_uid.contains_key(uid)
+        self.roster.place(uid).is_some() || self.unreadable_uids.contains(uid)
     }
 
     /// Whether a living clone stands at `namespace/name`; one that cannot be read lives.

@@ -30,7 +30,8 @@ pub(super) fn overflow<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, draft: &
     }
     for (policy, clones) in ground.governed() {
         let limits = policy.limits;
-        if let Some(cap) = limits.clones {
+        // Where there are not more clones than allowed, whichever they are, nobody need look at each.
+        if let Some(cap) = limits.clones.filter(|cap| clones.len() > allowed(*cap)) {
             check(policy, clones.iter().collect(), Limit::Clones, cap, draft, &mut overflow);
         }
         if let Some(cap) = limits.dedicated_databases {
@@ -54,13 +55,15 @@ pub(super) fn overflow<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, draft: &
 
 fn check<'a>(policy: &Arc<ClonePolicy>, mut clones: Vec<&'a Arc<WordPressClone>>, limit: Limit, cap: u32, draft: &mut Draft, overflow: &mut Overflow<'a>) {
     clones.retain(|clone| clone.meta.terminating.is_none());
-    let allowed = usize::try_from(cap).unwrap_or(usize::MAX);
+    let allowed = allowed(cap);
     let Some(first) = clones.first().filter(|_| clones.len() > allowed) else { return };
     let namespace = Target::Namespace(Arc::from(first.meta.namespace()));
     draft.alert(Some(&policy.name), namespace, Reason::OverLimit(limit, clones.len(), cap));
     if policy.limits.overflow == Rule::Report {
         return;
     }
+    // One whose own end has come makes room by itself: nobody else need go for it.
+    clones.retain(|clone| clone.keep == Reading::Value(true) || lifetime::lifetime(clone, &policy.ttl).end > draft.now);
     clones.sort_by(|one, other| one.meta.created.cmp(&other.meta.created).then_with(|| one.meta.uid.cmp(&other.meta.uid)));
     for clone in clones.into_iter().skip(allowed) {
         // A keep is a wall, and what cannot be read is never shortened.
@@ -68,4 +71,8 @@ fn check<'a>(policy: &Arc<ClonePolicy>, mut clones: Vec<&'a Arc<WordPressClone>>
             overflow.lives.insert(&clone.meta.uid, lifetime::lifetime(clone, &policy.ttl).over_limit());
         }
     }
+}
+
+fn allowed(cap: u32) -> usize {
+    usize::try_from(cap).unwrap_or(usize::MAX)
 }

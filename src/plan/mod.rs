@@ -15,6 +15,9 @@ mod orphans;
 mod population;
 pub mod reason;
 pub mod render;
+mod roster;
+#[cfg(test)]
+mod promises;
 #[cfg(test)]
 mod tests;
 
@@ -40,7 +43,8 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     ground.remember(&mut state);
     let collapsed = population::check(snapshot, &mut state, now, &mut draft);
     let overflow = limits::overflow(snapshot, &ground, &mut draft);
-    let mut surprises = brake::Surprises::default();
+    let mut surprises = brake::Surprises::of(&snapshot.state);
+    let mut withdrawn = Vec::new();
 
     for (clone, standing) in ground.clones() {
         let Some(standing) = standing else { continue };
@@ -55,6 +59,11 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
                 decision
             }
         };
+        match (&decision.reason, decision.write) {
+            (Reason::Kept(_), Some(_)) => withdrawn.push(Box::from(clone.meta.uid.as_ref())),
+            (Reason::PolicyConflict(..) | Reason::EvidenceMissing(..), _) => surprises.leave(&decision),
+            _ => {}
+        }
         draft.decisions.push(decision);
     }
     brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
@@ -62,11 +71,10 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     diagnosis::diagnose(snapshot, &ground, &mut draft);
     orphans::find(snapshot, &ground, collapsed, &mut draft);
 
-    let mut interrupted = Vec::new();
+    let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
     if snapshot.state.paused.is_some() {
         // Paused: nothing is written, so nothing may be remembered either; what would have been done is still shown.
         draft.block_all(BlockedBy::Pause);
-        interrupted.extend(snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned());
         state = snapshot.state.clone();
     }
     Plan {
@@ -78,6 +86,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         next_wakeup: draft.next,
         state,
         interrupted,
+        withdrawn,
     }
 }
 
@@ -145,7 +154,7 @@ fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enfo
     if let Some(reason) = ground.no_end(clone) {
         return decision(Action::Hold, reason);
     }
-    let announced = lifetime::announcement(clone, enforced, now);
+    let announced = lifetime::announcement(clone, enforced, now).filter(|_| !ground.is_withdrawn(clone));
     let step = lifetime::judge(life.end, announced, policy.ttl.grace.get(), now);
     if audit {
         return audited(step, life, draft, &decision);
@@ -157,7 +166,12 @@ fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enfo
             let reason = if at > life.end { Reason::GraceAnnounced(life, at) } else { Reason::Announced(life, at, announced) };
             // Dates are whole seconds: a warning that falls due within one is given with the announcement.
             let warning = lifetime::warning_due(clone, at, &policy.ttl, crate::model::later(now, SignedDuration::from_secs(1)));
-            let write = Write::Announce(at, now.max(clone.meta.created), warning);
+            // Never dated before what it has to come after to count: another holder's clock may have been ahead of ours.
+            let said = match enforced {
+                Enforced::Since(since) => now.max(clone.meta.created).max(since),
+                Enforced::No | Enforced::Always => now.max(clone.meta.created),
+            };
+            let write = Write::Announce(at, said, warning);
             Decision { write: Some(write), ..decision(Action::Warn, reason) }
         }
         Step::Wait => {

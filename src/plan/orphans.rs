@@ -25,7 +25,7 @@ use std::{
 const FOLLOW_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Adds a mark or a hold for everything whose clone is gone.
-pub(super) fn find(snapshot: &Snapshot, ground: &Ground<'_>, collapsed: bool, draft: &mut Draft) {
+pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: bool, draft: &mut Draft) {
     let owned = snapshot.children.iter().any(|child| child.owner.is_some());
     if !owned && snapshot.cloud.is_empty() && snapshot.orphans.is_empty() {
         return;
@@ -57,15 +57,15 @@ fn hold_source(source: Source, reason: Reason, draft: &mut Draft) {
     draft.decisions.push(Decision::new(Action::Hold, None, Target::Source(source), reason));
 }
 
-struct Search<'a> {
-    ground: &'a Ground<'a>,
-    live: LiveSet<'a>,
+struct Search<'a, 'g> {
+    ground: &'g Ground<'a>,
+    live: LiveSet<'a, 'g>,
     known: HashMap<&'a str, &'a Arc<OrphanRecord>>,
     following: HashSet<&'a str>,
     marked: HashSet<String>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     fn child(&mut self, child: &Arc<Child>, draft: &mut Draft) {
         let Some(owner) = &child.owner else { return };
         // What somebody already deletes is no orphan.

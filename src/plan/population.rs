@@ -28,8 +28,14 @@ pub(super) fn check(snapshot: &Snapshot, state: &mut State, now: Timestamp, draf
     let members = parse(&known.members);
     let sampled = |hash: &u32| hash.checked_rem(known.one_in).is_none_or(|rest| rest == 0);
     let live: BTreeSet<u32> = snapshot.clones.iter().map(|clone| clone.meta.uid_hash).filter(sampled).collect();
-    let departed: BTreeSet<u32> = snapshot.departed.iter().map(|gone| crate::model::meta::short_hash(&gone.uid)).collect();
-    let missing = members.iter().filter(|hash| !live.contains(hash) && !departed.contains(hash)).count();
+    let mut missing: BTreeSet<u32> = members.difference(&live).copied().collect();
+    if !missing.is_empty() {
+        // After a storm tens of thousands are remembered: they are looked at only where somebody is missing.
+        for gone in &snapshot.departed {
+            missing.remove(&crate::model::meta::short_hash(&gone.uid));
+        }
+    }
+    let missing = missing.len();
     if known.count >= SMALLEST && missing.saturating_mul(2) > members.len() {
         known.collapsed.get_or_insert(now);
         let all = missing.saturating_mul(usize::try_from(known.one_in).unwrap_or(1));

@@ -89,12 +89,17 @@ impl Node {
     }
 }
 
+/// The name of the Pod of a Job.
+pub(super) fn pod_name(job: &Value) -> String {
+    format!("{}-0", json::text(job, "/metadata/name"))
+}
+
 /// The Pod that the Job controller makes for a Job.
 pub(super) fn pod(job: &Value) -> Value {
     let (namespace, name) = (json::text(job, "/metadata/namespace"), json::text(job, "/metadata/name"));
     json!({
         "metadata": {
-            "namespace": namespace, "name": format!("{name}-0"), "labels": job.pointer("/spec/template/metadata/labels"),
+            "namespace": namespace, "name": pod_name(job), "labels": job.pointer("/spec/template/metadata/labels"),
             "ownerReferences": [{"kind": "Job", "name": name, "uid": job.pointer("/metadata/uid")}],
         },
         "status": {"phase": "Pending"},

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value};
 
-/// The text at a JSON pointer; empty where there is none.
+/// The text at a path of keys (`/metadata/name`, none of them with a slash in it); empty where there is none.
 #[must_use]
-pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+pub fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+    let found = path.split('/').skip(1).try_fold(object, |here, key| here.get(key));
+    found.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A label or annotation (`map` is `labels` or `annotations`).
@@ -49,7 +50,8 @@ pub fn has_finalizer(object: &Value, name: &str) -> bool {
 /// Its finalizers.
 #[must_use]
 pub fn finalizers(object: &Value) -> &[Value] {
-    object.pointer("/metadata/finalizers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    let list = object.get("metadata").and_then(|metadata| metadata.get("finalizers"));
+    list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Takes a finalizer away.
@@ -68,7 +70,7 @@ pub fn add_finalizer(object: &mut Value, name: &str) {
 /// Whether somebody has deleted it already.
 #[must_use]
 pub fn terminating(object: &Value) -> bool {
-    object.pointer("/metadata/deletionTimestamp").is_some_and(|date| !date.is_null())
+    object.get("metadata").and_then(|metadata| metadata.get("deletionTimestamp")).is_some_and(|date| !date.is_null())
 }
 
 /// Whether it has every label that a selector asks for: `key`, `key=value`, with commas between.

@@ -25,6 +25,9 @@ pub struct Platform {
     pub leave_children: u16,
     /// Steps in which a controller does nothing for an object, in thousandths.
     pub idle: u16,
+    /// The last step found everything as it should be; this many changes ago.
+    rested_at: Option<u64>,
+    idled: bool,
 }
 
 impl Default for Platform {
@@ -37,11 +40,21 @@ impl Platform {
     /// A platform on which everything works.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed), leave_pods: 0, leave_children: 0, idle: 0 }
+        Self { rng: Rng::new(seed), leave_pods: 0, leave_children: 0, idle: 0, rested_at: None, idled: false }
     }
 
-    /// One step of every controller.
+    /// One step of every controller. Where nothing has changed since a step that had nothing to do, there is nothing to do.
     pub fn step(&mut self, world: &mut World) {
+        let before = world.changes();
+        if self.rested_at == Some(before) {
+            return;
+        }
+        self.idled = false;
+        self.work(world);
+        self.rested_at = (!self.idled && world.changes() == before).then_some(before);
+    }
+
+    fn work(&mut self, world: &mut World) {
         let issue = world.issue(Actor::Platform);
         self.jobs(world, &issue);
         self.databases(world, &issue);
@@ -51,7 +64,7 @@ impl Platform {
         }
         let clones: Vec<Arc<Value>> = world.objects(Kind::Clone).cloned().collect();
         for clone in clones {
-            if self.rng.chance(self.idle) {
+            if self.idles() {
                 continue;
             }
             if json::terminating(&clone) {
@@ -62,6 +75,12 @@ impl Platform {
                 adopt(world, &issue, &clone, &definition);
             }
         }
+    }
+
+    fn idles(&mut self) -> bool {
+        let idles = self.rng.chance(self.idle);
+        self.idled |= idles;
+        idles
     }
 
     /// KRO takes one child down at a time, and waits until it is gone.
@@ -91,11 +110,11 @@ impl Platform {
     fn jobs(&mut self, world: &mut World, issue: &Issue) {
         let jobs: Vec<Arc<Value>> = world.objects(Kind::Job).cloned().collect();
         for job in jobs {
-            let pod = children::pod(&job);
-            let (namespace, name) = (json::text(&pod, "/metadata/namespace"), json::text(&pod, "/metadata/name"));
+            let (namespace, name) = (json::text(&job, "/metadata/namespace"), children::pod_name(&job));
+            let name = name.as_str();
             let there = world.get(Kind::Pod, namespace, name).cloned();
             match there {
-                None if !json::terminating(&job) => drop(world.create(issue, Kind::Pod, pod)),
+                None if !json::terminating(&job) => drop(world.create(issue, Kind::Pod, children::pod(&job))),
                 Some(pod) if json::terminating(&job) => {
                     if !self.rng.chance(self.leave_pods) {
                         drop(world.delete(issue, Kind::Pod, (namespace, name), None));
@@ -117,7 +136,7 @@ impl Platform {
     fn databases(&mut self, world: &mut World, issue: &Issue) {
         let databases: Vec<Arc<Value>> = world.objects(Kind::DbInstance).cloned().collect();
         for database in databases {
-            if self.rng.chance(self.idle) {
+            if self.idles() {
                 continue;
             }
             if json::terminating(&database) {

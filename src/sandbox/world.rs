@@ -54,6 +54,8 @@ pub(super) struct Shelf {
 pub struct World {
     now: Timestamp,
     pub(super) version: u64,
+    /// How often an object has changed: leases and state are none.
+    changes: u64,
     pub(super) rng: Rng,
     pub(super) shelves: BTreeMap<Kind, Shelf>,
     pub(super) states: BTreeMap<String, StateEntry>,
@@ -70,6 +72,7 @@ impl World {
         Self {
             now,
             version: 100,
+            changes: 0,
             rng: Rng::new(seed),
             shelves: Kind::ALL.into_iter().map(|kind| (kind, shelf())).collect(),
             states: BTreeMap::new(),
@@ -100,6 +103,12 @@ impl World {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// How often an object has changed so far. Leases and state do not count.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// A request that is sent now.
@@ -212,6 +221,7 @@ impl World {
         let version = self.version.saturating_add(1);
         let Some(shelf) = self.shelves.get_mut(&kind) else { return };
         self.version = version;
+        self.changes = self.changes.saturating_add(1);
         if objects_too {
             shelf.objects.clear();
         }
@@ -224,6 +234,7 @@ impl World {
 
     /// The API server serves a kind (again).
     pub fn serve(&mut self, kind: Kind) {
+        self.changes = self.changes.saturating_add(1);
         if let Some(shelf) = self.shelves.get_mut(&kind) {
             shelf.served = true;
         }
@@ -296,6 +307,7 @@ impl World {
 
     fn put(&mut self, kind: Kind, key: &Key, before: Option<Arc<Value>>, mut object: Value) -> Result<Arc<Value>, ApiError> {
         let version = self.bump();
+        self.changes = self.changes.saturating_add(1);
         json::set(&mut object, &["metadata"], "resourceVersion", Some(version.to_string().into()));
         let after = Arc::new(object);
         let shelf = self.shelf(kind)?;
@@ -306,6 +318,7 @@ impl World {
 
     fn take(&mut self, kind: Kind, key: &Key, before: &Arc<Value>) -> Result<(), ApiError> {
         let version = self.bump();
+        self.changes = self.changes.saturating_add(1);
         let mut last = Value::clone(before);
         json::set(&mut last, &["metadata"], "resourceVersion", Some(version.to_string().into()));
         let shelf = self.shelf(kind)?;

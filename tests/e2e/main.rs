@@ -94,7 +94,12 @@ async fn play_all() -> Result<Vec<Played>> {
         played.push(scene?);
     }
     for scene in chosen.iter().filter(|scene| scene.alone) {
-        played.push(play(scene, Arc::clone(&stage)).await);
+        let scene = play(scene, Arc::clone(&stage)).await;
+        if scene.outcome.is_err() {
+            // The next scene is not to fail for this one's reasons.
+            stage.restore().await?;
+        }
+        played.push(scene);
     }
     Ok(played)
 }

@@ -164,6 +164,19 @@ impl Daemon {
         let name = |line: &Value| line["target"]["name"].as_str().unwrap_or_default().to_owned();
         Ok(self.journal()?.iter().filter(|line| deleted(line)).map(name).collect())
     }
+
+    /// Waits until it says that it deleted exactly these. It says so once it has the answer, and by then the clone may be gone.
+    pub(crate) async fn until_says_deleted(&self, names: &[&str]) -> Result<()> {
+        let mut wanted: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        wanted.sort();
+        until(&format!("{} says what it deleted", self.name), ENDS_WITHIN, async || {
+            let mut said = self.deleted()?;
+            said.sort();
+            ensure!(said == wanted, "it says {said:?}, not {wanted:?}");
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl Drop for Daemon {

@@ -45,7 +45,7 @@ impl Metrics {
             family == name && labels.iter().all(|(key, value)| rest.contains(&format!("{key}=\"{value}\"")))
         };
         let samples = self.0.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
-        samples.filter(|(series, _)| fits(series)).filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
+        samples.filter(|(series, _)| fits(series)).filter_map(|(_, value)| value.parse::<f64>().ok()).fold(0.0, |sum, value| sum + value)
     }
 
     /// The lines of one family, for messages.

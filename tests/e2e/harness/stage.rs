@@ -63,6 +63,17 @@ impl Stage {
         .await
     }
 
+    /// Brings back what a scene that failed may have taken away.
+    pub(crate) async fn restore(&self) -> Result<()> {
+        let down = self
+            .parts(|platform| Ok(platform.parts()?.into_iter().filter(|part| part.pid.is_none()).map(|part| part.name).collect::<Vec<_>>()))
+            .await?;
+        for part in down {
+            self.parts(move |platform| platform.restart(&part)).await?;
+        }
+        self.apply_definition().await
+    }
+
     /// A new folder for a scene.
     pub(crate) fn folder(&self, scene: &str) -> Result<PathBuf> {
         let folder = self.folder.join(scene);

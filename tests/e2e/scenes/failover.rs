@@ -33,7 +33,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     until_leads(&second, AFTER_KILL).await?;
     let after_kill = killed.elapsed();
     clones.until_gone(&[due.name()]).await?;
-    ensure!(second.deleted()? == ["two"], "{} says that it deleted {:?}", second.name, second.deleted()?);
+    second.until_says_deleted(&["two"]).await?;
 
     let third = install.start()?;
     third.until_ready().await?;
@@ -61,8 +61,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 async fn one_goes(clones: &Clones, name: &str, by: &Daemon) -> Result<()> {
     clones.create(name, Some(5), &json!({})).await?;
     clones.until_gone(&[name]).await?;
-    ensure!(by.deleted()?.contains(&name.to_owned()), "{} does not say that it deleted {name}", by.name);
-    Ok(())
+    by.until_says_deleted(&[name]).await
 }
 
 async fn until_leads(daemon: &Daemon, within: Duration) -> Result<()> {
