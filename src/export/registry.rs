@@ -274,6 +274,9 @@ impl Watcher for Metrics {
         present.evidence = self.set_evidence(plan);
         if let Some(round) = round {
             self.count_round(round);
+            if !round.forgotten {
+                self.succeeded("act");
+            }
             for late in present.lateness.after(snapshot, plan, round, now) {
                 self.families.lateness.observe(&[], late);
             }

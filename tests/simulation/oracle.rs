@@ -74,6 +74,10 @@ pub(crate) struct Oracle {
     stays: BTreeMap<String, Vec<Stay>>,
     surprises: BTreeMap<&'static str, Vec<i64>>,
     released: BTreeSet<String>,
+    /// The present form of every clone, by its UID.
+    forms: BTreeMap<String, Arc<Value>>,
+    /// Clones that wait behind a brake, as they were when they came to wait.
+    waiting: BTreeMap<String, String>,
     pub(crate) deleted: usize,
     pub(crate) surprised: usize,
 }
@@ -99,6 +103,8 @@ impl Oracle {
     /// A daemon has loaded these rules.
     pub(crate) fn loads(&mut self, daemon: &str, at: i64, rules: &Arc<Vec<Rule>>) {
         self.daemons.entry(daemon.to_owned()).or_default().rules.set(at, Arc::clone(rules));
+        // Under other rules it may be no surprise any more.
+        self.waiting.clear();
     }
 
     /// What a daemon cannot have heard.
@@ -109,6 +115,7 @@ impl Oracle {
     /// Somebody lost the ConfigMap, and with it the brake's memory and the pause.
     pub(crate) fn state_lost(&mut self, at: i64) {
         self.surprises.clear();
+        self.waiting.clear();
         self.paused.set(at, false);
     }
 
@@ -145,11 +152,15 @@ impl Oracle {
     /// Takes note of what changed in the world, whoever changed it.
     fn learn(&mut self, write: &Write) {
         let at = seconds(write.at);
+        if let (Some(Kind::Clone), Some(form)) = (write.kind, &write.after) {
+            self.forms.insert(text(form, "/metadata/uid").to_owned(), Arc::clone(form));
+        }
         match (write.verb, write.kind) {
             (_, Some(Kind::Definition)) => self.definition.set(at, write.after.is_some()),
             (_, Some(Kind::Namespace)) => {
                 let env = write.after.as_deref().and_then(|object| object["metadata"]["labels"]["env"].as_str().map(str::to_owned));
                 self.env.entry(write.name.clone()).or_default().set(at, env);
+                self.waiting.clear();
             }
             (Verb::Create, Some(Kind::Clone)) => {
                 let uid = write.after.as_deref().map(|object| text(object, "/metadata/uid").to_owned()).unwrap_or_default();
@@ -166,6 +177,12 @@ impl Oracle {
                 let after = state(&write.after);
                 if self.paused.now().copied().unwrap_or_default() != after["paused"].is_object() {
                     self.paused.set(at, after["paused"].is_object());
+                }
+                let brakes = after["brakes"].as_object().into_iter().flat_map(|brakes| brakes.values());
+                for uid in brakes.filter_map(|brake| brake["tripped"]["waiting"].as_object()).flat_map(|waiting| waiting.keys()) {
+                    if let (Some(form), false) = (self.forms.get(uid), self.waiting.contains_key(uid)) {
+                        self.waiting.insert(uid.clone(), said(form));
+                    }
                 }
                 if write.issue.by == Actor::Person {
                     let brakes = after["brakes"].as_object().into_iter().flat_map(|brakes| brakes.values());
@@ -198,7 +215,7 @@ impl Oracle {
         }
         match (write.verb, write.kind) {
             (Verb::Note, _) => Ok(()),
-            (Verb::State, _) if write.name == "clonewarden-state" => self.judge_state(write).or_else(|what| broken("I8", what)),
+            (Verb::State, _) if write.name == "clonewarden-state" => self.judge_state(write).or_else(|what| broken("I2", what)),
             (Verb::Delete, Some(Kind::Clone)) => match self.judge_delete(daemon, write) {
                 Ok(()) => Ok(()),
                 Err((promise, what)) => broken(promise, what),
@@ -267,6 +284,9 @@ impl Oracle {
             return Ok(());
         }
         self.surprised += 1;
+        if self.waiting.get(uid).is_some_and(|then| *then == said(clone)) {
+            return Err(("I5", "it waited behind the brake, and nobody released it".to_owned()));
+        }
         self.brake(&passed, write.namespace.as_str(), sent)
     }
 
@@ -394,6 +414,12 @@ impl Oracle {
             None => Ok(()),
         }
     }
+}
+
+/// What people have said on a clone about its life.
+fn said(clone: &Value) -> String {
+    let annotation = |key| rules::annotation(clone, key);
+    format!("{} {} {:?} {:?}", clone["metadata"]["creationTimestamp"], clone["spec"], annotation("keep"), annotation("extend-until"))
 }
 
 /// The object without what the daemon may write on it.

@@ -23,6 +23,10 @@ impl Unparsable {
     /// The problem with the line it is in, for a terminal that knows colours or for one that does not.
     #[must_use]
     pub fn render(&self, colours: bool) -> String {
+        if self.source.to_ascii_lowercase().contains("password") {
+            // The line is where somebody's password may stand.
+            return format!("error: {}\n  --> {}:{}:{} (the line is not shown: it may hold a password)", self.message, self.path.display(), self.line, self.column);
+        }
         let path = self.path.display().to_string();
         let start = self.source.char_indices().nth(self.column.saturating_sub(1)).map_or(self.source.len(), |(at, _)| at);
         let width = self.source.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);

@@ -32,7 +32,12 @@ impl Problem {
     /// Reads an answer that is not a success.
     pub(super) fn new(code: StatusCode, body: &[u8]) -> Self {
         let status = serde_json::from_slice::<Status>(body).ok().filter(|status| !status.message.is_empty() || status.code != 0);
-        let message = status.as_ref().filter(|status| !status.message.is_empty()).map_or_else(|| bare(code), |status| cut(&status.message));
+        let message = match &status {
+            // The server's words quote the value that it refuses, which may be a password.
+            Some(status) if code == StatusCode::UNPROCESSABLE_ENTITY => fields(status),
+            Some(status) if !status.message.is_empty() => cut(&status.message),
+            _ => bare(code),
+        };
         Self { error: error(code.as_u16(), message), status: status.map(Box::new) }
     }
 
@@ -53,6 +58,13 @@ impl Problem {
         let details = self.status.as_ref().filter(|status| status.code == 422).and_then(|status| status.details.as_ref());
         details.is_some_and(|about| about.causes.iter().any(|cause| cause.field == "metadata.uid"))
     }
+}
+
+/// Which fields an object was refused for, without what they say.
+fn fields(status: &Status) -> String {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let causes: Vec<String> = causes.map(|cause| format!("`{}` ({})", cause.field, cause.reason)).collect();
+    if causes.is_empty() { "the object is not valid".to_owned() } else { cut(&format!("not valid: {}", causes.join(", "))) }
 }
 
 /// What a status code means to us.
