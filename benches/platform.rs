@@ -138,9 +138,9 @@ impl Bench {
             "the clones were not there in time: this machine is too busy to measure anything"
         );
         let mark = self.cluster.audit_mark()?;
+        sleep_until(end).await;
         let load = self.machine.look(&daemon)?;
         let cpu = daemon.cpu()?;
-        sleep_until(end).await;
         let late = daemon.until_deleted(STORM, AT_ONCE).await?;
         let cpu = daemon.cpu()? - cpu;
         let others = self.machine.others_since(&load, &daemon)?;

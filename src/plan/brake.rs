@@ -127,13 +127,11 @@ pub(super) fn apply(surprises: &Surprises, snapshot: &Snapshot, ground: &Ground<
         let surprising = draft.decisions.iter_mut().filter(|decision| decision.is_surprise() && decision.blocked_by.is_none());
         for decision in surprising {
             let (Some(policy), Some(meta)) = (&decision.policy, decision.target.meta()) else { continue };
-            if brakes.get(policy.as_ref()).is_some_and(|brake| brake.released.contains(meta.uid.as_ref())) {
-                continue;
-            }
-            if on.contains(policy) {
+            let released = brakes.get(policy.as_ref()).is_some_and(|brake| brake.released.contains(meta.uid.as_ref()));
+            if on.contains(policy) && !released {
                 decision.blocked_by = Some(BlockedBy::Brake);
             } else {
-                // Written before the delete is sent; one that fails is counted all the same.
+                // Written before the delete is sent; one that fails is counted all the same, and so is one that was let go.
                 brakes.entry(policy.to_string()).or_default().carried.entry(meta.uid.to_string()).or_insert(now);
             }
         }

@@ -15,7 +15,7 @@ use crate::model::{
     later, names,
     orphan::OrphanRecord,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
@@ -39,11 +39,12 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: b
         }
         Ok(live) => live,
     };
+    let following = snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), later(gone.gone, FOLLOW_WITHIN))).filter(|(_, until)| *until > draft.now);
     let mut search = Search {
         ground,
         live,
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
-        following: snapshot.departed.iter().filter(|gone| later(gone.gone, FOLLOW_WITHIN) > draft.now).map(|gone| gone.uid.as_ref()).collect(),
+        following: following.collect(),
         marked: HashSet::new(),
     };
     for child in &snapshot.children {
@@ -61,7 +62,7 @@ struct Search<'a, 'g> {
     ground: &'g Ground<'a>,
     live: LiveSet<'a, 'g>,
     known: HashMap<&'a str, &'a Arc<OrphanRecord>>,
-    following: HashSet<&'a str>,
+    following: HashMap<&'a str, Timestamp>,
     marked: HashSet<String>,
 }
 
@@ -69,12 +70,18 @@ impl Search<'_, '_> {
     fn child(&mut self, child: &Arc<Child>, draft: &mut Draft) {
         let Some(owner) = &child.owner else { return };
         // What somebody already deletes is no orphan.
-        if self.live.has(&owner.uid) || child.meta.terminating.is_some() || self.following.contains(owner.uid.as_ref()) {
+        if self.live.has(&owner.uid) || child.meta.terminating.is_some() || self.follows(&owner.uid, draft) {
             return;
         }
         let namesake = owner.name.as_ref().map(|name| format!("{}/{name}", child.meta.namespace())).filter(|path| self.live.has_path(path));
         let verdict = namesake.map_or(Ok(()), |path| Err(Doubt::NamesakeLives(path.into())));
         self.conclude(child.meta.namespace(), Target::Child(Arc::clone(child)), &owner.uid, verdict, draft);
+    }
+
+    /// Whether a clone was seen to go just now, so that what is left of it may still follow: it is looked at again then.
+    fn follows(&self, uid: &str, draft: &mut Draft) -> bool {
+        let until = if self.following.is_empty() { None } else { self.following.get(uid) };
+        until.inspect(|until| draft.wake_at(**until)).is_some()
     }
 
     fn conclude(&mut self, namespace: &str, target: Target, owner: &str, verdict: Result<(), Doubt>, draft: &mut Draft) {
@@ -110,7 +117,7 @@ impl Search<'_, '_> {
             let expected = names::database_identifier(clone_id, uid);
             if resource.id != expected {
                 self.conclude(namespace, Target::Cloud(Arc::clone(resource)), uid, Err(Doubt::InheritedTags(expected.into())), draft);
-            } else if !self.live.has(uid) && resource.status != "deleting" && !self.following.contains(uid) {
+            } else if !self.live.has(uid) && resource.status != "deleting" && !self.follows(uid, draft) {
                 let path = format!("{namespace}/{clone_id}");
                 let verdict = self.database_verdict(snapshot, resource, &path);
                 if let Some(verdict) = verdict {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +20,7 @@ pub struct SandboxClock {
     speed: u32,
     /// Shared by the clones of a clock: whoever turns one turns all of them.
     skew_millis: Arc<AtomicI64>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl SandboxClock {
@@ -32,13 +33,13 @@ impl SandboxClock {
     /// A true clock that says `base` now and runs so many times faster than tokio's. Sleeps are shorter by as much.
     #[must_use]
     pub fn fast(base: Timestamp, speed: u32) -> Self {
-        Self { base, started: Instant::now(), speed: speed.max(1), skew_millis: Arc::default() }
+        Self { base, started: Instant::now(), speed: speed.max(1), skew_millis: Arc::default(), stopped: Arc::default() }
     }
 
     /// Another clock of the same world, which is ahead of the true one by `skew`.
     #[must_use]
     pub fn beside(&self, skew: SignedDuration) -> Self {
-        let other = Self { skew_millis: Arc::default(), ..self.clone() };
+        let other = Self { skew_millis: Arc::default(), stopped: Arc::default(), ..self.clone() };
         other.set_skew(skew);
         other
     }
@@ -46,6 +47,11 @@ impl SandboxClock {
     /// From now on the clock is ahead of the true one by `skew`: it jumps.
     pub fn set_skew(&self, skew: SignedDuration) {
         self.skew_millis.store(i64::try_from(skew.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// The process that sleeps by this clock is dead: it never wakes up again.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
 
     /// How far the clock is ahead of the true one.
@@ -74,7 +80,13 @@ impl Clock for SandboxClock {
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(tokio::time::sleep(self.real(time)))
+        let (sleep, stopped) = (tokio::time::sleep(self.real(time)), Arc::clone(&self.stopped));
+        Box::pin(async move {
+            sleep.await;
+            if stopped.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        })
     }
 }
 
@@ -96,6 +108,14 @@ mod tests {
         wrong.set_skew(SignedDuration::from_hours(1));
         assert_eq!(wrong.now().to_string(), "2026-02-05T15:31:52Z");
         assert_eq!(clock.skew(), SignedDuration::ZERO, "each clock has a skew of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_wakes_up_by_one_that_is_stopped() {
+        let clock = SandboxClock::new(base());
+        let asleep = clock.sleep(Duration::from_secs(1));
+        clock.stop();
+        assert!(tokio::time::timeout(Duration::from_secs(60), asleep).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,12 +8,13 @@ use crate::{
     rules::{Rule, Scope},
 };
 use clonewarden::{
-    act::journal::Journal,
+    act::{executor::Round, journal::Journal},
     daemon::{
         engine::{Ended, Engine, Vitals},
-        warden::Nobody,
+        warden::{Nobody, Watcher},
     },
-    model::{Kind, Span},
+    model::{Kind, Snapshot, Span},
+    plan::{Decision, Plan},
     policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
     ports::Clock,
     sandbox::{clock::SandboxClock, cluster::SandboxCluster, faults::Levels, platform::Platform, rng::Rng, world::World},
@@ -48,6 +49,24 @@ struct Daemon {
     task: JoinHandle<Ended>,
     /// It was told to stop, and is not to come back.
     leaving: bool,
+}
+
+/// Says what a daemon has decided, whenever that has changed.
+struct Aloud {
+    daemon: String,
+    last: Mutex<String>,
+}
+
+impl Watcher for Aloud {
+    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, _: Duration) {
+        let verdict = |decision: &Decision| format!("\n        {} {} {}: {}", decision.action.word(), decision.target.kind(), decision.target.display(), decision.reason.code());
+        let mut verdicts: String = plan.decisions.iter().map(verdict).collect();
+        let lacks: Vec<String> = snapshot.evidence.iter().filter_map(|(source, evidence)| Some(format!("{source}: {}", evidence.lack(plan.now)?))).collect();
+        verdicts.push_str(&format!("\n        lacks {lacks:?}, acts {}", round.is_some()));
+        if std::mem::replace(&mut *self.last.lock().unwrap(), verdicts.clone()) != verdicts {
+            eprintln!("    {} {} decides, next at {:?}{verdicts}", plan.now, self.daemon, plan.next_wakeup.map(|at| at.to_string()));
+        }
+    }
 }
 
 pub(crate) struct Sim {
@@ -139,7 +158,7 @@ impl Sim {
             planner: self.bug.planner(),
             wake: Arc::clone(&wake),
             journal: Arc::new(Journal::to(std::io::sink())),
-            watcher: Arc::new(Nobody),
+            watcher: if self.tell { Arc::new(Aloud { daemon: id.clone(), last: Mutex::default() }) } else { Arc::new(Nobody) },
             vitals: Vitals::default(),
         };
         self.tell(|| format!("{id} starts, its clock is {skew:#} ahead"));
@@ -176,12 +195,11 @@ impl Sim {
             }
             let daemon = self.daemons.remove(index);
             self.tell(|| format!("{} has ended{}", daemon.handle.id(), if daemon.handle.crashed() { ": it crashed" } else { "" }));
-            // Nothing of a process that has ended may go on writing.
+            // Nothing of a process that has ended goes on.
             daemon.handle.kill();
+            daemon.clock.stop();
+            daemon.task.abort();
             self.oracle.deaf(daemon.handle.id(), daemon.handle.deafness());
-            if daemon.task.is_finished() && !daemon.handle.crashed() {
-                // Its result is read below; a task that is finished never blocks.
-            }
             if let Some(Ok(Ended::TaskDied(part))) = futures::FutureExt::now_or_never(daemon.task) {
                 return Err(Broken { promise: "alive", what: format!("the {part} task died") });
             }

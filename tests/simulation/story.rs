@@ -32,8 +32,6 @@ pub(crate) struct Told {
     pub(crate) deleted: usize,
     /// Those of them whose end came as a surprise.
     pub(crate) surprised: usize,
-    /// How many writes there were.
-    pub(crate) writes: usize,
 }
 
 /// Tells the story of a seed, on paused time.
@@ -42,8 +40,7 @@ pub(crate) fn tell(seed: u64, bug: Bug, aloud: bool) -> Result<Told, Broken> {
     runtime.block_on(async {
         let mut sim = Sim::new(seed, bug, aloud);
         play(&mut sim).await?;
-        let world = sim.world();
-        Ok(Told { deleted: sim.oracle.deleted, surprised: sim.oracle.surprised, writes: world.history().len() })
+        Ok(Told { deleted: sim.oracle.deleted, surprised: sim.oracle.surprised })
     })
 }
 

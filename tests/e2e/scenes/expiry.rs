@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Long enough for 30 Pods to run before the first end, with other scenes beside this one: on two idle cores they need 15 s.
+/// Long enough for 30 Pods to run before the first end, with the other scenes' clones beside them on two busy cores.
 const TTL: u32 = 60;
 /// The second policy's minimum, for clones that ask for less.
 const RAISED: u32 = 62;
