@@ -164,12 +164,16 @@ impl Executor {
                 None => return Ending::Done,
             },
             (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
-            (Target::Child(_) | Target::Cloud(_), Action::Mark) => match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, self.tools.clock.now())).await {
-                // It is recorded already: the watch just has not said so.
-                Err(ApiError::Conflict(_)) => Ok(()),
-                Err(ApiError::NotFound) => return Ending::Failed("the CRD of Orphan is not installed: `clonewarden crds | kubectl apply -f -`".to_owned()),
-                other => other,
-            },
+            (Target::Child(_) | Target::Cloud(_), Action::Mark) => {
+                match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, self.tools.clock.now())).await {
+                    // It is recorded already: the watch just has not said so.
+                    Err(ApiError::Conflict(_)) => Ok(()),
+                    Err(ApiError::NotFound) => {
+                        return Ending::Failed("the CRD of Orphan is not installed: `clonewarden crds | kubectl apply -f -`".to_owned());
+                    }
+                    other => other,
+                }
+            }
             _ => return Ending::Done,
         };
         match written {
@@ -203,8 +207,12 @@ impl Executor {
                 self.tools.notes.send(decision, at);
             }
             Ending::Gone => info!(action = decision.action.word(), target = %subject, code, "It was gone already."),
-            Ending::Conflict(detail) => info!(action = decision.action.word(), target = %subject, code, detail, "It is not what was judged any more; it is judged anew."),
-            Ending::Failed(detail) => warn!(action = decision.action.word(), target = %subject, code, detail, "It could not be carried out; it is tried again."),
+            Ending::Conflict(detail) => {
+                info!(action = decision.action.word(), target = %subject, code, detail, "It is not what was judged any more; it is judged anew.")
+            }
+            Ending::Failed(detail) => {
+                warn!(action = decision.action.word(), target = %subject, code, detail, "It could not be carried out; it is tried again.")
+            }
             Ending::Stopped => {}
         }
     }

@@ -81,7 +81,8 @@ impl Journal {
     fn write(&self, line: Map<String, Value>) {
         let line = Value::Object(line);
         let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        // One write a line: cheaper by far, and a crash leaves no half of one.
+        if let Err(error) = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()) {
             tracing::error!(%error, "The journal cannot be written.");
         }
     }

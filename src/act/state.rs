@@ -26,7 +26,9 @@ pub enum StateError {
     #[error("ConfigMap `{NAME}`: {0}")]
     Api(#[from] ApiError),
     /// It holds something else than a state.
-    #[error("ConfigMap `{NAME}`, key `{KEY}`, does not parse ({0}); restore it, or delete it to begin anew: every late end then gets its grace again")]
+    #[error(
+        "ConfigMap `{NAME}`, key `{KEY}`, does not parse ({0}); restore it, or delete it to begin anew: every late end then gets its grace again"
+    )]
     Malformed(String),
 }
 

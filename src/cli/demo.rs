@@ -20,7 +20,12 @@ use crate::{
 };
 use anyhow::Context;
 use narrator::Narrator;
-use std::{io::IsTerminal, net::SocketAddr, path::PathBuf, sync::{Arc, Mutex}};
+use std::{
+    io::IsTerminal,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 use story::Story;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;

@@ -21,7 +21,8 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
     let policies = inputs::load(&settings.policies)?;
     start_logs(&settings).map_err(Failure::failed)?;
     install_tls();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started").map_err(Failure::failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started").map_err(Failure::failed)?;
     runtime.block_on(async {
         let cluster = KubeCluster::connect(settings.namespace.as_deref()).await.map_err(Failure::input)?;
         run::run(settings, policies, cluster).await.map_err(Failure::failed)

@@ -7,15 +7,20 @@ use super::{
     warden::{Warden, Watcher},
 };
 use crate::{
-    act::{executor::{Executor, Tools}, journal::Journal, notify::Notes, state::Keeper},
+    act::{
+        executor::{Executor, Tools},
+        journal::Journal,
+        notify::Notes,
+        state::Keeper,
+    },
     model::State,
     observe::{mirror::Mirror, store::Store},
     plan::Planner,
     policy::Policies,
     ports::{Clock, Cluster},
 };
-use serde_json::json;
 use jiff::Timestamp;
+use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
@@ -106,7 +111,8 @@ impl Engine {
     pub async fn run(self, stop: CancellationToken) -> Ended {
         let Vitals { store, keeper, fence, .. } = self.vitals.clone();
         let mut mirror = Mirror::start(&self.cluster, &self.clock, &store, &self.wake);
-        let (notes, _notes_task) = Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock), fence.clone(), Arc::clone(&self.vitals.dropped_events));
+        let (notes, _notes_task) =
+            Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock), fence.clone(), Arc::clone(&self.vitals.dropped_events));
         let executor = Executor::new(Tools {
             cluster: Arc::clone(&self.cluster),
             clock: Arc::clone(&self.clock),
@@ -136,9 +142,16 @@ impl Engine {
         };
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone());
         let drained = CancellationToken::new();
-        let leading = Leading { elector, vitals: self.vitals.clone(), wake: Arc::clone(&self.wake), journal: Arc::clone(&self.journal), drained: drained.clone() };
+        let leading = Leading {
+            elector,
+            vitals: self.vitals.clone(),
+            wake: Arc::clone(&self.wake),
+            journal: Arc::clone(&self.journal),
+            drained: drained.clone(),
+        };
         let mut lease = tokio::spawn(leading.run(Arc::clone(&self.cluster), Arc::clone(&self.clock)));
-        let mut polling = tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.vitals.clone(), self.wake, Arc::clone(&self.journal)));
+        let mut polling =
+            tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.vitals.clone(), self.wake, Arc::clone(&self.journal)));
         let told = stop.clone();
         let mut looping = tokio::spawn(async move { warden.run(&told).await });
 

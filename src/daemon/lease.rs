@@ -183,7 +183,11 @@ impl Elector {
             duration: DURATION,
             acquired: if taking { Some(now) } else { self.observed.acquired },
             renewed: Some(now),
-            transitions: if taking && !self.observed.resource_version.is_empty() { self.observed.transitions.saturating_add(1) } else { self.observed.transitions },
+            transitions: if taking && !self.observed.resource_version.is_empty() {
+                self.observed.transitions.saturating_add(1)
+            } else {
+                self.observed.transitions
+            },
         };
         let written = self.cluster.write_lease(NAME, &record).await?;
         self.observe(written);
@@ -196,7 +200,8 @@ impl Elector {
             return;
         }
         self.lose();
-        let record = LeaseRecord { holder: String::new(), duration: Duration::from_secs(1), renewed: Some(self.clock.now()), ..self.observed.clone() };
+        let record =
+            LeaseRecord { holder: String::new(), duration: Duration::from_secs(1), renewed: Some(self.clock.now()), ..self.observed.clone() };
         match self.cluster.write_lease(NAME, &record).await {
             Ok(_) => info!("The lease is released."),
             Err(error) => warn!(%error, "The lease could not be released; it runs out by itself."),

@@ -77,18 +77,8 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
         Some(id) => Some(id),
         None => cluster_id(cluster.as_ref()).await,
     };
-    let engine = Engine {
-        cluster,
-        clock,
-        identity: identity(),
-        cluster_id,
-        policies,
-        planner: plan::plan,
-        wake,
-        journal,
-        watcher: shell.watcher(),
-        vitals,
-    };
+    let engine =
+        Engine { cluster, clock, identity: identity(), cluster_id, policies, planner: plan::plan, wake, journal, watcher: shell.watcher(), vitals };
     let ended = engine.run(stop.clone()).await;
     stop.cancel();
     follower.abort();

@@ -201,7 +201,8 @@ mod tests {
     fn a_flag_goes_before_the_file_and_an_unknown_key_is_an_error() {
         let path = std::env::temp_dir().join(format!("clonewarden-settings-{}.yaml", std::process::id()));
         std::fs::write(&path, "listen: 127.0.0.1:1\nlogFormat: json\n").unwrap();
-        let args = RunArgs { policies: policies(), listen: Some("127.0.0.1:2".into()), config: Some(path.display().to_string()), ..RunArgs::default() };
+        let args =
+            RunArgs { policies: policies(), listen: Some("127.0.0.1:2".into()), config: Some(path.display().to_string()), ..RunArgs::default() };
         let settings = args.clone().settle().unwrap();
         assert_eq!((settings.listen.port(), settings.json_logs), (2, true));
         std::fs::write(&path, "listne: 127.0.0.1:1\n").unwrap();

@@ -46,8 +46,7 @@ impl Kind {
     ];
 
     /// The kinds that a clone is expanded into.
-    pub const CHILDREN: [Self; 7] =
-        [Self::Job, Self::Service, Self::Ingress, Self::ConfigMap, Self::Pod, Self::DbInstance, Self::DbCluster];
+    pub const CHILDREN: [Self; 7] = [Self::Job, Self::Service, Self::Ingress, Self::ConfigMap, Self::Pod, Self::DbInstance, Self::DbCluster];
 
     /// The API group; empty for the core group.
     #[must_use]

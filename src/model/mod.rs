@@ -4,8 +4,8 @@
 //! (a watch, a file, the sandbox) and leave as small structs that hold only what a decision reads.
 
 pub mod child;
-pub mod cloud;
 pub mod clone;
+pub mod cloud;
 pub mod duration;
 pub mod evidence;
 pub mod kind;

@@ -191,12 +191,7 @@ impl Cluster for KubeCluster {
         .boxed()
     }
 
-    fn write_state<'a>(
-        &'a self,
-        name: &'a str,
-        data: BTreeMap<String, String>,
-        version: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Stored, ApiError>> {
+    fn write_state<'a>(&'a self, name: &'a str, data: BTreeMap<String, String>, version: Option<&'a str>) -> BoxFuture<'a, Result<Stored, ApiError>> {
         crate::act::kube::write_state(&self.api, &self.namespace, name, data, version).boxed()
     }
 

@@ -4,10 +4,7 @@
 //! missing from a list, which is no evidence that anybody deleted it.
 
 use crate::model::{
-    Child, Evidence, Kind, Meta, Snapshot, Source, Unreadable, WordPressClone,
-    child::Definition,
-    orphan::OrphanRecord,
-    snapshot::Departure,
+    Child, Evidence, Kind, Meta, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord, snapshot::Departure,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -62,7 +59,8 @@ impl Trimmed {
     pub fn read(kind: Kind, object: &Value) -> Self {
         let Some((namespace, name)) = place(object) else {
             // An object without a name cannot even be told apart; it counts once, as one that is alive.
-            let problem = Unreadable { kind, namespace: String::new(), name: String::new(), uid: None, problem: "metadata.name is missing".to_owned() };
+            let problem =
+                Unreadable { kind, namespace: String::new(), name: String::new(), uid: None, problem: "metadata.name is missing".to_owned() };
             return Self { kind, path: String::new(), object: Object::Unreadable(problem) };
         };
         let read = match kind {

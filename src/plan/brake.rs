@@ -85,12 +85,13 @@ fn announced(target: &Target) -> Option<Timestamp> {
 pub(super) fn apply(surprises: &Surprises, snapshot: &Snapshot, ground: &Ground<'_>, state: &mut State, draft: &mut Draft) {
     let now = draft.now;
     let mut on: BTreeSet<Arc<str>> = BTreeSet::new();
+    // By a clock that is not trusted nothing ends, and nothing that was carried out is long ago.
     let mut brakes = state.brakes.clone();
     let strays = take_strays(&mut brakes, surprises, snapshot, ground, now);
     for policy in &ground.policies.policies {
         let nothing = BTreeMap::new();
         let due = surprises.by_policy.get(&policy.name).unwrap_or(&nothing);
-        let start = now.checked_sub(policy.brake.per.get()).unwrap_or(Timestamp::MIN);
+        let start = if ground.clock_trusted() { now.checked_sub(policy.brake.per.get()).unwrap_or(Timestamp::MIN) } else { Timestamp::MIN };
         let mut brake = brakes.remove(policy.name.as_ref()).unwrap_or_default();
         brake.carried.retain(|_, at| *at > start);
         brake.released.retain(|uid| due.contains_key(uid) || surprises.unjudged.contains(uid));
@@ -168,7 +169,7 @@ fn take_strays(brakes: &mut BTreeMap<String, Brake>, surprises: &Surprises, snap
             }
         }
         if !known {
-            brake.carried.retain(|_, at| later(*at, REMEMBER) > now);
+            brake.carried.retain(|_, at| !ground.clock_trusted() || later(*at, REMEMBER) > now);
             brake.released.clear();
             strays.carried.extend(brake.carried.iter().map(|(uid, at)| (uid.clone(), *at)));
         }

@@ -232,7 +232,13 @@ impl Decision {
     pub fn id(&self) -> String {
         use sha2::{Digest, Sha256};
         let mut hash = Sha256::new();
-        for part in [self.target.kind(), &self.target.key(), self.action.word(), self.reason.code(), &self.reason.end().map(|end| end.to_string()).unwrap_or_default()] {
+        for part in [
+            self.target.kind(),
+            &self.target.key(),
+            self.action.word(),
+            self.reason.code(),
+            &self.reason.end().map(|end| end.to_string()).unwrap_or_default(),
+        ] {
             hash.update(part.as_bytes());
             hash.update([0]);
         }

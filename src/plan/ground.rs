@@ -127,6 +127,11 @@ impl<'a> Ground<'a> {
         kept.is_some_and(|kept| clone.announced_at.value().is_none_or(|said| said <= kept))
     }
 
+    /// Whether `now` is what it seems to be.
+    pub(super) fn clock_trusted(&self) -> bool {
+        self.clock_lack.is_none()
+    }
+
     /// Why no clone may end now, or not this one.
     pub(super) fn no_end(&self, clone: &WordPressClone) -> Option<Reason> {
         if let Some(lack) = &self.clock_lack {

@@ -1,6 +1,11 @@
 //! The backstop of the limits: what got in while admission was away is reported, or its end is brought forward.
 
-use super::{Draft, Target, ground::Ground, lifetime::{self, Lifetime}, reason::{Limit, Reason}};
+use super::{
+    Draft, Target,
+    ground::Ground,
+    lifetime::{self, Lifetime},
+    reason::{Limit, Reason},
+};
 use crate::model::{Kind, Reading, Snapshot, Source, WordPressClone};
 use crate::policy::{ClonePolicy, Overflow as Rule};
 use std::{
@@ -53,7 +58,14 @@ pub(super) fn overflow<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, draft: &
     overflow
 }
 
-fn check<'a>(policy: &Arc<ClonePolicy>, mut clones: Vec<&'a Arc<WordPressClone>>, limit: Limit, cap: u32, draft: &mut Draft, overflow: &mut Overflow<'a>) {
+fn check<'a>(
+    policy: &Arc<ClonePolicy>,
+    mut clones: Vec<&'a Arc<WordPressClone>>,
+    limit: Limit,
+    cap: u32,
+    draft: &mut Draft,
+    overflow: &mut Overflow<'a>,
+) {
     clones.retain(|clone| clone.meta.terminating.is_none());
     let allowed = allowed(cap);
     let Some(first) = clones.first().filter(|_| clones.len() > allowed) else { return };

@@ -13,11 +13,11 @@ pub mod lifetime;
 mod limits;
 mod orphans;
 mod population;
+#[cfg(test)]
+mod promises;
 pub mod reason;
 pub mod render;
 mod roster;
-#[cfg(test)]
-mod promises;
 #[cfg(test)]
 mod tests;
 
@@ -131,7 +131,14 @@ fn going(clone: &Arc<WordPressClone>) -> Decision {
 }
 
 /// The verdict on one clone under its policy.
-fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enforced, life: Lifetime, ground: &Ground<'_>, draft: &mut Draft) -> Decision {
+fn decide(
+    clone: &Arc<WordPressClone>,
+    policy: &Arc<ClonePolicy>,
+    enforced: Enforced,
+    life: Lifetime,
+    ground: &Ground<'_>,
+    draft: &mut Draft,
+) -> Decision {
     let now = draft.now;
     let decision = |action, reason| Decision::new(action, Some(&policy.name), Target::Clone(Arc::clone(clone)), reason);
     if let Some(since) = clone.meta.terminating {
@@ -195,7 +202,9 @@ fn decide(clone: &Arc<WordPressClone>, policy: &Arc<ClonePolicy>, enforced: Enfo
 /// In audit mode nothing is announced, so nothing goes: an end that has passed says what would happen.
 fn audited(step: Step, life: Lifetime, draft: &mut Draft, decision: &dyn Fn(Action, Reason) -> Decision) -> Decision {
     match step {
-        Step::Delete { announced, .. } => Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Delete, Reason::Expired(life, announced)) },
+        Step::Delete { announced, .. } => {
+            Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Delete, Reason::Expired(life, announced)) }
+        }
         Step::Announce(at) if life.end <= draft.now => {
             Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Warn, Reason::WouldAnnounce(life, at)) }
         }

@@ -8,13 +8,7 @@ use super::{
     ground::{Ground, LiveSet, cluster_id_doubt},
     reason::Doubt,
 };
-use crate::model::{
-    Child, Kind, Snapshot, Source,
-    cloud::CloudResource,
-    evidence::CloudList,
-    later, names,
-    orphan::OrphanRecord,
-};
+use crate::model::{Child, Kind, Snapshot, Source, cloud::CloudResource, evidence::CloudList, later, names, orphan::OrphanRecord};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -132,7 +126,10 @@ impl Search<'_, '_> {
 
     /// The UID on a database that carries our cluster id; restores carry it too, so this alone proves nothing.
     fn ours_by_tags<'r>(&self, snapshot: &Snapshot, resource: &'r CloudResource) -> Option<&'r str> {
-        (resource.tag(names::TAG_CLUSTER) == snapshot.cluster_id.as_deref()).then(|| resource.tag(names::TAG_CLONE_UID)).flatten().filter(|uid| !uid.is_empty())
+        (resource.tag(names::TAG_CLUSTER) == snapshot.cluster_id.as_deref())
+            .then(|| resource.tag(names::TAG_CLONE_UID))
+            .flatten()
+            .filter(|uid| !uid.is_empty())
     }
 
     /// What speaks against a database whose clone is gone; `None`: the object in the cluster that claims it is the orphan.
@@ -142,7 +139,10 @@ impl Search<'_, '_> {
         }
         let restored = snapshot.cloud.iter().any(|snapshot| {
             snapshot.snapshot_of.as_deref() == Some(resource.id.as_str())
-                && matches!((resource.list, snapshot.list), (CloudList::Instances, CloudList::Snapshots) | (CloudList::Clusters, CloudList::ClusterSnapshots))
+                && matches!(
+                    (resource.list, snapshot.list),
+                    (CloudList::Instances, CloudList::Snapshots) | (CloudList::Clusters, CloudList::ClusterSnapshots)
+                )
                 && !snapshot.resource_id.is_empty()
                 && snapshot.resource_id != resource.resource_id
         });
@@ -150,7 +150,10 @@ impl Search<'_, '_> {
             return Some(Err(Doubt::Restored));
         }
         let claims = |child: &&Arc<Child>| {
-            child.database.as_ref().is_some_and(|claim| claim.identifier.as_ref() == resource.id || claim.arn.as_deref() == Some(resource.arn.as_str()))
+            child
+                .database
+                .as_ref()
+                .is_some_and(|claim| claim.identifier.as_ref() == resource.id || claim.arn.as_deref() == Some(resource.arn.as_str()))
         };
         let dead = |child: &&Arc<Child>| child.owner.as_ref().is_some_and(|owner| !self.live.has(&owner.uid));
         match snapshot.children.iter().filter(claims).find(|child| !dead(child)) {

@@ -150,5 +150,7 @@ fn a_clone_whose_own_end_has_come_makes_room_for_the_newest() {
     let plan = plan(&world(at(61), clones), &policies, at(61));
     assert_eq!(going(&plan), 1);
     let soon = at(61) + SignedDuration::from_mins(11);
-    assert!(plan.decisions.iter().filter(|decision| decision.action == Action::Warn).all(|decision| decision.reason.end().is_some_and(|end| end > soon)));
+    assert!(
+        plan.decisions.iter().filter(|decision| decision.action == Action::Warn).all(|decision| decision.reason.end().is_some_and(|end| end > soon))
+    );
 }

@@ -4,7 +4,11 @@
 //! clones does not write a hundred thousand sentences.
 
 use super::lifetime::{Cause, Lifetime};
-use crate::model::{Source, duration::{human, roughly}, names};
+use crate::model::{
+    Source,
+    duration::{human, roughly},
+    names,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -132,7 +136,9 @@ impl Reason {
     #[must_use]
     pub fn end(&self) -> Option<Timestamp> {
         match self {
-            Self::Announced(_, at, _) | Self::GraceAnnounced(_, at) | Self::ExpiresSoon(_, at, _) | Self::Expired(_, at) | Self::LivingOn(_, at) => Some(*at),
+            Self::Announced(_, at, _) | Self::GraceAnnounced(_, at) | Self::ExpiresSoon(_, at, _) | Self::Expired(_, at) | Self::LivingOn(_, at) => {
+                Some(*at)
+            }
             Self::Living(life) | Self::Kept(life) | Self::WouldAnnounce(life, _) | Self::KeptPastCeiling(life) => Some(life.end),
             _ => None,
         }
@@ -163,7 +169,9 @@ impl Reason {
             Self::Announced(life, at, Some(before)) => {
                 format!("its announced end moves from {before} to {at} ({}): {}", from_now(*at), life.cause.words())
             }
-            Self::LivingOn(life, at) if life.cause == Cause::OverLimit => format!("is one of the newest over the limit: it goes at {at} ({}), as announced", from_now(*at)),
+            Self::LivingOn(life, at) if life.cause == Cause::OverLimit => {
+                format!("is one of the newest over the limit: it goes at {at} ({}), as announced", from_now(*at))
+            }
             Self::LivingOn(life, at) => {
                 format!("its end {} has passed or come nearer; it goes at {at} ({}), as announced: {}", life.end, from_now(*at), life.cause.words())
             }
@@ -180,7 +188,9 @@ impl Reason {
             Self::WouldAnnounce(life, at) => {
                 format!("its end {} has passed ({}); under `enforce` it would go at {at}", life.end, from_now(life.end))
             }
-            Self::Expired(life, at) if life.cause == Cause::OverLimit => format!("is one of the newest over the limit; announced for {at}, which has passed"),
+            Self::Expired(life, at) if life.cause == Cause::OverLimit => {
+                format!("is one of the newest over the limit; announced for {at}, which has passed")
+            }
             Self::Expired(life, at) if *at > life.end => {
                 format!("its end {} has passed, and so has {at}, the end that was announced: {}", life.end, life.cause.words())
             }
@@ -191,16 +201,24 @@ impl Reason {
             Self::PolicyConflict(one, other) => format!("policies `{one}` and `{other}` both govern the namespace: change one selector"),
             Self::UnreadableObject(problem) => format!("cannot be read ({problem}): it counts as alive"),
             Self::Collapsed(count, missing) => {
-                format!("{missing} of {count} objects are missing without having been deleted: nothing is judged by absence until they are back or the brake is released")
+                format!(
+                    "{missing} of {count} objects are missing without having been deleted: nothing is judged by absence until they are back or the brake is released"
+                )
             }
             Self::OwnerGone(uid, _) => format!("its clone (uid {uid}) is gone"),
             Self::NoPolicy => "is an orphan that no policy governs: it is recorded, and never deleted".to_owned(),
             Self::Doubtful(doubt) => doubt.message(),
             Self::NoOrphan(why) => format!("is no orphan any more: {why}"),
-            Self::UnreadableValue(field, text) => format!("`{field}` says `{text}`, which cannot be read: it gets the longest life that the policy allows"),
-            Self::StuckTerminating(since, blockers) => format!("has been going for {}: {}", roughly(now.duration_since(*since)), list(blockers, "nothing visible holds it")),
+            Self::UnreadableValue(field, text) => {
+                format!("`{field}` says `{text}`, which cannot be read: it gets the longest life that the policy allows")
+            }
+            Self::StuckTerminating(since, blockers) => {
+                format!("has been going for {}: {}", roughly(now.duration_since(*since)), list(blockers, "nothing visible holds it"))
+            }
             Self::Broken(what) => format!("does not work: {}", list(what, "no detail")),
-            Self::KeptPastCeiling(life) => format!("is kept {} past the longest life that the policy allows", roughly(now.duration_since(life.ceiling))),
+            Self::KeptPastCeiling(life) => {
+                format!("is kept {} past the longest life that the policy allows", roughly(now.duration_since(life.ceiling)))
+            }
             Self::OverLimit(limit, count, cap) => format!("{count} {}, {cap} allowed", limit.words()),
             Self::BrakeOn(waiting, carried, clones) => format!(
                 "{waiting} unannounced ends wait and {carried} were carried out, of {clones} clones: none goes until `clonewarden brake release`"
@@ -350,7 +368,9 @@ impl Doubt {
     fn message(&self) -> String {
         match self {
             Self::NamesakeLives(path) => format!("a living clone is called `{path}` like its dead owner: whose it is must be settled by hand"),
-            Self::InheritedTags(expected) => format!("carries our tags but is not called `{expected}`: a restore or a copy inherits tags, it is not proven to be ours"),
+            Self::InheritedTags(expected) => {
+                format!("carries our tags but is not called `{expected}`: a restore or a copy inherits tags, it is not proven to be ours")
+            }
             Self::Restored => "a snapshot of its identifier has another resource id: somebody restored it".to_owned(),
             Self::Claimed(by) => format!("`{by}` in the cluster claims it"),
             Self::ClusterIdUnknown => "no cluster id was given (`--cluster-id`): nothing in AWS can be proven to be ours".to_owned(),

@@ -123,7 +123,26 @@ fn warnings_are_given_once_each_and_again_after_an_extension() {
 
 #[test]
 fn the_pure_half_has_no_effects() {
-    let banned = ["kube::", "tokio::", "axum::", "aws_sdk", "aws_config", "reqwest::", "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "rand::", "TcpStream", "UdpSocket", "std::process", "crate::observe", "crate::act", "crate::daemon", "crate::ports"];
+    let banned = [
+        "kube::",
+        "tokio::",
+        "axum::",
+        "aws_sdk",
+        "aws_config",
+        "reqwest::",
+        "SystemTime",
+        "Instant::now",
+        "Timestamp::now",
+        "Zoned::now",
+        "rand::",
+        "TcpStream",
+        "UdpSocket",
+        "std::process",
+        "crate::observe",
+        "crate::act",
+        "crate::daemon",
+        "crate::ports",
+    ];
     let mut read = 0;
     for part in ["model", "policy", "cost", "plan"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(part);

@@ -246,7 +246,13 @@ impl Faults {
         }
         let (levels, rng) = (self.levels, &mut self.rng);
         // A write is given up sooner than a list, and one of the lease sooner still, or it could not be renewed in time.
-        let longest = if call.lease() { 2_000 } else if call.writes() { 3_000 } else { 10_000 };
+        let longest = if call.lease() {
+            2_000
+        } else if call.writes() {
+            3_000
+        } else {
+            10_000
+        };
         let patience = Duration::from_millis(rng.between(1_000, longest));
         if rng.chance(levels.refused) {
             return Fate::Refused(refusal(rng));

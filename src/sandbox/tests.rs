@@ -46,7 +46,13 @@ fn born(cluster: &SandboxCluster, name: &str) -> Pin {
 
 fn pin(kind: Kind, object: &Value) -> Pin {
     let text = |pointer| json::text(object, pointer).to_owned();
-    Pin { kind, namespace: text("/metadata/namespace"), name: text("/metadata/name"), uid: text("/metadata/uid"), resource_version: text("/metadata/resourceVersion") }
+    Pin {
+        kind,
+        namespace: text("/metadata/namespace"),
+        name: text("/metadata/name"),
+        uid: text("/metadata/uid"),
+        resource_version: text("/metadata/resourceVersion"),
+    }
 }
 
 fn settle(cluster: &SandboxCluster, platform: &mut Platform) {

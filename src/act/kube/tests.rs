@@ -73,15 +73,8 @@ async fn an_orphan_is_made_in_two_steps_and_half_of_one_is_completed() {
         Answer::Json(200, made)
     };
     let exists = || failure(409, "AlreadyExists", "orphans \"o\" already exists", json!({}));
-    let (cluster, fake) = Fake::new([
-        made(json!(null)),
-        made(json!(null)),
-        exists(),
-        made(json!(null)),
-        made(json!(null)),
-        exists(),
-        made(json!({"observations": 4})),
-    ]);
+    let (cluster, fake) =
+        Fake::new([made(json!(null)), made(json!(null)), exists(), made(json!(null)), made(json!(null)), exists(), made(json!({"observations": 4}))]);
     assert_eq!(cluster.create(Kind::Orphan, wanted.clone()).await, Ok(()));
     assert_eq!(cluster.create(Kind::Orphan, wanted.clone()).await, Ok(()));
     assert!(matches!(cluster.create(Kind::Orphan, wanted.clone()).await, Err(ApiError::Conflict(_))));
@@ -105,8 +98,7 @@ async fn an_event_stands_beside_its_object_and_is_written_once() {
         at: "2026-02-05T16:30:00.75Z".parse().unwrap(),
     };
     let orphan = Pin { kind: Kind::Orphan, namespace: String::new(), ..pin() };
-    let (cluster, fake) =
-        Fake::new([Answer::Json(201, json!({})), failure(409, "AlreadyExists", "exists", json!({})), Answer::Text(403, "")]);
+    let (cluster, fake) = Fake::new([Answer::Json(201, json!({})), failure(409, "AlreadyExists", "exists", json!({})), Answer::Text(403, "")]);
     assert_eq!(cluster.note(&note(pin())).await, Ok(()));
     assert_eq!(cluster.note(&note(orphan)).await, Ok(()));
     assert!(matches!(cluster.note(&note(pin())).await, Err(ApiError::Forbidden(_))));
@@ -123,19 +115,13 @@ async fn an_event_stands_beside_its_object_and_is_written_once() {
 async fn state_and_lease_are_swapped_by_version() {
     let map = |version: &str| Answer::Json(200, json!({"metadata": {"resourceVersion": version}, "data": {"k": "v"}}));
     let lease = json!({"metadata": {"resourceVersion": "12"}, "spec": {"holderIdentity": "me", "leaseDurationSeconds": 8}});
-    let (cluster, fake) = Fake::new([
-        map("1"),
-        map("2"),
-        Answer::Json(200, lease.clone()),
-        Answer::Json(200, lease),
-        failure(409, "Conflict", "modified", json!({})),
-    ]);
+    let (cluster, fake) =
+        Fake::new([map("1"), map("2"), Answer::Json(200, lease.clone()), Answer::Json(200, lease), failure(409, "Conflict", "modified", json!({}))]);
     let data = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
     assert_eq!(cluster.write_state("s", data.clone(), None).await.unwrap().resource_version, "1");
     assert_eq!(cluster.write_state("s", data.clone(), Some("1")).await, Ok(Stored { resource_version: "2".into(), data }));
     let at = Some("2026-02-05T16:30:00.5Z".parse().unwrap());
-    let mut record =
-        LeaseRecord { holder: "me".into(), duration: Duration::from_millis(7500), acquired: at, renewed: at, ..LeaseRecord::default() };
+    let mut record = LeaseRecord { holder: "me".into(), duration: Duration::from_millis(7500), acquired: at, renewed: at, ..LeaseRecord::default() };
     record = cluster.write_lease("l", &record).await.unwrap();
     assert_eq!(record.resource_version, "12");
     record.holder.clear();

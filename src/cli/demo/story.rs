@@ -104,7 +104,11 @@ impl Story {
         let set = Arc::clone(&self.policies.borrow());
         let enforced = |policy: &Arc<ClonePolicy>| Arc::new(ClonePolicy { mode: Mode::Enforce, ..ClonePolicy::clone(policy) });
         let policies = set.policies.iter().map(enforced).collect();
-        self.policies.send_replace(Arc::new(Policies { revision: Arc::from(format!("{}+enforce", set.revision)), policies, hosts: set.hosts.clone() }));
+        self.policies.send_replace(Arc::new(Policies {
+            revision: Arc::from(format!("{}+enforce", set.revision)),
+            policies,
+            hosts: set.hosts.clone(),
+        }));
         self.wake.notify_one();
     }
 

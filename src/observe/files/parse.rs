@@ -25,7 +25,13 @@ impl Unparsable {
     pub fn render(&self, colours: bool) -> String {
         if self.source.to_ascii_lowercase().contains("password") {
             // The line is where somebody's password may stand.
-            return format!("error: {}\n  --> {}:{}:{} (the line is not shown: it may hold a password)", self.message, self.path.display(), self.line, self.column);
+            return format!(
+                "error: {}\n  --> {}:{}:{} (the line is not shown: it may hold a password)",
+                self.message,
+                self.path.display(),
+                self.line,
+                self.column
+            );
         }
         let path = self.path.display().to_string();
         let start = self.source.char_indices().nth(self.column.saturating_sub(1)).map_or(self.source.len(), |(at, _)| at);

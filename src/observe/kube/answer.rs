@@ -44,13 +44,9 @@ impl Problem {
     /// Whether the API server says that there is no object of this name: not merely that the path leads nowhere, which is what
     /// it says while a CRD is not installed, and not that something else is missing.
     pub(crate) fn is_absence_of(&self, group: &str, resource: &str, name: &str) -> bool {
-        let details = self
-            .status
-            .as_ref()
-            .filter(|status| status.code == 404 && status.reason == "NotFound")
-            .and_then(|status| status.details.as_ref());
-        self.error == ApiError::NotFound
-            && details.is_some_and(|about| about.name == name && about.kind == resource && about.group == group)
+        let details =
+            self.status.as_ref().filter(|status| status.code == 404 && status.reason == "NotFound").and_then(|status| status.details.as_ref());
+        self.error == ApiError::NotFound && details.is_some_and(|about| about.name == name && about.kind == resource && about.group == group)
     }
 
     /// Whether a write failed because the object has another UID than the one that was sent.
@@ -88,9 +84,7 @@ pub(super) fn describe(error: &Error) -> ApiError {
 /// failures only the harmless ones are told in full.
 pub(super) fn words(error: &Error) -> String {
     match error {
-        Error::Auth(known @ (AuthError::ReadTokenFile(..) | AuthError::AuthExecStart(_) | AuthError::MissingCommand)) => {
-            cut(&known.to_string())
-        }
+        Error::Auth(known @ (AuthError::ReadTokenFile(..) | AuthError::AuthExecStart(_) | AuthError::MissingCommand)) => cut(&known.to_string()),
         Error::Auth(_) => "no credentials: the kubeconfig's authentication plugin or token failed".to_owned(),
         other => chain(other),
     }

@@ -99,9 +99,7 @@ impl Call {
         let (request, body) = match self.body {
             Body::None => (request, client::Body::empty()),
             Body::Json(body) => (request.header(header::CONTENT_TYPE, "application/json"), body.to_string().into_bytes().into()),
-            Body::Merge(body) => {
-                (request.header(header::CONTENT_TYPE, "application/merge-patch+json"), body.to_string().into_bytes().into())
-            }
+            Body::Merge(body) => (request.header(header::CONTENT_TYPE, "application/merge-patch+json"), body.to_string().into_bytes().into()),
         };
         request.body(body).map_err(|_| refused("not a request that can be sent"))
     }

@@ -14,10 +14,7 @@ fn clone(name: &str) -> Value {
 async fn a_list_comes_in_pages_that_are_trimmed() {
     let strange = json!([null, 17, "text", {"metadata": "odd"}, clone("one")]);
     let (cluster, fake) = Fake::new([
-        Answer::Json(
-            200,
-            json!({"kind": "WordPressCloneList", "metadata": {"resourceVersion": "9", "continue": "a+b/c="}, "items": strange}),
-        ),
+        Answer::Json(200, json!({"kind": "WordPressCloneList", "metadata": {"resourceVersion": "9", "continue": "a+b/c="}, "items": strange})),
         Answer::Json(200, json!({"kind": "WordPressCloneList", "metadata": {"resourceVersion": "9"}, "items": []})),
     ]);
     let first = cluster.list(Kind::Clone, None, false).await.unwrap();
@@ -123,9 +120,7 @@ async fn absence_is_only_what_the_server_says_of_this_very_object() {
 #[tokio::test]
 async fn names_that_lead_elsewhere_are_not_sent() {
     let (cluster, fake) = Fake::new([]);
-    for (namespace, name) in
-        [("a", ""), ("", "one"), ("a", ".."), ("a", "."), ("a", "one/status"), ("a/..", "one"), ("a", "one?x=y"), ("a", "%2e")]
-    {
+    for (namespace, name) in [("a", ""), ("", "one"), ("a", ".."), ("a", "."), ("a", "one/status"), ("a/..", "one"), ("a", "one?x=y"), ("a", "%2e")] {
         let answer = cluster.get(Kind::Clone, namespace, name).await;
         assert!(matches!(answer, Err(ApiError::Refused { code: 0, .. })), "{namespace:?}/{name:?}: {answer:?}");
     }

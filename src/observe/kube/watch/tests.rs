@@ -45,8 +45,7 @@ async fn a_watch_says_what_it_wants() {
     let events: Vec<_> = cluster.watch(Kind::Service, "7".to_owned()).collect().await;
     assert_eq!(events, [Ok(WatchEvent::Applied(json!({"metadata": {"name": "a", "resourceVersion": "8"}})))]);
     let asked = &fake.asked()[0];
-    let wanted =
-        "watch=true&allowWatchBookmarks=true&timeoutSeconds=290&resourceVersion=7&labelSelector=kro.run%2Finstance-kind%3DWordPressClone";
+    let wanted = "watch=true&allowWatchBookmarks=true&timeoutSeconds=290&resourceVersion=7&labelSelector=kro.run%2Finstance-kind%3DWordPressClone";
     assert_eq!(asked.line, format!("GET /api/v1/services?{wanted}"));
     assert_eq!(asked.accept, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
 }
@@ -74,8 +73,7 @@ async fn garbage_is_an_error_and_the_end() {
         ("{\"type\":\"ADDED\",\"object\":{\"meta".to_owned(), "within a frame"),
     ];
     for (text, words) in cases {
-        let events =
-            watched(Kind::Job, vec![[frame("ADDED", "a"), text.clone(), frame("ADDED", "b")].concat().into_bytes()], Then::End).await;
+        let events = watched(Kind::Job, vec![[frame("ADDED", "a"), text.clone(), frame("ADDED", "b")].concat().into_bytes()], Then::End).await;
         // The cut frame is completed by what follows, to garbage.
         let words = if words == "within a frame" { "cannot be read" } else { words };
         assert!(events.len() == 2 && unavailable(events.get(1), words), "{text}: {events:?}");
@@ -90,8 +88,7 @@ async fn garbage_is_an_error_and_the_end() {
 
 #[tokio::test]
 async fn a_watch_that_cannot_begin_says_why_and_is_counted() {
-    let (cluster, _) =
-        Fake::new([failure(410, "Expired", "too old resource version", json!({})), Answer::Text(404, "404 page not found\n")]);
+    let (cluster, _) = Fake::new([failure(410, "Expired", "too old resource version", json!({})), Answer::Text(404, "404 page not found\n")]);
     assert_eq!(cluster.watch(Kind::Job, "7".to_owned()).collect::<Vec<_>>().await, [Err(ApiError::Expired)]);
     assert_eq!(cluster.watch(Kind::Clone, "7".to_owned()).collect::<Vec<_>>().await, [Err(ApiError::NotFound)]);
     for version in ["", "0"] {
