@@ -156,6 +156,7 @@ impl Engine {
         let mut looping = tokio::spawn(async move { warden.run(&told).await });
 
         let ended = tokio::select! {
+            biased;
             () = stop.cancelled() => Ended::Stopped,
             lost = &mut lease => if matches!(lost, Ok(Standing::Lost)) { Ended::LeaseLost } else { Ended::TaskDied("lease") },
             _ = &mut looping => if stop.is_cancelled() { Ended::Stopped } else { Ended::TaskDied("loop") },
@@ -208,6 +209,7 @@ impl Leading {
             }
             self.vitals.beat("lease", clock.now());
             tokio::select! {
+                biased;
                 () = clock.sleep(lease::RETRY) => {}
                 () = self.drained.cancelled() => {
                     self.elector.release().await;

@@ -114,6 +114,7 @@ impl Warden {
             soon = if went_well { SOON } else { soon.saturating_mul(2).min(LATEST) };
             let sleep = self.until(plan.as_ref().and_then(|plan| plan.next_wakeup), again);
             tokio::select! {
+                biased;
                 () = self.wake.notified() => self.clock.sleep(GATHER).await,
                 () = self.clock.sleep(sleep) => {}
                 () = stop.cancelled() => {}

@@ -108,7 +108,7 @@ pub(super) fn apply(surprises: &Surprises, snapshot: &Snapshot, ground: &Ground<
         let carried = carried.saturating_add(strays.carried.values().filter(|at| **at > start).count());
         let counted = waiting.len().saturating_add(carried);
         // Counted only where there is something to hold back.
-        let clones = if waiting.is_empty() { 0 } else { clones_at(start, policy, snapshot, ground) };
+        let clones = if waiting.is_empty() { 0 } else { clones_at(start, policy, &brake, snapshot, ground) };
         let too_many = counted > usize::try_from(policy.brake.deletes).unwrap_or(usize::MAX).min(MOST_DELETES);
         let percent = usize::try_from(policy.brake.percent).unwrap_or(usize::MAX);
         let too_large = clones >= 10 && counted.saturating_mul(100) > percent.saturating_mul(clones);
@@ -183,11 +183,14 @@ fn unseen(snapshot: &Snapshot, uid: &str, now: Timestamp) -> bool {
     snapshot.evidence.lack(&Source::Objects(Kind::Clone), now).is_some() && !snapshot.clones.iter().any(|clone| clone.meta.uid.as_ref() == uid)
 }
 
-/// How many clones the policy had at `start`: those that are older, and those that have gone since.
-fn clones_at(start: Timestamp, policy: &Arc<ClonePolicy>, snapshot: &Snapshot, ground: &Ground<'_>) -> usize {
+/// How many clones the policy had at `start`: those that are older, and those that have gone since. What a process before this
+/// one saw to go is forgotten, but not what it carried out as a surprise: a crash must not make the population look small.
+fn clones_at(start: Timestamp, policy: &Arc<ClonePolicy>, brake: &Brake, snapshot: &Snapshot, ground: &Ground<'_>) -> usize {
     let governed = ground.governed().filter(|(governing, _)| governing.name == policy.name);
     let there: usize = governed.map(|(_, clones)| clones.iter().filter(|clone| clone.meta.created <= start).count()).sum();
     let departed = snapshot.departed.iter().filter(|gone| gone.created <= start && gone.gone > start);
     let gone = departed.filter(|gone| ground.policy_of(&gone.namespace).is_some_and(|governing| governing.name == policy.name)).count();
-    there.saturating_add(gone)
+    let seen = |uid: &str| ground.roster().place(uid).is_some() || snapshot.departed.iter().any(|gone| gone.uid.as_ref() == uid);
+    let carried = brake.carried.keys().filter(|uid| !seen(uid)).count();
+    there.saturating_add(gone).saturating_add(carried)
 }

@@ -100,9 +100,14 @@ impl Bug {
 
     pub(crate) fn cluster(self, handle: SandboxCluster) -> Arc<dyn Cluster> {
         match self {
-            Self::IgnoresPause | Self::Unpinned | Self::Forces | Self::DeafWatch | Self::TakesLease | Self::Meddles | Self::Scribbles | Self::TrustsClock => {
-                Arc::new(Bugged::new(handle, self))
-            }
+            Self::IgnoresPause
+            | Self::Unpinned
+            | Self::Forces
+            | Self::DeafWatch
+            | Self::TakesLease
+            | Self::Meddles
+            | Self::Scribbles
+            | Self::TrustsClock => Arc::new(Bugged::new(handle, self)),
             _ => Arc::new(handle),
         }
     }

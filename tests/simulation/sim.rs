@@ -59,9 +59,12 @@ struct Aloud {
 
 impl Watcher for Aloud {
     fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, _: Duration) {
-        let verdict = |decision: &Decision| format!("\n        {} {} {}: {}", decision.action.word(), decision.target.kind(), decision.target.display(), decision.reason.code());
+        let verdict = |decision: &Decision| {
+            format!("\n        {} {} {}: {}", decision.action.word(), decision.target.kind(), decision.target.display(), decision.reason.code())
+        };
         let mut verdicts: String = plan.decisions.iter().map(verdict).collect();
-        let lacks: Vec<String> = snapshot.evidence.iter().filter_map(|(source, evidence)| Some(format!("{source}: {}", evidence.lack(plan.now)?))).collect();
+        let lacks: Vec<String> =
+            snapshot.evidence.iter().filter_map(|(source, evidence)| Some(format!("{source}: {}", evidence.lack(plan.now)?))).collect();
         verdicts.push_str(&format!("\n        lacks {lacks:?}, acts {}", round.is_some()));
         if std::mem::replace(&mut *self.last.lock().unwrap(), verdicts.clone()) != verdicts {
             eprintln!("    {} {} decides, next at {:?}{verdicts}", plan.now, self.daemon, plan.next_wakeup.map(|at| at.to_string()));
@@ -219,15 +222,25 @@ impl Sim {
         world.advance_to(self.truth.now());
         if self.tell {
             for write in world.history().iter().skip(self.told).filter(|write| write.daemon().is_some()) {
-                let annotations = |object: &Option<Arc<serde_json::Value>>| object.as_deref().map(|object| object["metadata"]["annotations"].to_string());
-                let (kind, by, path) = (write.kind.map_or("", Kind::name), write.daemon().unwrap_or_default(), format!("{}/{}", write.namespace, write.name));
+                let annotations = |object: &Option<Arc<serde_json::Value>>| {
+                    object.as_deref().map(|object| {
+                        object
+                            .get("state.json")
+                            .and_then(serde_json::Value::as_str)
+                            .map_or_else(|| object["metadata"]["annotations"].to_string(), |state| state.replace(['\n', ' '], ""))
+                    })
+                };
+                let (kind, by, path) =
+                    (write.kind.map_or("", Kind::name), write.daemon().unwrap_or_default(), format!("{}/{}", write.namespace, write.name));
                 eprintln!("    {} {by} {:?} {kind} {path} {:?} -> {:?}", write.at, write.verb, annotations(&write.before), annotations(&write.after));
             }
             self.told = world.history().len();
         }
         let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
         let acting = self.daemons.iter().map(|daemon| &daemon.handle).find(|handle| handle.id() == holder && !handle.crashed());
-        let hears_all = |handle: &&SandboxCluster| self.levels != Levels::ROUGH && handle.deafness().iter().all(|deaf| deaf.kind != Kind::Namespace || deaf.until.is_some());
+        let hears_all = |handle: &&SandboxCluster| {
+            self.levels != Levels::ROUGH && handle.deafness().iter().all(|deaf| deaf.kind != Kind::Namespace || deaf.until.is_some())
+        };
         self.oracle.catch_up(&world, acting.filter(hears_all).map(SandboxCluster::id))
     }
 
@@ -344,5 +357,9 @@ fn product(rules: &[Rule], revision: u32) -> Policies {
             per: Span::seconds(rule.per),
         },
     };
-    Policies { revision: Arc::from(format!("sha256:{revision}")), policies: rules.iter().map(|rule| Arc::new(policy(rule))).collect(), hosts: Vec::new() }
+    Policies {
+        revision: Arc::from(format!("sha256:{revision}")),
+        policies: rules.iter().map(|rule| Arc::new(policy(rule))).collect(),
+        hosts: Vec::new(),
+    }
 }

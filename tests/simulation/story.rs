@@ -122,7 +122,11 @@ async fn quiet(sim: &mut Sim) -> Result<(), Broken> {
 }
 
 fn some_clone(sim: &mut Sim) -> Option<Key> {
-    let clones: Vec<Key> = sim.world().objects(Kind::Clone).map(|clone| (json::text(clone, "/metadata/namespace").to_owned(), json::text(clone, "/metadata/name").to_owned())).collect();
+    let clones: Vec<Key> = sim
+        .world()
+        .objects(Kind::Clone)
+        .map(|clone| (json::text(clone, "/metadata/namespace").to_owned(), json::text(clone, "/metadata/name").to_owned()))
+        .collect();
     sim.rng.pick(&clones).cloned()
 }
 
@@ -292,7 +296,8 @@ fn pause(sim: &mut Sim) {
     // A pause that nobody lifts would make the rest of the story dull.
     let at = sim.world().now();
     with_state(sim, |state| {
-        state.paused = if state.paused.is_some() { None } else { serde_json::from_value(json!({"since": at.to_string(), "reason": "a look"})).unwrap() };
+        state.paused =
+            if state.paused.is_some() { None } else { serde_json::from_value(json!({"since": at.to_string(), "reason": "a look"})).unwrap() };
     });
     sim.tell(|| "pause or resume".to_owned());
 }
@@ -365,7 +370,8 @@ fn digest(world: &World) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hash = DefaultHasher::new();
     for write in world.history() {
-        (write.at.as_millisecond(), write.daemon(), &write.namespace, &write.name, write.after.as_ref().map(|after| after.to_string())).hash(&mut hash);
+        (write.at.as_millisecond(), write.daemon(), &write.namespace, &write.name, write.after.as_ref().map(|after| after.to_string()))
+            .hash(&mut hash);
     }
     hash.finish()
 }
