@@ -82,7 +82,7 @@ impl Unwritten {
         if remembered {
             self.interrupted.clear();
         }
-        self.withdrawn.extend(plan.withdrawn.iter().map(|uid| (uid.clone(), plan.now)));
+        self.withdrawn.extend(plan.withdrawn.iter().cloned());
         if self.withdrawn.len() > snapshot.clones.len() {
             let living: HashSet<&str> = snapshot.clones.iter().map(|clone| clone.meta.uid.as_ref()).collect();
             self.withdrawn.retain(|uid, _| living.contains(uid.as_ref()));

@@ -37,7 +37,8 @@ pub struct Snapshot {
     pub orphans: Vec<Arc<OrphanRecord>>,
     /// Clones that were seen to go, not long ago. Their children may take a moment to follow.
     pub departed: Vec<Departure>,
-    /// Clones that were seen kept while an end stood announced on them, and when: what was said up to then does not count.
+    /// Clones that were seen kept while an end stood announced on them, and the date of that announcement: it does not count.
+    /// The date is what tells it from a later one, not what is compared with a clock, which may have been wrong then.
     pub withdrawn: BTreeMap<Box<str>, Timestamp>,
     /// What is remembered across restarts.
     pub state: State,

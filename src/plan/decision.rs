@@ -24,8 +24,9 @@ pub struct Plan {
     pub state: State,
     /// Namespaces whose `enforce` was found interrupted: not to be forgotten where [`Self::state`] cannot be written.
     pub interrupted: Vec<String>,
-    /// UIDs of kept clones on which an end still stands announced: it does not count any more, even if it cannot be taken back.
-    pub withdrawn: Vec<Box<str>>,
+    /// UIDs of kept clones on which an end still stands announced, and the date of that announcement: it does not count any
+    /// more, even if it cannot be taken back.
+    pub withdrawn: Vec<(Box<str>, Timestamp)>,
 }
 
 /// What is to be done.

@@ -124,7 +124,7 @@ impl<'a> Ground<'a> {
     /// Whether what is announced on a clone was said before somebody kept it.
     pub(super) fn is_withdrawn(&self, clone: &WordPressClone) -> bool {
         let kept = if self.snapshot.withdrawn.is_empty() { None } else { self.snapshot.withdrawn.get(&clone.meta.uid) };
-        kept.is_some_and(|kept| clone.announced_at.value().is_none_or(|said| said <= kept))
+        kept.is_some_and(|void| clone.announced_at.value() == Some(void))
     }
 
     /// Whether `now` is what it seems to be.

@@ -60,7 +60,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
             }
         };
         match (&decision.reason, decision.write) {
-            (Reason::Kept(_), Some(_)) => withdrawn.push(Box::from(clone.meta.uid.as_ref())),
+            (Reason::Kept(_), Some(_)) => withdrawn.extend(clone.announced_at.value().map(|said| (clone.meta.uid.clone(), *said))),
             (Reason::PolicyConflict(..) | Reason::EvidenceMissing(..), _) => surprises.leave(&decision),
             _ => {}
         }

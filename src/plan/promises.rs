@@ -127,7 +127,7 @@ fn a_keep_that_was_lifted_is_a_first_sight_even_if_nothing_could_be_written() {
     let kept = plan(&snapshot, &policies, at(30));
     assert_eq!(kept.withdrawn.len(), 1);
     Arc::make_mut(&mut snapshot.clones[0]).keep = Reading::Absent;
-    snapshot.withdrawn = kept.withdrawn.into_iter().map(|uid| (uid, kept.now)).collect();
+    snapshot.withdrawn = kept.withdrawn.into_iter().collect();
     let lifted = plan(&Snapshot { evidence: world(at(120), Vec::new()).evidence, ..snapshot }, &policies, at(120));
     assert!(matches!(lifted.decisions[0].reason, Reason::GraceAnnounced(..)), "{:?}", lifted.decisions[0].reason);
 }

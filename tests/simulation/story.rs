@@ -264,7 +264,7 @@ fn break_platform(sim: &mut Sim) {
             drop(world.remove(Kind::Definition, &definition));
             "the definition is gone"
         } else {
-            world.vanish(Kind::Clone, objects && false);
+            world.vanish(Kind::Clone, objects);
             "the CRD is gone"
         }
     };
