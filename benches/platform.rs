@@ -8,7 +8,7 @@
 //! etcd. All of them share this machine with the bench, so times are only worth something on one where nothing else runs: the
 //! last column says how much of the CPU went to others. Ratios are taken within one run. Announcements are written together
 //! with the clones, as an earlier daemon would have left them; nothing waits for 10,000 of them to be made.
-//! `CLONEWARDEN_BENCH_SCENES=storm,expiry,idle` measures only those.
+//! `CLONEWARDEN_BENCH_SCENES=storm,expiry,idle,admission` measures only those.
 
 #![expect(clippy::indexing_slicing, reason = "a bench fails by a panic")]
 
@@ -18,6 +18,8 @@ mod cluster;
 mod daemon;
 #[path = "platform/machine.rs"]
 mod machine;
+#[path = "platform/reviews.rs"]
+mod reviews;
 #[path = "platform/table.rs"]
 mod table;
 
@@ -25,9 +27,11 @@ use anyhow::{Context, Result, ensure};
 use clonewarden_platform::Platform;
 use cluster::{Cluster, Deletes, LIVE, Made, STORM, UNGOVERNED};
 use daemon::{Daemon, Reading};
+use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use machine::Machine;
 use std::{path::PathBuf, time::Duration};
+use reviews::{Reviewer, Took};
 use table::{Table, millis, ratio};
 use tokio::time::sleep;
 
@@ -37,6 +41,8 @@ const AT_ONCE: usize = 5_000;
 const SPREAD: (usize, i64) = (200, 20);
 /// How many objects each clone has where they have any.
 const CHILDREN: usize = 6;
+/// How many creations a second are reviewed, twice each, and for how many seconds.
+const CREATIONS: (usize, usize) = (250, 12);
 /// How long an idle daemon is looked at.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long it is left alone before.
@@ -69,7 +75,7 @@ struct Bench {
 
 impl Bench {
     async fn run(&mut self) -> Result<()> {
-        let chosen = std::env::var("CLONEWARDEN_BENCH_SCENES").unwrap_or_else(|_| "storm,expiry,idle".to_owned());
+        let chosen = std::env::var("CLONEWARDEN_BENCH_SCENES").unwrap_or_else(|_| "storm,expiry,idle,admission".to_owned());
         let chosen = |scene: &str| chosen.split(',').any(|one| one.trim() == scene);
         // Its first leader decides since when the namespaces are enforced: announcements count from then on.
         self.daemon(0).await?.stop().await?;
@@ -89,6 +95,9 @@ impl Bench {
             if chosen("expiry") {
                 self.expiry(named, count).await?;
             }
+        }
+        if chosen("admission") {
+            self.admission(clones.len()).await?;
         }
         if chosen("idle") {
             self.cluster.create_children(&clones, CHILDREN).await?;
@@ -122,6 +131,37 @@ impl Bench {
         let figure = format!("p50 {}, p99 {}, max {}", millis(at(0.5)), millis(at(0.99)), millis(at(1.0)));
         let aim = if live <= 1_000 { "p99 ≤ 250 ms" } else { "" };
         self.table.row(&format!("end → DELETE accepted, {count} over {seconds} s, {named}"), &figure, aim, others);
+        daemon.stop().await
+    }
+
+    /// Creations at a fixed rate, as the API server makes them: both reviews, then the object is stored.
+    async fn admission(&mut self, live: usize) -> Result<()> {
+        let daemon = self.daemon(live).await?;
+        let reviewer = Reviewer::new(&self.platform, daemon.webhook())?;
+        let (a_second, seconds) = CREATIONS;
+        let load = self.machine.look(&daemon)?;
+        let cpu = daemon.cpu()?;
+        let begun = std::time::Instant::now();
+        let (reviewer, cluster) = (&reviewer, &self.cluster);
+        let creations = futures::stream::iter(0..a_second * seconds).map(|number| async move {
+            tokio::time::sleep_until(reviews::due(begun, number, a_second).into()).await;
+            let (object, took) = reviewer.create(cluster::bare_clone(number)).await?;
+            cluster.store(object).await?;
+            anyhow::Ok(took)
+        });
+        let took: Vec<Took> = creations.buffer_unordered(256).try_collect().await?;
+        let each = (daemon.cpu()? - cpu) / (2 * took.len()) as f64;
+        let others = self.machine.others_since(&load, &daemon)?;
+        let figure = |of: fn(&Took) -> f64| {
+            let mut all: Vec<f64> = took.iter().map(of).collect();
+            all.sort_by(f64::total_cmp);
+            let at = |share: f64| all[((all.len() - 1) as f64 * share).round() as usize] * 1e3;
+            format!("p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99))
+        };
+        let rate = format!("{} reviews a second, {live} live clones", 2 * a_second);
+        self.table.row(&format!("admission, {rate}: mutate, with the commit"), &figure(|took| took.mutate), "p99 ≤ 50 ms", others);
+        self.table.row(&format!("admission, {rate}: validate"), &figure(|took| took.validate), "p99 ≤ 5 ms", others);
+        self.table.row("admission: CPU of a review", &format!("{:.2} ms", each * 1e3), "", others);
         daemon.stop().await
     }
 

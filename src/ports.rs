@@ -133,6 +133,8 @@ pub struct LeaseRecord {
     pub renewed: Option<Timestamp>,
     /// How often it changed hands.
     pub transitions: i32,
+    /// Where the holder answers reviews that other replicas hand on; empty: it does not.
+    pub address: String,
 }
 
 /// The Kubernetes API as far as the daemon uses it. Every call has a timeout of its own.

@@ -32,8 +32,18 @@ const IN_FLIGHT: usize = 64;
 pub(super) fn policy() -> String {
     format!(
         "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: bench}}\nspec:\n  mode: enforce\n  \
-         namespaces: {{names: [{LIVE}, {STORM}]}}\n  ttl: {{default: 12h, minimum: 1s, maximum: 24h}}\n"
+         namespaces: {{names: [{LIVE}, {STORM}]}}\n  ttl: {{default: 12h, minimum: 1s, maximum: 24h}}\n  \
+         limits: {{clones: 50000, dedicatedDatabases: 1000, clonesPerOwner: 50000}}\n"
     )
+}
+
+/// A clone as somebody creates it.
+pub(super) fn bare_clone(number: usize) -> Value {
+    let name = format!("asked-{number}");
+    json!({
+        "apiVersion": "kro.run/v1alpha1", "kind": "WordPressClone", "metadata": {"namespace": LIVE, "name": name},
+        "spec": {"cloneId": name, "sourceUrl": "https://example.com", "ttlSeconds": 36_000},
+    })
 }
 
 /// The kind alone: no RGD stands behind it, so KRO does not touch its objects.
@@ -123,6 +133,11 @@ impl Cluster {
         let path = format!("/apis/kro.run/v1alpha1/namespaces/{namespace}/wordpressclones");
         let created = stream::iter(objects).map(|object| self.post(&path, object)).buffer_unordered(IN_FLIGHT);
         created.and_then(|object| async move { Made::read(namespace, &object) }).try_collect().await
+    }
+
+    /// Stores a clone that both webhooks have let in.
+    pub(super) async fn store(&self, object: Value) -> Result<()> {
+        self.post(&format!("/apis/kro.run/v1alpha1/namespaces/{LIVE}/wordpressclones"), object).await.map(drop)
     }
 
     /// Gives each clone so many ConfigMaps with the labels that KRO writes: what a child costs the daemon, whatever its kind.

@@ -25,6 +25,7 @@ const TURN: Duration = Duration::from_millis(100);
 pub(super) struct Daemon {
     child: Child,
     address: SocketAddr,
+    webhook: SocketAddr,
     journal: PathBuf,
     log: PathBuf,
 }
@@ -44,12 +45,14 @@ pub(super) struct Reading {
 impl Daemon {
     /// Starts it; nobody waits for it yet.
     pub(super) fn start(platform: &Platform, folder: &Path, number: usize) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let free = || anyhow::Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+        let (address, webhook) = (free()?, free()?);
         let file = |kind: &str| folder.join(format!("daemon-{number}.{kind}"));
         let (log, journal) = (file("log"), file("journal"));
         let out = fs::File::create(&log)?;
         let child = Command::new(env!("CARGO_BIN_EXE_clonewarden"))
             .args(["run", "--cluster-id", "bench", "--namespace", "default", "--listen", &address.to_string()])
+            .args(["--webhook-listen", &webhook.to_string(), "--webhook-names", "127.0.0.1"])
             .arg("--policies")
             .arg(folder.join("policies"))
             .arg("--journal")
@@ -60,7 +63,12 @@ impl Daemon {
             .stderr(out)
             .spawn()
             .context("cannot start clonewarden")?;
-        Ok(Self { child, address, journal, log })
+        Ok(Self { child, address, webhook, journal, log })
+    }
+
+    /// Where it answers reviews.
+    pub(super) fn webhook(&self) -> SocketAddr {
+        self.webhook
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -5,7 +5,7 @@
 //! `orphans/status`, `create` on `events`; in the own namespace `get`, `create` and `update` on `configmaps` and `leases`.
 
 use crate::{
-    model::Kind,
+    model::{Kind, names},
     observe::kube::{Body, Call, LEASE, Transport, WRITE, collection, in_namespace, lease_from, object, parse, refused, state_from},
     ports::{ApiError, EventType, LeaseRecord, Note, Pin, Stored},
 };
@@ -135,7 +135,11 @@ pub(crate) async fn write_lease(api: &Transport, namespace: &str, name: &str, re
     spec.insert("leaseTransitions".to_owned(), record.transitions.into());
     let times = [("acquireTime", record.acquired), ("renewTime", record.renewed)];
     spec.extend(times.into_iter().filter_map(|(field, at)| Some((field.to_owned(), micro_time(at?).into()))));
-    let body = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": own(namespace, name), "spec": spec});
+    let mut metadata = own(namespace, name);
+    if let Some(fields) = metadata.as_object_mut().filter(|_| !record.address.is_empty()) {
+        fields.insert("annotations".to_owned(), json!({names::ADDRESS: record.address}));
+    }
+    let body = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec});
     let place = Place { prefix: "/apis/coordination.k8s.io/v1", namespace, resource: "leases", name };
     let version = Some(record.resource_version.as_str()).filter(|version| !version.is_empty());
     lease_from(&swap(api, &place, body, version, LEASE).await?)

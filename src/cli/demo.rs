@@ -89,7 +89,8 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     let engine = Engine {
         cluster,
         clock,
-        identity: "demo".to_owned(),
+        address: String::new(),
+            identity: "demo".to_owned(),
         cluster_id: Some(Arc::from("demo-cluster")),
         policies: receive,
         planner: plan::plan,

@@ -3,7 +3,7 @@
 //! `clonewarden run` starts it on the real API server; the demo and the fault simulation start the very same thing in memory.
 
 use super::{
-    lease::{self, Elector, Fence, Standing},
+    lease::{self, Elector, Fence, Leader, Standing},
     warden::{Warden, Watcher},
 };
 use crate::{
@@ -46,6 +46,8 @@ pub struct Engine {
     pub clock: Arc<dyn Clock>,
     /// Our name in the Lease; no two processes may share one.
     pub identity: String,
+    /// Where other replicas hand reviews on to us while we hold the lease; empty: nowhere.
+    pub address: String,
     /// The id of this cluster in AWS tags.
     pub cluster_id: Option<Arc<str>>,
     /// The policies in force.
@@ -71,6 +73,8 @@ pub struct Vitals {
     pub keeper: Arc<Keeper>,
     /// Whether we may write.
     pub fence: Fence,
+    /// Where the holder of the lease answers reviews.
+    pub leader: Leader,
     dropped_events: Arc<AtomicU64>,
     beats: Arc<Mutex<BTreeMap<&'static str, Timestamp>>>,
 }
@@ -140,7 +144,8 @@ impl Engine {
             verdicts: Mutex::new(HashMap::new()),
             unwritten: Mutex::default(),
         };
-        let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone());
+        let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone())
+            .at(self.address, self.vitals.leader.clone());
         let drained = CancellationToken::new();
         let leading = Leading {
             elector,

@@ -58,11 +58,35 @@ impl Fence {
     }
 }
 
+/// Where the holder of the lease answers reviews, as it was last seen. Cheap to share.
+#[derive(Debug, Clone, Default)]
+pub struct Leader(Arc<Mutex<String>>);
+
+impl Leader {
+    /// Its address; `None` while nobody holds the lease, or the holder answers none.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        Some(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).filter(|address| !address.is_empty())
+    }
+
+    fn set(&self, record: &LeaseRecord) {
+        let address = if record.holder.is_empty() { "" } else { record.address.as_str() };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != address {
+            *known = address.to_owned();
+        }
+    }
+}
+
 /// Tries to get and to keep the lease.
 pub struct Elector {
     cluster: Arc<dyn Cluster>,
     clock: Arc<dyn Clock>,
     identity: String,
+    /// Where this process answers reviews as the holder; empty: it does not.
+    address: String,
+    /// Who else wants to know where the holder is.
+    leader: Leader,
     fence: Fence,
     observed: LeaseRecord,
     observed_at: Instant,
@@ -88,7 +112,24 @@ impl Elector {
     /// A candidate of this name. The fence is open while it holds the lease.
     #[must_use]
     pub fn new(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, identity: String, fence: Fence) -> Self {
-        Self { cluster, clock, identity, fence, observed: LeaseRecord::default(), observed_at: Instant::now(), held_until: None, trouble: None }
+        Self {
+            cluster,
+            clock,
+            identity,
+            address: String::new(),
+            leader: Leader::default(),
+            fence,
+            observed: LeaseRecord::default(),
+            observed_at: Instant::now(),
+            held_until: None,
+            trouble: None,
+        }
+    }
+
+    /// The same candidate, which answers reviews at this address while it is the holder, and tells `leader` who that is.
+    #[must_use]
+    pub fn at(self, address: String, leader: Leader) -> Self {
+        Self { address, leader, ..self }
     }
 
     /// Who holds the lease, as far as it was seen.
@@ -169,6 +210,7 @@ impl Elector {
     }
 
     fn observe(&mut self, found: LeaseRecord) {
+        self.leader.set(&found);
         if found != self.observed {
             self.observed = found;
             self.observed_at = Instant::now();
@@ -183,6 +225,7 @@ impl Elector {
             duration: DURATION,
             acquired: if taking { Some(now) } else { self.observed.acquired },
             renewed: Some(now),
+            address: self.address.clone(),
             transitions: if taking && !self.observed.resource_version.is_empty() {
                 self.observed.transitions.saturating_add(1)
             } else {
@@ -201,7 +244,13 @@ impl Elector {
         }
         self.lose();
         let record =
-            LeaseRecord { holder: String::new(), duration: Duration::from_secs(1), renewed: Some(self.clock.now()), ..self.observed.clone() };
+            LeaseRecord {
+                holder: String::new(),
+                address: String::new(),
+                duration: Duration::from_secs(1),
+                renewed: Some(self.clock.now()),
+                ..self.observed.clone()
+            };
         match self.cluster.write_lease(NAME, &record).await {
             Ok(_) => info!("The lease is released."),
             Err(error) => warn!(%error, "The lease could not be released; it runs out by itself."),

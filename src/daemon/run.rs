@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     act::journal::Journal,
+    admission::{self, Admission, Shared},
     model::Kind,
     observe::kube::KubeCluster,
     plan,
@@ -64,8 +65,9 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
         clone_metrics: settings.clone_metrics,
     };
     let shell = Shell::start(settings.listen, shown, stop.clone()).await?;
+    let requests = kube.requests();
     shell.metrics().before_gathering(move |metrics| {
-        for (request, count) in kube.requests().counts() {
+        for (request, count) in requests.counts() {
             metrics.api_requests(request.verb, request.resource, request.outcome, count);
         }
     });
@@ -77,9 +79,39 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
         Some(id) => Some(id),
         None => cluster_id(cluster.as_ref()).await,
     };
-    let engine =
-        Engine { cluster, clock, identity: identity(), cluster_id, policies, planner: plan::plan, wake, journal, watcher: shell.watcher(), vitals };
-    let ended = engine.run(stop.clone()).await;
+    let identity = identity();
+    let close = CancellationToken::new();
+    let mut webhook = match &settings.webhook {
+        None => None,
+        Some(webhook) => {
+            let shared = Shared {
+                cluster: Arc::clone(&cluster),
+                vault: Arc::<KubeCluster>::clone(&kube),
+                clock: Arc::clone(&clock),
+                vitals: vitals.clone(),
+                policies: policies.clone(),
+                identity: identity.clone(),
+                namespace: kube.namespace().to_owned(),
+                metrics: Arc::clone(shell.metrics()),
+            };
+            Some(admission::open(webhook, shared, close.clone())?)
+        }
+    };
+    let address = settings.webhook.as_ref().map(|webhook| webhook.advertise.to_string()).unwrap_or_default();
+    let watcher = shell.watcher();
+    let engine = Engine { cluster, clock, identity, address, cluster_id, policies, planner: plan::plan, wake, journal, watcher, vitals };
+    let ended = tokio::select! {
+        ended = engine.run(stop.clone()) => ended,
+        () = died(webhook.as_mut()) => Ended::TaskDied("admission"),
+    };
+    if let Some(webhook) = webhook {
+        if ended == Ended::Stopped {
+            // Reviews still come here until everybody has heard that we go; whoever holds the lease by now judges them.
+            tokio::time::sleep(LINGER).await;
+        }
+        close.cancel();
+        webhook.close().await;
+    }
     stop.cancel();
     follower.abort();
     shell.end().await;
@@ -90,6 +122,16 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
         }
         Ended::LeaseLost => bail!("the lease was lost: this process ends, so that only one acts"),
         Ended::TaskDied(part) => bail!("the {part} task died: this is a bug; the process ends rather than run without it"),
+    }
+}
+
+/// How long reviews are still handed on after the lease was given back: about what it takes until no new ones come.
+const LINGER: Duration = Duration::from_secs(3);
+
+async fn died(webhook: Option<&mut Admission>) {
+    match webhook {
+        Some(webhook) => webhook.ended().await,
+        None => std::future::pending().await,
     }
 }
 

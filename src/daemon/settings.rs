@@ -20,6 +20,21 @@ pub struct RunArgs {
     /// Where to serve /healthz, /readyz and /metrics.
     #[arg(long, env = "CLONEWARDEN_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Where to serve the admission webhook, over TLS; default: not at all.
+    #[arg(long, env = "CLONEWARDEN_WEBHOOK_LISTEN", value_name = "ADDR")]
+    pub webhook_listen: Option<String>,
+    /// Where other replicas reach this one's webhook; default: the Pod's address (POD_IP), else the one of --webhook-listen.
+    #[arg(long, env = "CLONEWARDEN_WEBHOOK_ADVERTISE", value_name = "ADDR")]
+    pub webhook_advertise: Option<String>,
+    /// A mounted certificate (tls.crt, tls.key, ca.crt), as cert-manager makes it; default: clonewarden makes its own.
+    #[arg(long, env = "CLONEWARDEN_WEBHOOK_CERTS", value_name = "DIR")]
+    pub webhook_certs: Option<String>,
+    /// Further names and addresses for the certificate that clonewarden makes, separated by commas.
+    #[arg(long, env = "CLONEWARDEN_WEBHOOK_NAMES", value_name = "NAMES")]
+    pub webhook_names: Option<String>,
+    /// The webhook configurations, mutating and validating, whose caBundle clonewarden keeps; default: clonewarden.
+    #[arg(long, env = "CLONEWARDEN_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    pub webhook_configuration: Option<String>,
     /// The namespace of Lease and state; default: the Pod's own, else the kubeconfig context's, else `default`.
     #[arg(long, env = "CLONEWARDEN_NAMESPACE", value_name = "NS")]
     pub namespace: Option<String>,
@@ -53,6 +68,8 @@ pub struct Settings {
     pub cluster_id: Option<Arc<str>>,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The admission webhook, if it is to be served.
+    pub webhook: Option<Webhook>,
     /// The namespace of Lease and state, if it was given.
     pub namespace: Option<String>,
     /// How often everything is looked at.
@@ -65,6 +82,21 @@ pub struct Settings {
     pub log: String,
     /// The most clones that get a metric of their own.
     pub clone_metrics: usize,
+}
+
+/// Where and how the admission webhook is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where other replicas reach it.
+    pub advertise: SocketAddr,
+    /// A folder with a mounted certificate; `None`: clonewarden makes its own.
+    pub certs: Option<PathBuf>,
+    /// Further names and addresses of its own certificate.
+    pub names: Vec<String>,
+    /// The name of the webhook configurations.
+    pub configuration: String,
 }
 
 /// Everything that is wrong with the settings.
@@ -120,15 +152,55 @@ impl RunArgs {
         let filter = tracing_subscriber::EnvFilter::try_new(&log);
         check.that(filter.is_ok(), || format!("--log: `{log}` is no filter; write it as `info` or `clonewarden=debug,warn`"));
         let clone_metrics = check.parse("--clone-metrics", self.clone_metrics.or(file.clone_metrics), "1000", "a number");
+        let webhook = Wanted {
+            listen: self.webhook_listen.or(file.webhook_listen),
+            advertise: self.webhook_advertise.or(file.webhook_advertise),
+            certs: self.webhook_certs.or(file.webhook_certs),
+            names: self.webhook_names.or(file.webhook_names),
+            configuration: self.webhook_configuration.or(file.webhook_configuration),
+        };
+        let webhook = webhook.settle(&mut check);
         let namespace = self.namespace.or(file.namespace);
         let journal = self.journal.or(file.journal).filter(|path| path != "-").map(PathBuf::from);
 
         match (policies, listen, sweep_every, clone_metrics, check.problems) {
             (Some(policies), Some(listen), Some(sweep_every), Some(clone_metrics), problems) if problems.is_empty() => {
-                Ok(Settings { policies, cluster_id, listen, namespace, sweep_every, journal, json_logs: format == "json", log, clone_metrics })
+                Ok(Settings { policies, cluster_id, listen, webhook, namespace, sweep_every, journal, json_logs: format == "json", log, clone_metrics })
             }
             (.., problems) => Err(Unsettled(problems)),
         }
+    }
+}
+
+/// The flags of the webhook, from wherever they were said.
+struct Wanted {
+    listen: Option<String>,
+    advertise: Option<String>,
+    certs: Option<String>,
+    names: Option<String>,
+    configuration: Option<String>,
+}
+
+impl Wanted {
+    fn settle(self, check: &mut Check) -> Option<Webhook> {
+        let said = self.advertise.is_some() || self.certs.is_some() || self.names.is_some() || self.configuration.is_some();
+        let Some(listen) = self.listen else {
+            check.that(!said, || "--webhook-…: without --webhook-listen there is no webhook to be set up".to_owned());
+            return None;
+        };
+        let listen: SocketAddr = check.parse("--webhook-listen", Some(listen), "", "an address and a port such as 0.0.0.0:9443")?;
+        let own = || std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok()).map_or(listen, |ip| SocketAddr::new(ip, listen.port()));
+        let advertise = match self.advertise {
+            Some(text) => check.parse("--webhook-advertise", Some(text), "", "an address and a port such as 10.1.2.3:9443")?,
+            None => own(),
+        };
+        let certs = self.certs.map(PathBuf::from);
+        if let Some(missing) = certs.as_ref().filter(|folder| !folder.is_dir()) {
+            check.problems.push(format!("--webhook-certs: `{}` is not a folder", missing.display()));
+        }
+        let names = self.names.unwrap_or_default();
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        Some(Webhook { listen, advertise, certs, names, configuration: self.configuration.unwrap_or_else(|| "clonewarden".to_owned()) })
     }
 }
 

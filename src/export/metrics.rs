@@ -220,6 +220,9 @@ const LATENESS: &[f64] = &[0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 90
 /// A plan over a hundred clones takes well under a millisecond, over a hundred thousand a large part of a second.
 const PLANNING: &[f64] = &[0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// Judging takes well under a millisecond, writing the ledger a few; waiting for a new holder of the lease up to ten seconds.
+const REVIEWING: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
 metrics! {
     leader: Gauges Flag "clonewarden_leader" []
         "Whether this process holds the lease and so acts.";
@@ -261,6 +264,15 @@ metrics! {
         "When each clone ends: the later of the computed and the announced end. Not for clones that are kept or terminating; none at all where there are more than `--clone-metrics`.";
     clones_left_out: Gauges Count "clonewarden_clone_series_left_out" []
         "Clones without a series of their own because there are more than `--clone-metrics`.";
+
+    reviews: Counters Count "clonewarden_admission_reviews_total" ["phase", "outcome", "code"]
+        "Reviews of clones that the API server asked for, by webhook (`mutate`, `validate`) and by how they ended: `allowed`, `refused` (with the code), `audit` (let through; enforced it may not have been), `forwarded` (to the holder of the lease, who counts it too).";
+    review_duration: Histograms Seconds "clonewarden_admission_review_duration_seconds" ["phase"] buckets REVIEWING,
+        "How long a review took, from its last byte to the answer: with the write of the ledger, and with the wait for a holder of the lease where there was none.";
+    certificate_expires: Gauges Timestamp "clonewarden_webhook_certificate_expires_timestamp_seconds" []
+        "Until when the certificate is valid that the webhook shows at present. Absent: it has none.";
+    reservations: Gauges Count "clonewarden_admission_reservations" []
+        "Places that are promised to clones which were not seen yet. Only the holder of the lease has any.";
 
     orphans: Gauges Count "clonewarden_orphans" ["kind", "policy_known"]
         "Things whose clone is gone, marked or to be marked, and whether a policy that governs them is known.";

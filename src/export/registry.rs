@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     act::{executor::Round, journal::Ending},
+    admission::reservations::Phase,
     daemon::warden::Watcher,
     model::{Snapshot, Source},
-    plan::{Action, Plan},
+    plan::{Action, Plan, admit::Verdict},
     policy::{Mode, Policies},
     ports::Clock,
 };
@@ -122,6 +123,39 @@ impl Metrics {
     /// How many Events have been dropped since the start.
     pub fn events_dropped(&self, total: u64) {
         self.families.events_dropped.raise(&[], whole(total));
+    }
+
+    /// A review was answered.
+    pub fn reviewed(&self, phase: Phase, verdict: &Verdict, took: Duration) {
+        let (outcome, code) = match (&verdict.refusal, verdict.audit) {
+            (Some(refusal), _) => ("refused", refusal.code()),
+            (None, true) => ("audit", ""),
+            (None, false) => ("allowed", ""),
+        };
+        self.review_ended(phase, outcome, code, took);
+    }
+
+    /// A review was handed on to the holder of the lease, who answered it.
+    pub fn review_forwarded(&self, phase: Phase, took: Duration) {
+        self.review_ended(phase, "forwarded", "", took);
+    }
+
+    fn review_ended(&self, phase: Phase, outcome: &str, code: &str, took: Duration) {
+        self.families.reviews.add(&[phase.word(), outcome, code], 1.0);
+        self.families.review_duration.observe(&[phase.word()], took.as_secs_f64());
+    }
+
+    /// Until when the certificate of the webhook is valid, if it has one.
+    pub fn certificate_expires(&self, at: Option<Timestamp>) {
+        match at {
+            Some(at) => self.families.certificate_expires.set(&[], seconds(at)),
+            None => self.families.certificate_expires.clear(),
+        }
+    }
+
+    /// How many places are promised.
+    pub fn reservations(&self, promised: u64) {
+        self.families.reservations.set(&[], whole(promised));
     }
 
     /// How many requests of one kind ended in one way since the start.

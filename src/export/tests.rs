@@ -46,6 +46,7 @@ fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
         name: name.into(),
         file: String::new(),
         line: 1,
+        lines: BTreeMap::new(),
         mode,
         namespaces,
         ttl: Ttl { warnings: vec![Span::minutes(10)], ..Ttl::default() },

@@ -75,6 +75,11 @@ pub struct WordPressClone {
     pub owner: Option<Box<str>>,
     /// `spec.useDedicatedDatabase`.
     pub dedicated: bool,
+    /// The address of the shared host that it lives on, as [`host_address`] writes it; `None`: it has a database of its own, or
+    /// lives wherever the RGD says.
+    pub host: Option<Arc<str>>,
+    /// [`names::RESERVATION`]: which promise of a place it was let in on.
+    pub reservation: Option<Box<str>>,
     /// `status.state`.
     pub state: CloneState,
     /// Why KRO's `Ready` condition is not true, if it says so.
@@ -103,7 +108,9 @@ impl WordPressClone {
             announced_at: read_date(annotation(names::ANNOUNCED_AT)),
             warned: text(names::WARNED),
             owner: text(names::OWNER),
-            dedicated: object.pointer("/spec/useDedicatedDatabase").and_then(Value::as_bool).unwrap_or_default(),
+            dedicated: wants_dedicated(object),
+            host: shared_host(object).map(|host| shared(&host)),
+            reservation: text(names::RESERVATION),
             state: read_state(object.pointer("/status/state")),
             not_ready: not_ready(object),
             finalizers: meta::finalizers(object),
@@ -113,8 +120,29 @@ impl WordPressClone {
     }
 }
 
+/// `spec.useDedicatedDatabase`.
+pub(crate) fn wants_dedicated(object: &Value) -> bool {
+    object.pointer("/spec/useDedicatedDatabase").and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// The address of the shared host that an object names, if that is where its database is.
+pub(crate) fn shared_host(object: &Value) -> Option<String> {
+    let host = object.pointer("/spec/sharedDatabase/host").and_then(Value::as_str).filter(|host| !host.is_empty())?;
+    (!wants_dedicated(object)).then(|| host_address(host, None))
+}
+
+/// `host:port`, the one form in which two addresses can be compared: without a port it is MySQL's.
+#[must_use]
+pub fn host_address(host: &str, port: Option<u16>) -> String {
+    match port {
+        Some(port) => format!("{host}:{port}"),
+        None if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => host.to_owned(),
+        None => format!("{host}:3306"),
+    }
+}
+
 /// A TTL is a positive integer. Everything else that is said (zero, a string, a fraction, `null`) is unreadable.
-fn read_ttl(spec: Option<&Value>) -> Reading<i64> {
+pub(crate) fn read_ttl(spec: Option<&Value>) -> Reading<i64> {
     match spec {
         None | Some(Value::Null) => Reading::Absent,
         Some(Value::Object(spec)) => match spec.get("ttlSeconds") {
@@ -140,7 +168,7 @@ fn said(value: &Value) -> Box<str> {
 }
 
 /// A date is RFC 3339 with an offset; zone names and local times are refused, they have ended clones hours early elsewhere.
-fn read_date(value: Option<&Value>) -> Reading<Timestamp> {
+pub(crate) fn read_date(value: Option<&Value>) -> Reading<Timestamp> {
     let Some(value) = value else { return Reading::Absent };
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match text.parse::<Timestamp>() {
@@ -149,7 +177,7 @@ fn read_date(value: Option<&Value>) -> Reading<Timestamp> {
     }
 }
 
-fn read_keep(value: Option<&Value>) -> Reading<bool> {
+pub(crate) fn read_keep(value: Option<&Value>) -> Reading<bool> {
     let Some(value) = value else { return Reading::Absent };
     match value.as_str() {
         Some("true") => Reading::Value(true),

@@ -12,6 +12,14 @@ pub const ANNOUNCED_AT: &str = "clonewarden.io/announced-at";
 pub const WARNED: &str = "clonewarden.io/warned";
 /// Annotation: who the clone belongs to.
 pub const OWNER: &str = "clonewarden.io/owner";
+/// Annotation, written at admission: why the clone got the database that it has.
+pub const PLACEMENT_REASON: &str = "clonewarden.io/placement-reason";
+/// Annotation, written at admission: which promise of a place the clone was let in on.
+pub const RESERVATION: &str = "clonewarden.io/reservation";
+/// Annotation, written by the daemon: that the clone's Secret was made.
+pub const CREDENTIALS: &str = "clonewarden.io/credentials";
+/// Annotation on the Lease: where the holder answers reviews.
+pub const ADDRESS: &str = "clonewarden.io/address";
 /// Label: `"true"` on clones that a placement rule may give a database of their own.
 pub const CRITICAL: &str = "clonewarden.io/critical";
 /// Label on a clone's Pods: the UID of the clone. KRO does not label Pods.

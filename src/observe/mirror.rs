@@ -11,7 +11,11 @@ use crate::{
 };
 use futures::StreamExt;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::Instant,
+};
 use tracing::{debug, info, warn};
 
 /// The first pause after an error; it doubles up to [`LONGEST_PAUSE`].
@@ -55,12 +59,18 @@ struct OneKind {
 impl OneKind {
     async fn run(self) {
         let mut pause = FIRST_PAUSE;
+        let mut relists = self.store.relists();
         loop {
+            // Noted before the list begins: it answers every question that was asked until now.
+            let question = *relists.borrow_and_update();
             match self.list().await {
                 Ok(version) => {
                     pause = FIRST_PAUSE;
+                    if self.kind == Kind::Clone {
+                        self.store.relisted(question);
+                    }
                     self.wake.notify_one();
-                    if let Err(error) = self.follow(version).await {
+                    if let Err(error) = self.follow(version, &mut relists).await {
                         self.incomplete(&error);
                     } else {
                         continue;
@@ -106,16 +116,21 @@ impl OneKind {
     }
 
     /// Follows the watch until it is time to list anew. A stream that the server ends is taken up where it ended.
-    async fn follow(&self, mut version: String) -> Result<(), ApiError> {
+    async fn follow(&self, mut version: String, relists: &mut watch::Receiver<u64>) -> Result<(), ApiError> {
         let relist = Instant::now() + RELIST;
         while Instant::now() < relist {
             let begun = Instant::now();
             let mut events = self.cluster.watch(self.kind, version.clone());
             loop {
-                let event = match tokio::time::timeout_at(relist, events.next()).await {
-                    Err(_) => return Ok(()),
-                    Ok(None) => break,
-                    Ok(Some(event)) => event?,
+                let event = tokio::select! {
+                    biased;
+                    // Only of the clones does anybody ask that; the sender is the store, which we hold.
+                    _ = relists.changed(), if self.kind == Kind::Clone => return Ok(()),
+                    event = tokio::time::timeout_at(relist, events.next()) => match event {
+                        Err(_) => return Ok(()),
+                        Ok(None) => break,
+                        Ok(Some(event)) => event?,
+                    },
                 };
                 let now = self.clock.now();
                 match event {

@@ -3,11 +3,15 @@
 //! What leaves the store is remembered for a while with how it went: seen deleted, seen `Terminating`, deleted by us, or just
 //! missing from a list, which is no evidence that anybody deleted it.
 
-use crate::model::{
-    Child, Evidence, Kind, Meta, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord, snapshot::Departure,
+use crate::{
+    model::{
+        Child, Evidence, Kind, Meta, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord, snapshot::Departure,
+    },
+    plan::admit::Residents,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::sync::watch;
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -20,13 +24,27 @@ const REMEMBER_AT_MOST: usize = 20_000;
 
 /// Everything that is watched. Cheap to share; every method takes the lock for a moment.
 #[derive(Default)]
-pub struct Store(Mutex<Held>);
+pub struct Store {
+    held: Mutex<Held>,
+    relist: Relist,
+}
+
+/// Somebody needs the clones listed anew: what a watch has shown is not known to be the present.
+#[derive(Default)]
+struct Relist {
+    /// How often that was asked for.
+    asked: watch::Sender<u64>,
+    /// The last question that a finished list came after.
+    answered: watch::Sender<u64>,
+}
 
 #[derive(Default)]
 struct Held {
     clones: BTreeMap<Arc<str>, Arc<WordPressClone>>,
     children: BTreeMap<(Kind, Arc<str>), Arc<Child>>,
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// The same, for those who only look; made anew when one changes.
+    shared_namespaces: Option<Arc<BTreeMap<String, BTreeMap<String, String>>>>,
     definitions: BTreeMap<String, Definition>,
     orphans: BTreeMap<String, Arc<OrphanRecord>>,
     unreadable: BTreeMap<(Kind, String), Unreadable>,
@@ -77,7 +95,7 @@ impl Trimmed {
 impl Store {
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
         // A panic elsewhere while the lock was held leaves plain data behind: still the best that is known.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records how well a kind is known.
@@ -143,6 +161,47 @@ impl Store {
         held.evidence.insert(kind, Evidence::complete(now));
     }
 
+    /// Has the clones listed anew and waits until a list has replaced them that was begun after this call.
+    pub async fn clones_listed_anew(&self) {
+        let mut question = 0;
+        self.relist.asked.send_modify(|asked| {
+            *asked = asked.saturating_add(1);
+            question = *asked;
+        });
+        let mut answered = self.relist.answered.subscribe();
+        // The sender lives as long as we do.
+        let _ = answered.wait_for(|answered| *answered >= question).await;
+    }
+
+    /// For the mirror: the questions for a new list, as they come in.
+    pub(super) fn relists(&self) -> watch::Receiver<u64> {
+        self.relist.asked.subscribe()
+    }
+
+    /// For the mirror: a list is in that was begun after this question.
+    pub(super) fn relisted(&self, question: u64) {
+        self.relist.answered.send_modify(|answered| *answered = question.max(*answered));
+    }
+
+    /// Who takes up room.
+    pub fn residents(&self) -> Residents {
+        let mut held = self.held();
+        let namespaces = match &held.shared_namespaces {
+            Some(namespaces) => Arc::clone(namespaces),
+            None => Arc::clone(held.shared_namespaces.insert(Arc::new(held.namespaces.clone()))),
+        };
+        let databases = [Kind::DbInstance, Kind::DbCluster].into_iter().flat_map(|kind| {
+            let of_kind = held.children.range((kind, Arc::from(""))..);
+            of_kind.take_while(move |((of, _), _)| *of == kind).map(|(_, child)| Arc::clone(child))
+        });
+        Residents {
+            clones: held.clones.values().cloned().collect(),
+            unreadable: held.unreadable.keys().filter(|(kind, _)| *kind == Kind::Clone).map(|(_, path)| path.clone()).collect(),
+            databases: databases.collect(),
+            namespaces,
+        }
+    }
+
     /// One look at everything.
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let mut held = self.held();
@@ -177,7 +236,10 @@ impl Held {
         match object {
             Object::Clone(clone) => self.put_clone(clone),
             Object::Child(child) => drop(self.children.insert((kind, Arc::clone(child.meta.path())), Arc::new(child))),
-            Object::Namespace(labels) => drop(self.namespaces.insert(path.trim_start_matches('/').to_owned(), labels)),
+            Object::Namespace(labels) => {
+                self.shared_namespaces = None;
+                self.namespaces.insert(path.trim_start_matches('/').to_owned(), labels);
+            }
             Object::Definition(definition) => drop(self.definitions.insert(definition.name.clone(), definition)),
             Object::Orphan(orphan) => drop(self.orphans.insert(path, Arc::new(orphan))),
             Object::Foreign | Object::Unreadable(_) => drop(self.children.remove(&(kind, Arc::from(path)))),
@@ -215,7 +277,10 @@ impl Held {
     fn forget_object(&mut self, kind: Kind, path: &str) {
         match kind {
             Kind::Clone => drop(self.clones.remove(path)),
-            Kind::Namespace => drop(self.namespaces.remove(path.trim_start_matches('/'))),
+            Kind::Namespace => {
+                self.shared_namespaces = None;
+                self.namespaces.remove(path.trim_start_matches('/'));
+            }
             Kind::Definition => drop(self.definitions.remove(path.trim_start_matches('/'))),
             Kind::Orphan => drop(self.orphans.remove(path)),
             _ => drop(self.children.remove(&(kind, Arc::from(path)))),

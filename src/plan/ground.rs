@@ -232,7 +232,10 @@ fn survey_definitions(snapshot: &Snapshot, now: Timestamp) -> Definitions<'_> {
         Some(evidence) if evidence.absent => Definitions::Known(BTreeSet::new(), snapshot.state.definitions.iter().map(String::as_str).collect()),
         Some(evidence) => match evidence.lack(now) {
             None => Definitions::Known(there.clone(), gone()),
-            Some(_) if snapshot.state.definitions.is_empty() => Definitions::NotAsked,
+            // KRO's own label on a clone remembers a definition, too.
+            Some(_) if snapshot.state.definitions.is_empty() && snapshot.clones.iter().all(|clone| clone.definition.is_none()) => {
+                Definitions::NotAsked
+            }
             Some(lack) => Definitions::Lacking(lack),
         },
     }

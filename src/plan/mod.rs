@@ -5,6 +5,7 @@
 //! brake, populations, and the diagnosis of clones that are stuck or broken. The plan also says what must be remembered
 //! before it is carried out ([`Plan::state`]) and when to look again.
 
+pub mod admit;
 pub mod brake;
 pub mod decision;
 mod diagnosis;

@@ -31,6 +31,7 @@ fn policies(name: &str, mode: Mode) -> Policies {
         name: name.into(),
         file: "test.yaml".into(),
         line: 1,
+        lines: Default::default(),
         mode,
         namespaces: Namespaces::Names(vec!["n".into()]),
         ttl: Ttl { minimum: Span::minutes(1), ..Ttl::default() },
@@ -96,6 +97,17 @@ fn a_plan_that_cannot_judge_lets_nothing_slip_past_the_brake() {
     let renamed = plan(&snapshot, &self::policies("staging-eu", Mode::Enforce), at(102));
     assert_eq!(going(&renamed), 0);
     assert_eq!(renamed.state.brakes.keys().collect::<Vec<_>>(), ["staging-eu"]);
+}
+
+#[test]
+fn a_label_on_a_clone_is_a_memory_of_its_definition() {
+    let policies = policies("staging", Mode::Enforce);
+    let mut snapshot = world(at(60), vec![clone_of("c", Some((at(60), at(1))))]);
+    snapshot.evidence.insert(Source::Objects(Kind::Definition), Evidence::incomplete(at(60), "forbidden"));
+    assert_eq!(going(&plan(&snapshot, &policies, at(60))), 1, "nobody has ever seen a definition");
+    Arc::make_mut(&mut snapshot.clones[0]).definition = Some("wordpress-clone".into());
+    let held = plan(&snapshot, &policies, at(60));
+    assert!(matches!(held.decisions[0].reason, Reason::EvidenceMissing(..)), "{:?}", held.decisions[0].reason);
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub struct ClonePolicy {
     pub file: String,
     /// The line of its `metadata.name`, from 1.
     pub line: u64,
+    /// The lines of the limits that it says, by their field (`limits.clones`): who is turned away is told where to look.
+    pub lines: BTreeMap<&'static str, u64>,
     /// `spec.mode`.
     pub mode: Mode,
     /// `spec.namespaces`.
@@ -255,6 +257,22 @@ pub enum RdsHost {
     Instance(String),
     /// An Aurora cluster.
     Cluster(String),
+}
+
+impl ClonePolicy {
+    /// `file:line` of a limit, or of the policy's name where it does not say that limit.
+    #[must_use]
+    pub fn place_of(&self, field: &str) -> String {
+        format!("{}:{}", self.file, self.lines.get(field).unwrap_or(&self.line))
+    }
+}
+
+impl DatabaseHost {
+    /// `endpoint:port`, as the clones that live on it name it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        crate::model::clone::host_address(&self.endpoint, Some(self.port))
+    }
 }
 
 /// Which policy governs a namespace.

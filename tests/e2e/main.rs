@@ -58,6 +58,10 @@ scenes! {
     crash Beside;
     pause Beside;
     failover Beside;
+    messages Beside;
+    certificates Beside;
+    placement Beside;
+    admission Alone;
     outage Alone;
     definition Alone;
     orphans Alone;

@@ -155,6 +155,7 @@ impl Sim {
         let engine = Engine {
             cluster: self.bug.cluster(handle.clone()),
             clock: Arc::new(clock.clone()),
+            address: String::new(),
             identity: id.clone(),
             cluster_id: Some(Arc::from("sim")),
             policies: loaded,

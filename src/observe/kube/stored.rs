@@ -1,7 +1,10 @@
 //! Our own `ConfigMap` and `Lease` as the API server sends them. An answer that is neither must not pass for an empty one.
 
 use super::call::parse;
-use crate::ports::{ApiError, LeaseRecord, Stored};
+use crate::{
+    model::names,
+    ports::{ApiError, LeaseRecord, Stored},
+};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -10,6 +13,8 @@ use std::{collections::BTreeMap, time::Duration};
 struct Versioned {
     #[serde(rename = "resourceVersion")]
     resource_version: String,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +51,7 @@ pub(crate) fn state_from(answer: &[u8]) -> Result<Stored, ApiError> {
 pub(crate) fn lease_from(answer: &[u8]) -> Result<LeaseRecord, ApiError> {
     let Lease { metadata, spec } = parse(answer)?;
     let spec = spec.unwrap_or_default();
+    let address = metadata.annotations.and_then(|mut annotations| annotations.remove(names::ADDRESS));
     Ok(LeaseRecord {
         resource_version: metadata.resource_version,
         holder: spec.holder_identity.unwrap_or_default(),
@@ -53,5 +59,6 @@ pub(crate) fn lease_from(answer: &[u8]) -> Result<LeaseRecord, ApiError> {
         acquired: spec.acquire_time,
         renewed: spec.renew_time,
         transitions: spec.lease_transitions.unwrap_or_default(),
+        address: address.unwrap_or_default(),
     })
 }

@@ -35,7 +35,8 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let mode = lint.take("mode", spec.mode).map_or(Mode::Audit, |mode| mode.value);
     let (namespaces, named) = namespaces(lint, spec.namespaces, &spec_place);
     let ttl = ttl(lint, spec.ttl);
-    let limits = limits(lint, spec.limits);
+    let mut lines = BTreeMap::new();
+    let limits = limits(lint, spec.limits, &mut lines);
     let quota = quota(lint, spec.quota);
     let (databases, hosts) = rules::rules(lint, spec.databases);
     let budget = budget(lint, spec.budget);
@@ -43,7 +44,7 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let brake = brake(lint, spec.brake);
     let (name, place) = name?;
     let (file, line) = (place.file.to_string(), place.line);
-    let policy = ClonePolicy { name: Arc::from(name), file, line, mode, namespaces, ttl, limits, quota, databases, budget, orphans, brake };
+    let policy = ClonePolicy { name: Arc::from(name), file, line, lines, mode, namespaces, ttl, limits, quota, databases, budget, orphans, brake };
     Some(ReadPolicy { policy, name: place, namespaces: named, hosts })
 }
 
@@ -187,7 +188,7 @@ fn order(lint: &mut Lint<'_>, low: Bound<'_>, high: Bound<'_>) {
     lint.report(problem);
 }
 
-fn limits(lint: &mut Lint<'_>, block: Block<format::Limits>) -> Limits {
+fn limits(lint: &mut Lint<'_>, block: Block<format::Limits>, lines: &mut BTreeMap<&'static str, u64>) -> Limits {
     let Some(block) = block else { return Limits::default() };
     let clones = lint.take("limits.clones", block.value.clones);
     let dedicated = lint.take("limits.dedicatedDatabases", block.value.dedicated_databases);
@@ -199,6 +200,9 @@ fn limits(lint: &mut Lint<'_>, block: Block<format::Limits>) -> Limits {
         let message = format!("`dedicatedDatabases`, {}, is more than `clones`, {}", dedicated.value, clones.value);
         let problem = lint.problem(Code::Contradiction, dedicated.at, message).related(lint.place(clones.at), "clones");
         lint.report(problem.help("a clone has one database at most; lower it to the number of clones or leave it out"));
+    }
+    for (field, said) in [("limits.clones", &clones), ("limits.dedicatedDatabases", &dedicated), ("limits.clonesPerOwner", &per_owner)] {
+        lines.extend(said.as_ref().map(|said| (field, lint.place(said.at).line)));
     }
     Limits {
         clones: clones.map(|number| number.value),

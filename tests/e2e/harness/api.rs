@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use http::{Method, Request};
 use kube::{
     Client, Config, Error,
+    core::WatchEvent,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
@@ -48,6 +49,21 @@ impl Api {
             Value::Array(items) => Ok(items),
             other => anyhow::bail!("{path}: not a list: {other}"),
         }
+    }
+
+    /// Creates an object, or says with which status code and words that was refused.
+    pub(crate) async fn try_create(&self, path: &str, object: &Value) -> Result<std::result::Result<Value, (u16, String)>> {
+        match self.ask(Method::POST, path, Some(("application/json", object))).await {
+            Ok(made) => Ok(Ok(made)),
+            Err(Error::Api(status)) => Ok(Err((status.code, status.message.clone()))),
+            Err(error) => Err(error).with_context(|| format!("POST {path}")),
+        }
+    }
+
+    /// What happens to the objects there from a version on, for as long as the server tells.
+    pub(crate) async fn watch(&self, path: &str, version: &str) -> Result<impl futures::Stream<Item = Result<WatchEvent<Value>, Error>> + use<>> {
+        let request = Request::builder().uri(format!("{path}?watch=1&resourceVersion={version}&timeoutSeconds=600")).body(Vec::new())?;
+        Ok(self.0.request_events(request).await?)
     }
 
     pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value> {

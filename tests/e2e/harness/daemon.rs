@@ -27,6 +27,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) struct Daemon {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
+    /// Where it answers reviews, if it does.
+    pub(crate) webhook: Option<SocketAddr>,
     child: Mutex<Child>,
     log: PathBuf,
     journal: PathBuf,
@@ -34,12 +36,12 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts `command`, which is a `clonewarden run` that lacks only where to listen.
-    pub(crate) fn start(mut command: Command, name: &str, log: PathBuf, journal: PathBuf) -> Result<Self> {
+    pub(crate) fn start(mut command: Command, name: &str, log: PathBuf, journal: PathBuf, webhook: Option<SocketAddr>) -> Result<Self> {
         let address = free_address()?;
         let out = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         command.arg("--listen").arg(address.to_string()).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name: name.to_owned(), address, child: Mutex::new(child), log, journal })
+        Ok(Self { name: name.to_owned(), address, webhook, child: Mutex::new(child), log, journal })
     }
 
     fn child(&self) -> std::sync::MutexGuard<'_, Child> {
@@ -196,7 +198,7 @@ fn tail(log: &Path) -> String {
 
 /// An address to listen on. The ports lie above the platform's and below those that the kernel gives to outgoing connections,
 /// so nobody else takes one between this look and the daemon's start.
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     const FIRST: u16 = 30_050;
     const COUNT: u16 = 2_600;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -133,6 +133,7 @@ impl GatedLoop {
         let engine = Engine {
             cluster: Arc::new(Gated { real: KubeCluster::over(client, lease, install.namespace.clone()), gate }),
             clock: Arc::new(SystemClock),
+            address: String::new(),
             identity: format!("in-process-{}", install.namespace),
             cluster_id: None,
             policies,

@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod audit;
 pub(crate) mod clones;
 pub(crate) mod daemon;
+pub(crate) mod door;
 pub(crate) mod gate;
 pub(crate) mod install;
 pub(crate) mod metrics;

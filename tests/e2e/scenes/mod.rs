@@ -1,13 +1,17 @@
 //! One scene a file; `main.rs` has them in a table.
 
+pub(crate) mod admission;
 pub(crate) mod backlog;
+pub(crate) mod certificates;
 pub(crate) mod crash;
+pub(crate) mod messages;
 pub(crate) mod definition;
 pub(crate) mod expiry;
 pub(crate) mod failover;
 pub(crate) mod orphans;
 pub(crate) mod outage;
 pub(crate) mod pause;
+pub(crate) mod placement;
 pub(crate) mod rebirth;
 pub(crate) mod rights;
 pub(crate) mod snooze;

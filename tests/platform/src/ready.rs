@@ -136,7 +136,8 @@ fn connect(port: u16) -> std::io::Result<TcpStream> {
 fn get(port: u16, path: &str) -> std::io::Result<String> {
     let mut stream = connect(port)?;
     stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
+    // In one piece: whoever answers after the first line and hangs up would reset the rest.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.take(4096).read_to_end(&mut answer)?;
     Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
@@ -153,7 +154,7 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 64];
+            let mut request = [0; 256];
             let read = stream.read(&mut request).unwrap();
             stream.write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\nno").unwrap();
             String::from_utf8_lossy(&request[..read]).into_owned()

@@ -1,0 +1,387 @@
+//! The ledger of promised places, and the one task that promises them.
+//!
+//! *Exact* means: at no moment are there more clones in etcd than the policy allows, whatever number of clients create them, and
+//! whichever replica dies in the middle. Three rules make it so:
+//!
+//! 1. A place is promised only after the ledger that says so has been written, by compare-and-swap. Reviews that come together
+//!    are written together.
+//! 2. A new holder of the lease first writes its term into the ledger: from then on no promise of the last holder can be written,
+//!    and so none is given. Only after that does it list the clones, so that each that was let in before is in the list or in the
+//!    ledger.
+//! 3. A promise stands until its clone is seen, or until [`LAPSE`] after it was given *and* a quorum read of that name does not
+//!    find it. The API server gives up on a request after 34 s, so nothing can come of it later. Times are this process's own,
+//!    monotonic; a new holder counts from its beginning.
+
+use crate::{
+    daemon::lease::Fence,
+    model::{Kind, names},
+    observe::store::Store,
+    plan::admit::{self, Claim, Residents, Town, Verdict},
+    policy::Policies,
+    ports::{ApiError, Cluster, Stored},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep},
+};
+use tracing::{info, warn};
+
+/// The name of the ConfigMap, in the daemon's namespace.
+pub const NAME: &str = "clonewarden-reservations";
+/// The key in it.
+pub const KEY: &str = "ledger.json";
+/// How long a promise stands at least. Source: kube-apiserver gives a create 34 s (`requestTimeoutUpperBound`, apiserver
+/// `endpoints/handlers/rest.go`); the rest is for a server that is slow to notice.
+pub const LAPSE: Duration = Duration::from_secs(40);
+
+/// How many reviews are judged and written together.
+const TOGETHER: usize = 256;
+/// How many promises may stand at a time. They are written whole, and a ConfigMap holds 1 MiB; in a healthy cluster a promise is
+/// settled within a second.
+const MOST: usize = 4_000;
+/// How often it is looked whether this process holds the lease by now.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often promises are looked at that nothing came of.
+const TIDY: Duration = Duration::from_secs(5);
+/// How often a write is tried whose outcome is not known.
+const TRIES: u32 = 3;
+
+/// What the ledger says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// Whose term it is.
+    pub holder: String,
+    /// How often it changed hands.
+    pub term: u64,
+    /// The promises, by reservation.
+    pub claims: BTreeMap<Box<str>, Claim>,
+}
+
+impl Ledger {
+    /// The next term: whoever wrote the last one can write no more.
+    #[must_use]
+    pub fn taken_over(self, holder: &str) -> Self {
+        Self { holder: holder.to_owned(), term: self.term.saturating_add(1), claims: self.claims }
+    }
+
+    /// Lets go of promises whose clones are seen.
+    pub fn settle(&mut self, residents: &Residents) {
+        self.claims.retain(|reservation, claim| {
+            let lives = residents.find(&claim.namespace, &claim.name);
+            lives.and_then(|clone| clone.reservation.as_ref()) != Some(reservation)
+        });
+    }
+
+    fn read(stored: &Stored) -> Result<Self, String> {
+        let text = stored.data.get(KEY).ok_or_else(|| format!("ConfigMap `{NAME}` has no key `{KEY}`"))?;
+        serde_json::from_str(text).map_err(|error| format!("ConfigMap `{NAME}`, key `{KEY}`, does not parse ({error})"))
+    }
+}
+
+/// Which of the two webhooks asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The mutating one: it decides and promises.
+    Mutate,
+    /// The validating one: it checks that what comes is what was promised.
+    Validate,
+}
+
+impl Phase {
+    /// The word in paths and metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Validate => "validate",
+        }
+    }
+}
+
+/// What the desk says to a review.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It was judged; what it promises is written down.
+    Judged(Verdict),
+    /// Another process has to judge it.
+    NotHolder,
+    /// It cannot be judged now, and why.
+    NotNow(String),
+}
+
+struct Ask {
+    phase: Phase,
+    request: admit::Request,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// Where reviews are handed in that may promise a place.
+#[derive(Clone)]
+pub struct Desk {
+    asks: mpsc::Sender<Ask>,
+    open: Arc<AtomicU64>,
+}
+
+impl Desk {
+    /// Has a review judged by the holder's ledger.
+    pub async fn ask(&self, phase: Phase, request: admit::Request) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Answer::NotNow("this replica is about to end".to_owned());
+        match self.asks.send(Ask { phase, request, reply }).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| gone()),
+            Err(_) => gone(),
+        }
+    }
+
+    /// How many promises stand at present.
+    #[must_use]
+    pub fn promised(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+/// What the task works with.
+pub struct Tools {
+    /// The API server.
+    pub cluster: Arc<dyn Cluster>,
+    /// Whether this process holds the lease.
+    pub fence: Fence,
+    /// The watched objects.
+    pub store: Arc<Store>,
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// Our name in the Lease.
+    pub identity: String,
+    /// Makes reservations: random, never the same.
+    pub random: fn() -> String,
+}
+
+/// Starts the task that promises places. It ends when every [`Desk`] is gone.
+#[must_use]
+pub fn open(tools: Tools) -> (Desk, tokio::task::JoinHandle<()>) {
+    let (asks, waiting) = mpsc::channel(4 * TOGETHER);
+    let open = Arc::new(AtomicU64::new(0));
+    let clerk = Clerk { tools, waiting, term: None, open: Arc::clone(&open) };
+    (Desk { asks, open }, tokio::spawn(clerk.run()))
+}
+
+/// 128 random bits, as hexadecimal digits.
+#[must_use]
+pub fn random() -> String {
+    let mut bytes = [0_u8; 16];
+    // It fails only where the operating system has no randomness; such a reservation is then one of few, and no secret.
+    let _ = rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Our term: the ledger as it was last written, with what was promised since.
+struct Term {
+    version: String,
+    ledger: Ledger,
+    /// The claims as they stand in the ConfigMap.
+    written: usize,
+    /// Since when each promise stands, at the latest.
+    since: BTreeMap<Box<str>, Instant>,
+    tidied: Instant,
+}
+
+struct Clerk {
+    tools: Tools,
+    waiting: mpsc::Receiver<Ask>,
+    term: Option<Term>,
+    open: Arc<AtomicU64>,
+}
+
+/// Why nothing could be written.
+enum Unwritten {
+    /// It is somebody else's term.
+    Superseded,
+    /// Nobody knows.
+    Unknown(String),
+}
+
+impl Clerk {
+    async fn run(mut self) {
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                taken = self.waiting.recv_many(&mut batch, TOGETHER) => if taken == 0 { return },
+                () = sleep(LOOK) => {}
+            }
+            if !self.tools.fence.holds() {
+                self.term = None;
+                batch.drain(..).for_each(|ask| drop(ask.reply.send(Answer::NotHolder)));
+                continue;
+            }
+            if self.term.is_none()
+                && let Err(problem) = self.take_over().await
+            {
+                warn!(%problem, "No clone can be let in: the ledger of promised places could not be taken over.");
+                batch.drain(..).for_each(|ask| drop(ask.reply.send(Answer::NotNow(problem.clone()))));
+                sleep(LOOK).await;
+                continue;
+            }
+            if !batch.is_empty() {
+                self.judge(&mut batch).await;
+            }
+            self.tidy().await;
+            self.open.store(self.term.as_ref().map_or(0, |term| term.ledger.claims.len() as u64), Ordering::Relaxed);
+        }
+    }
+
+    /// Begins a term: first the ledger is ours, then the clones are listed.
+    async fn take_over(&mut self) -> Result<(), String> {
+        let Tools { cluster, store, identity, .. } = &self.tools;
+        let found = cluster.read_state(NAME).await.map_err(|error| format!("ConfigMap `{NAME}`: {error}"))?;
+        let before = match &found {
+            Some(stored) => Ledger::read(stored).map_err(|problem| {
+                format!("{problem}; delete the ConfigMap to begin anew, {} s after the last clone was created", LAPSE.as_secs())
+            })?,
+            None => Ledger::default(),
+        };
+        let ledger = before.taken_over(identity);
+        let version = found.map(|stored| stored.resource_version);
+        let stored = write(cluster.as_ref(), &ledger, version.as_deref()).await.map_err(|error| format!("ConfigMap `{NAME}`: {error}"))?;
+        store.clones_listed_anew().await;
+        let begun = Instant::now();
+        info!(term = ledger.term, promised = ledger.claims.len(), "The ledger of promised places is taken over.");
+        let since = ledger.claims.keys().map(|reservation| (reservation.clone(), begun)).collect();
+        self.term = Some(Term { version: stored.resource_version, written: ledger.claims.len(), ledger, since, tidied: begun });
+        Ok(())
+    }
+
+    /// Judges a batch in its order, each with what was promised to those before it, and answers once that is written.
+    async fn judge(&mut self, batch: &mut Vec<Ask>) {
+        let Some(term) = self.term.as_mut() else { return };
+        let residents = self.tools.store.residents();
+        let policies = Arc::clone(&self.tools.policies.borrow());
+        term.settle(&residents);
+        let now = Instant::now();
+        let mut promised = Vec::new();
+        for Ask { phase, request, reply } in batch.drain(..) {
+            let town = Town { policies: &policies, residents: &residents, claims: &term.ledger.claims };
+            let verdict = match phase {
+                Phase::Validate => admit::validate(&request, town),
+                Phase::Mutate if term.ledger.claims.len() >= MOST => {
+                    let why = format!("{MOST} creations are under way and none of those clones was seen yet");
+                    let _ = reply.send(Answer::NotNow(why));
+                    continue;
+                }
+                Phase::Mutate => {
+                    let reservation: Box<str> = (self.tools.random)().into();
+                    let verdict = admit::mutate(&request, town, &reservation);
+                    if let Some(claim) = verdict.claim.clone() {
+                        term.ledger.claims.insert(reservation.clone(), claim);
+                        term.since.insert(reservation, now);
+                        promised.push((verdict, reply));
+                        continue;
+                    }
+                    verdict
+                }
+            };
+            let _ = reply.send(Answer::Judged(verdict));
+        }
+        if promised.is_empty() {
+            return;
+        }
+        let written = self.write_down().await;
+        if let Err(Unwritten::Superseded) = written {
+            self.term = None;
+        }
+        for (verdict, reply) in promised {
+            let answer = match &written {
+                Ok(()) => Answer::Judged(verdict),
+                Err(Unwritten::Superseded) => Answer::NotHolder,
+                // It may have been written all the same: the promise stays until it lapses.
+                Err(Unwritten::Unknown(problem)) => Answer::NotNow(problem.clone()),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+
+    /// Writes the ledger. A write whose outcome is not known is read back: if the ledger is still of our term, it is written
+    /// again on top of whatever of ours came through.
+    async fn write_down(&mut self) -> Result<(), Unwritten> {
+        let Some(term) = self.term.as_mut() else { return Err(Unwritten::Superseded) };
+        let cluster = self.tools.cluster.as_ref();
+        let mut version = Some(term.version.clone());
+        let mut problem = String::new();
+        for _ in 0..TRIES {
+            match write(cluster, &term.ledger, version.as_deref()).await {
+                Ok(stored) => {
+                    term.version = stored.resource_version;
+                    term.written = term.ledger.claims.len();
+                    return Ok(());
+                }
+                Err(error) => problem = format!("ConfigMap `{NAME}`: {error}"),
+            }
+            match cluster.read_state(NAME).await {
+                // Somebody deleted it: what was promised is all here.
+                Ok(None) => version = None,
+                Ok(Some(stored)) => match Ledger::read(&stored) {
+                    Ok(there) if (&there.holder, there.term) == (&term.ledger.holder, term.ledger.term) => version = Some(stored.resource_version),
+                    Ok(_) => return Err(Unwritten::Superseded),
+                    Err(unreadable) => return Err(Unwritten::Unknown(unreadable)),
+                },
+                Err(error) => problem = format!("ConfigMap `{NAME}`: {error}"),
+            }
+        }
+        warn!(%problem, "What was promised could not be written down; these clones are not let in now.");
+        Err(Unwritten::Unknown(problem))
+    }
+
+    /// Lets go of promises that nothing came of, and of those that were kept in the ConfigMap longer than needed.
+    async fn tidy(&mut self) {
+        let Some(term) = self.term.as_mut().filter(|term| term.tidied.elapsed() >= TIDY) else { return };
+        term.tidied = Instant::now();
+        term.settle(&self.tools.store.residents());
+        let due: Vec<_> = term.since.iter().filter(|(_, since)| since.elapsed() > LAPSE).map(|(reservation, _)| reservation.clone()).collect();
+        for reservation in due {
+            let Some(claim) = term.ledger.claims.get(&reservation) else { continue };
+            match self.tools.cluster.get(Kind::Clone, &claim.namespace, &claim.name).await {
+                // It is there: the watch will say so.
+                Ok(Some(object)) if holds(&object, &reservation) => {}
+                Ok(_) => drop(term.ledger.claims.remove(&reservation)),
+                // A CRD that is not served is no proof either: what is in etcd comes back with it.
+                Err(error) => warn!(%error, clone = %claim.name, "Whether a promised clone came to be cannot be read; its place stays taken."),
+            }
+        }
+        term.forget();
+        if term.ledger.claims.len() < term.written && matches!(self.write_down().await, Err(Unwritten::Superseded)) {
+            self.term = None;
+        }
+    }
+}
+
+impl Term {
+    fn settle(&mut self, residents: &Residents) {
+        self.ledger.settle(residents);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        let claims = &self.ledger.claims;
+        self.since.retain(|reservation, _| claims.contains_key(reservation));
+    }
+}
+
+async fn write(cluster: &dyn Cluster, ledger: &Ledger, version: Option<&str>) -> Result<Stored, ApiError> {
+    let text = serde_json::to_string(ledger).map_err(|error| ApiError::Refused { code: 0, message: error.to_string() })?;
+    cluster.write_state(NAME, BTreeMap::from([(KEY.to_owned(), text)]), version).await
+}
+
+fn holds(object: &Value, reservation: &str) -> bool {
+    crate::model::meta::entry(object, "annotations", names::RESERVATION).and_then(Value::as_str) == Some(reservation)
+}

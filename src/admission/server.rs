@@ -1,0 +1,299 @@
+//! The webhook's server: TLS, `/mutate` and `/validate` for the API server, `/peer/…` for other replicas.
+//!
+//! Contract: every review is answered before the API server gives up on it, if only by "not now". What promises nothing (a change,
+//! a namespace in audit, a namespace of nobody) is judged by whichever replica is asked; a creation under `enforce` by the holder
+//! of the lease, to which the others hand it on. While the lease moves they wait.
+
+use super::{
+    certs::{self, Identities},
+    forward::{Forwarder, LARGEST},
+    reservations::{Answer, Desk, Phase},
+    review::{self, Review},
+};
+use crate::{
+    daemon::lease::{Fence, Leader},
+    export::registry::Metrics,
+    observe::store::Store,
+    plan::admit::{self, Operation, Refusal, Request, Residents, Town, Verdict},
+    policy::{Governing, Mode, Policies},
+};
+use anyhow::Context;
+use axum::{
+    Extension, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Query, State},
+    http::{StatusCode, header},
+    middleware::AddExtension,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use axum_server::{Handle, accept::Accept};
+use serde::Deserialize;
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+use tower_layer::Layer as _;
+
+/// How long the API server waits where it does not say.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long before that an answer is given: it has to arrive, too.
+const MARGIN: Duration = Duration::from_millis(500);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How soon it is looked again who holds the lease.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long reviews that are under way may take when the process ends.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What the server works with.
+#[derive(Clone)]
+pub struct Office {
+    /// Where places are promised.
+    pub desk: Desk,
+    /// Whether this process holds the lease.
+    pub fence: Fence,
+    /// Where the holder is.
+    pub leader: Leader,
+    /// The watched objects.
+    pub store: Arc<Store>,
+    /// The policies in force.
+    pub policies: watch::Receiver<Arc<Policies>>,
+    /// Our certificate, as it is at present.
+    pub identity: Identities,
+    /// Hands reviews on.
+    pub forwarder: Arc<Forwarder>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A server that listens.
+pub struct Serving {
+    address: SocketAddr,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Serving {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the reviews that are under way are answered.
+    pub async fn end(self) {
+        let _ = self.task.await;
+    }
+}
+
+/// Takes the address, then serves until `stop`.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn start(listen: SocketAddr, office: Office, stop: CancellationToken) -> anyhow::Result<Serving> {
+    let listener = std::net::TcpListener::bind(listen).with_context(|| format!("--webhook-listen: cannot listen on `{listen}`"))?;
+    listener.set_nonblocking(true).with_context(|| format!("--webhook-listen: cannot listen on `{listen}`"))?;
+    let address = listener.local_addr()?;
+    let handle = Handle::new();
+    let door = Door { identity: office.identity.clone() };
+    let server = axum_server::from_tcp(listener)?.acceptor(door).handle(handle.clone());
+    let task = tokio::spawn(server.serve(routes(office).into_make_service()));
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        handle.graceful_shutdown(Some(DRAIN));
+    });
+    tracing::info!(%address, "Serving /mutate and /validate.");
+    Ok(Serving { address, task })
+}
+
+fn routes(office: Office) -> Router {
+    Router::new()
+        .route("/mutate", post(async |State(office): State<Office>, Query(asked): Query<Asked>, body: Bytes| office.review(Phase::Mutate, &asked, body).await))
+        .route("/validate", post(async |State(office): State<Office>, Query(asked): Query<Asked>, body: Bytes| office.review(Phase::Validate, &asked, body).await))
+        .route("/peer/mutate", post(async |State(office): State<Office>, Extension(peer): Extension<Peer>, body: Bytes| office.peer(Phase::Mutate, peer, &body).await))
+        .route(
+            "/peer/validate",
+            post(async |State(office): State<Office>, Extension(peer): Extension<Peer>, body: Bytes| office.peer(Phase::Validate, peer, &body).await),
+        )
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .with_state(office)
+}
+
+/// What the API server says about the call: how long it waits.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    timeout: Option<String>,
+}
+
+impl Asked {
+    /// Until when an answer is of use. The API server writes whole seconds: `15s`.
+    fn deadline(&self, now: Instant) -> Instant {
+        let said = self.timeout.as_deref().and_then(|text| text.strip_suffix('s')).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        let wait = said.filter(|wait| *wait <= Duration::from_secs(30)).unwrap_or(USUAL_TIMEOUT);
+        now + wait.saturating_sub(MARGIN)
+    }
+}
+
+impl Office {
+    /// Answers the API server.
+    async fn review(&self, phase: Phase, asked: &Asked, body: Bytes) -> Response {
+        let begun = Instant::now();
+        let Review { uid, request } = match review::read(&body) {
+            Ok(review) => review,
+            Err(problem) => return (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),
+        };
+        let Some(request) = request else { return answered(&uid, &Verdict::default()) };
+        let deadline = asked.deadline(begun);
+        let answer = timeout_at(deadline, self.judge(phase, &uid, &request, &body)).await;
+        let response = answer.unwrap_or_else(|_| {
+            let why = match (self.store.filled(), self.leader.address()) {
+                (false, _) => "this replica has not listed everything yet",
+                (true, None) => "no replica holds the lease",
+                (true, Some(_)) => "the replica that holds the lease did not answer in time",
+            };
+            Outcome::Here(Verdict { refusal: Some(Refusal::NotNow(why.to_owned())), ..Verdict::default() })
+        });
+        match response {
+            Outcome::Here(verdict) => {
+                self.metrics.reviewed(phase, &verdict, begun.elapsed());
+                answered(&uid, &verdict)
+            }
+            Outcome::Elsewhere(answer) => {
+                self.metrics.review_forwarded(phase, begun.elapsed());
+                ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
+            }
+        }
+    }
+
+    /// Judges here what needs no promise; finds the holder for what does, for as long as the caller waits.
+    async fn judge(&self, phase: Phase, uid: &str, request: &Request, body: &Bytes) -> Outcome {
+        let mut told = String::new();
+        loop {
+            if let Some(residents) = self.known(request).await {
+                let policies = Arc::clone(&self.policies.borrow());
+                if !promises(request, &policies, &residents) {
+                    let nothing = BTreeMap::new();
+                    return Outcome::Here(judged(phase, request, Town { policies: &policies, residents: &residents, claims: &nothing }));
+                }
+                if self.fence.holds() {
+                    match self.desk.ask(phase, request.clone()).await {
+                        Answer::Judged(verdict) => return Outcome::Here(verdict),
+                        Answer::NotHolder => {}
+                        Answer::NotNow(why) => tell(&mut told, why, uid),
+                    }
+                } else if let (Some(address), Some(identity)) = (self.leader.address(), self.identity.borrow().clone()) {
+                    match self.forwarder.forward(&identity, &address, phase, body.clone()).await {
+                        Ok(answer) => return Outcome::Elsewhere(answer),
+                        Err(error) => tell(&mut told, error.to_string(), uid),
+                    }
+                }
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Who lives here, once that is known: every kind has been listed, and the namespace, where labels decide who governs it.
+    async fn known(&self, request: &Request) -> Option<Residents> {
+        /// A namespace that is newer than the watch is seen within this.
+        const LAG: Duration = Duration::from_secs(2);
+        if !self.store.filled() {
+            return None;
+        }
+        let until = Instant::now() + LAG;
+        loop {
+            let residents = self.store.residents();
+            let seen = residents.namespaces.contains_key(&request.namespace) || !self.policies.borrow().use_selectors();
+            if seen || Instant::now() >= until {
+                return Some(residents);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Answers another replica.
+    async fn peer(&self, phase: Phase, peer: Peer, body: &[u8]) -> Response {
+        if !peer.0 {
+            return (StatusCode::FORBIDDEN, "only replicas of clonewarden may ask here\n").into_response();
+        }
+        let begun = Instant::now();
+        let Ok(Review { uid, request: Some(request) }) = review::read(body) else {
+            return (StatusCode::BAD_REQUEST, "this is no review of a clone\n").into_response();
+        };
+        if !self.fence.holds() || !self.store.filled() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the lease\n").into_response();
+        }
+        match self.desk.ask(phase, request).await {
+            Answer::Judged(verdict) => {
+                self.metrics.reviewed(phase, &verdict, begun.elapsed());
+                answered(&uid, &verdict)
+            }
+            Answer::NotHolder => (StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the lease\n").into_response(),
+            Answer::NotNow(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+        }
+    }
+}
+
+enum Outcome {
+    /// It was judged by this process.
+    Here(Verdict),
+    /// It was judged by another one, whose answer this is.
+    Elsewhere(Bytes),
+}
+
+/// Whether the answer may promise a place, which only the holder of the lease can do.
+fn promises(request: &Request, policies: &Policies, residents: &Residents) -> bool {
+    let governing = policies.governing(&request.namespace, residents.namespaces.get(&request.namespace));
+    request.operation == Operation::Create && matches!(governing, Governing::Policy(policy) if policy.mode == Mode::Enforce)
+}
+
+fn judged(phase: Phase, request: &Request, town: Town<'_>) -> Verdict {
+    match phase {
+        Phase::Mutate => admit::mutate(request, town, ""),
+        Phase::Validate => admit::validate(request, town),
+    }
+}
+
+/// Logs a reason to wait when it is another than the last one.
+fn tell(told: &mut String, why: String, uid: &str) {
+    if *told != why {
+        tracing::info!(review = uid, "A review waits: {why}");
+        *told = why;
+    }
+}
+
+fn answered(uid: &str, verdict: &Verdict) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], review::answer(uid, verdict).to_string()).into_response()
+}
+
+/// Whether the client is another replica, by the certificate that it showed.
+#[derive(Debug, Clone, Copy)]
+struct Peer(bool);
+
+/// Lets in whoever speaks TLS, by the certificate that is ours at that moment.
+#[derive(Clone)]
+struct Door {
+    identity: Identities,
+}
+
+impl<S: Send + 'static> Accept<TcpStream, S> for Door {
+    type Stream = TlsStream<TcpStream>;
+    type Service = AddExtension<S, Peer>;
+    type Future = std::pin::Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        let identity = self.identity.borrow().clone();
+        Box::pin(async move {
+            let identity = identity.ok_or_else(|| io::Error::other("there is no certificate yet"))?;
+            stream.set_nodelay(true)?;
+            let accepting = TlsAcceptor::from(Arc::clone(&identity.server)).accept(stream);
+            let stream = tokio::time::timeout(HANDSHAKE, accepting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            let peer = Peer(certs::is_peer(stream.get_ref().1.peer_certificates()));
+            Ok((stream, Extension(peer).layer(service)))
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! Who takes up room: clones that live, and places that were promised to clones nobody has seen yet.
+//!
+//! Contract: what exists in etcd is always among what is counted here. A promise ([`Claim`]) stands until the clone that it was
+//! made to is seen, or can be proved never to come; a clone stands until it is seen to be gone. Both are counted by
+//! `namespace/name`, of which etcd holds one at a time, so a clone and its promise, or two tries to create it, take one place.
+//!
+//! *When is a place free again?* A clone's: when its object is gone, after KRO has taken its children down; one that is being
+//! deleted still takes part in all that it costs. A dedicated database's: when its `DBInstance` or `DBCluster` object is gone too.
+
+use crate::model::{Child, WordPressClone};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+/// What one clone takes up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub owner: String,
+    /// Whether it has a database of its own.
+    pub dedicated: bool,
+    /// The address of the shared host that it lives on, if a policy chose one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+/// Everything that lives, as far as counting goes.
+#[derive(Debug, Clone, Default)]
+pub struct Residents {
+    /// Every clone that could be read, sorted by `namespace/name`.
+    pub clones: Vec<Arc<WordPressClone>>,
+    /// Those that could not, as `namespace/name`: they are alive.
+    pub unreadable: Vec<String>,
+    /// ACK's database objects.
+    pub databases: Vec<Arc<Child>>,
+    /// The labels of every namespace.
+    pub namespaces: Arc<BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+impl Residents {
+    /// The clones of a namespace. They are sorted by `namespace/name` as one text, in which `a-b/…` stands before `a/…`.
+    fn of(&self, namespace: &str) -> &[Arc<WordPressClone>] {
+        let prefix = format!("{namespace}/");
+        let rest = self.clones.get(self.clones.partition_point(|clone| clone.meta.path().as_ref() < prefix.as_str())..).unwrap_or_default();
+        rest.get(..rest.partition_point(|clone| clone.meta.path().starts_with(&prefix))).unwrap_or_default()
+    }
+
+    /// The clone of that name, if one lives.
+    #[must_use]
+    pub fn find(&self, namespace: &str, name: &str) -> Option<&Arc<WordPressClone>> {
+        let path = format!("{namespace}/{name}");
+        let at = self.clones.binary_search_by(|clone| clone.meta.path().as_ref().cmp(path.as_str())).ok()?;
+        self.clones.get(at)
+    }
+}
+
+/// The count, from the point of view of one newcomer: what takes up room besides it.
+pub(super) struct Census<'a> {
+    residents: &'a Residents,
+    namespace: &'a str,
+    name: &'a str,
+    /// Promises to others.
+    claims: Vec<&'a Claim>,
+}
+
+impl<'a> Census<'a> {
+    pub(super) fn around(residents: &'a Residents, claims: impl Iterator<Item = &'a Claim>, namespace: &'a str, name: &'a str) -> Self {
+        let claims = claims.filter(|claim| (claim.namespace.as_str(), claim.name.as_str()) != (namespace, name)).collect();
+        Self { residents, namespace, name, claims }
+    }
+
+    pub(super) fn residents(&self) -> &'a Residents {
+        self.residents
+    }
+
+    fn is_newcomer(&self, clone: &WordPressClone) -> bool {
+        clone.meta.name() == self.name && clone.meta.namespace() == self.namespace
+    }
+
+    /// How many distinct names are taken: by these clones, and by promises for which this holds.
+    fn names(&self, clones: &[Arc<WordPressClone>], lives: impl Fn(&WordPressClone) -> bool, promised: impl Fn(&Claim) -> bool) -> usize {
+        let counts = |clone: &WordPressClone| !self.is_newcomer(clone) && lives(clone);
+        let living = clones.iter().filter(|clone| counts(clone)).count();
+        // A promise whose clone lives already and is counted takes no second place.
+        let claimed: HashSet<(&str, &str)> = self
+            .claims
+            .iter()
+            .filter(|claim| promised(claim))
+            .map(|claim| (claim.namespace.as_str(), claim.name.as_str()))
+            .filter(|(namespace, name)| self.residents.find(namespace, name).is_none_or(|clone| !counts(clone)))
+            .collect();
+        living.saturating_add(claimed.len())
+    }
+
+    fn here(&self) -> &'a [Arc<WordPressClone>] {
+        self.residents.of(self.namespace)
+    }
+
+    fn is_here(&self, claim: &Claim) -> bool {
+        claim.namespace == self.namespace
+    }
+
+    /// Clones of the namespace.
+    pub(super) fn clones(&self) -> usize {
+        let (own, prefix) = (format!("{}/{}", self.namespace, self.name), format!("{}/", self.namespace));
+        let unreadable = self.residents.unreadable.iter().filter(|path| path.starts_with(&prefix) && **path != own).count();
+        self.names(self.here(), |_| true, |claim| self.is_here(claim)).saturating_add(unreadable)
+    }
+
+    /// Clones of the namespace, of this kind, that are being deleted already.
+    pub(super) fn leaving(&self, of: impl Fn(&WordPressClone) -> bool) -> usize {
+        self.here().iter().filter(|clone| clone.meta.terminating.is_some() && !self.is_newcomer(clone) && of(clone)).count()
+    }
+
+    /// Clones of one owner in the namespace.
+    pub(super) fn owned_by(&self, owner: &str) -> usize {
+        self.names(self.here(), |clone| clone.owner.as_deref() == Some(owner), |claim| self.is_here(claim) && claim.owner == owner)
+    }
+
+    /// Databases that clones of the namespace have for themselves, those that dead clones left included.
+    pub(super) fn dedicated(&self) -> usize {
+        let living: HashSet<&str> = self.here().iter().filter(|clone| clone.dedicated).map(|clone| clone.meta.uid.as_ref()).collect();
+        let here = self.residents.databases.iter().filter(|database| database.meta.namespace() == self.namespace);
+        let left: HashSet<&str> =
+            here.filter_map(|database| database.owner.as_ref()).map(|owner| owner.uid.as_ref()).filter(|uid| !living.contains(uid)).collect();
+        self.names(self.here(), |clone| clone.dedicated, |claim| self.is_here(claim) && claim.dedicated).saturating_add(left.len())
+    }
+
+    /// Clones of all namespaces that live on a shared host.
+    pub(super) fn on_host(&self, address: &str) -> usize {
+        self.names(&self.residents.clones, |clone| clone.host.as_deref() == Some(address), |claim| claim.host.as_deref() == Some(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_namespace_is_told_from_one_that_begins_like_it() {
+        let clone = |namespace: &str| {
+            let object = json!({"metadata": {"namespace": namespace, "name": "x", "uid": namespace, "creationTimestamp": "2026-02-05T14:30:22Z"}});
+            Arc::new(WordPressClone::read(&object).unwrap())
+        };
+        let mut clones: Vec<_> = ["wordpress", "wordpress-staging", "wordpress.x", "w", "wordpress0"].into_iter().map(clone).collect();
+        clones.sort_by(|one, other| one.meta.path().cmp(other.meta.path()));
+        let residents = Residents { clones, ..Residents::default() };
+        for namespace in ["wordpress", "wordpress-staging", "wordpress.x", "w", "wordpress0"] {
+            let of: Vec<_> = residents.of(namespace).iter().map(|clone| clone.meta.namespace().to_owned()).collect();
+            assert_eq!(of, [namespace]);
+            assert!(residents.find(namespace, "x").is_some());
+        }
+        assert!(residents.of("word").is_empty() && residents.find("wordpress", "y").is_none());
+    }
+}

@@ -1,0 +1,158 @@
+//! A new clone: its lifetime and its owner are filled in, its database is chosen, and a place is promised to it, or not.
+
+use super::{
+    Claim, Database, Refusal, Request, Town, Verdict, annotation, as_count,
+    census::Census,
+    edit::Edit,
+    placement::{self, Choice},
+    shape,
+};
+use crate::{
+    model::{Reading, clone, names},
+    policy::{ClonePolicy, Mode, Ttl},
+};
+use rust_decimal::prelude::ToPrimitive;
+use serde_json::{Value, json};
+
+/// Annotations that say something only once the clone lives. A manifest that was exported from a living clone has them all.
+const NOT_YET: [&str; 5] = [names::EXPIRES_AT, names::ANNOUNCED_AT, names::WARNED, names::CREDENTIALS, names::RESERVATION];
+/// From this share of a limit on, in percent, whoever takes one more place is told.
+const NEAR: usize = 80;
+
+pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, reservation: &str) -> Result<Verdict, Refusal> {
+    shape::identity(&request.object)?;
+    shape::values(&request.object, &Value::Null)?;
+    let mut edit = Edit::of(&request.object);
+    let mut warnings = Vec::new();
+    for key in NOT_YET {
+        edit.unset(&["metadata", "annotations", key]);
+    }
+    lifetime(&mut edit, &policy.ttl, &policy.name, &mut warnings);
+    let owner = request.user.as_str();
+    if annotation(&request.object, names::OWNER).is_some_and(|named| named != owner) {
+        warnings.push(format!("`{}` is whoever creates the clone: `{owner}`", names::OWNER));
+    }
+    edit.set(&["metadata", "annotations", names::OWNER], json!(owner));
+
+    let census = Census::around(town.residents, town.claims.values(), &request.namespace, &request.name);
+    let facts = placement::facts(edit.object(), owner, &request.namespace, &census, policy, town.policies);
+    let choice = placement::choose(&request.object, &facts, policy, town.policies, &census)?;
+    warnings.extend(choice.warnings.iter().cloned());
+    place(&mut edit, &choice);
+    edit.set(&["metadata", "annotations", names::PLACEMENT_REASON], json!(choice.reason));
+    edit.set(&["metadata", "annotations", names::RESERVATION], json!(reservation));
+
+    let claim = claim(edit.object(), &request.namespace, owner);
+    limits(&claim, policy, &census, &mut warnings)?;
+    Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
+}
+
+pub(super) fn validate(request: &Request, town: Town<'_>, policy: &ClonePolicy) -> Result<Verdict, Refusal> {
+    if policy.mode == Mode::Audit {
+        // Nothing was filled in and nothing promised; what there is to say the mutating webhook has said.
+        return Ok(Verdict::default());
+    }
+    shape::identity(&request.object)?;
+    shape::values(&request.object, &Value::Null)?;
+    let reservation = annotation(&request.object, names::RESERVATION).ok_or(Refusal::NotReviewed)?;
+    if request.dry_run {
+        // Nothing was promised, since nothing will be stored; the mutating webhook has judged it.
+        return Ok(Verdict::default());
+    }
+    let promised = town.claims.get(reservation).ok_or(Refusal::NotReviewed)?;
+    let owner = annotation(&request.object, names::OWNER).unwrap_or_default();
+    let asked = claim(&request.object, &request.namespace, owner);
+    match altered(promised, &asked) {
+        Some(field) => Err(Refusal::Altered { field }),
+        None => Ok(Verdict::default()),
+    }
+}
+
+fn altered(promised: &Claim, asked: &Claim) -> Option<&'static str> {
+    let fields = [
+        ("metadata.name", (&promised.namespace, &promised.name) != (&asked.namespace, &asked.name)),
+        (names::OWNER, promised.owner != asked.owner),
+        ("spec.useDedicatedDatabase", promised.dedicated != asked.dedicated),
+        ("spec.sharedDatabase.host", promised.host != asked.host),
+    ];
+    fields.into_iter().find_map(|(field, differs)| differs.then_some(field))
+}
+
+/// Fills in the default lifetime, and holds one that is said between the policy's bounds.
+pub(super) fn lifetime(edit: &mut Edit, ttl: &Ttl, policy: &str, warnings: &mut Vec<String>) {
+    let (minimum, maximum) = (ttl.minimum.as_secs(), ttl.maximum.as_secs());
+    let seconds = match clone::read_ttl(edit.object().get("spec")) {
+        Reading::Value(seconds) if seconds < minimum => {
+            warnings.push(format!("`spec.ttlSeconds` is raised from {seconds} to {minimum}, the minimum of policy `{policy}` ({})", ttl.minimum));
+            minimum
+        }
+        Reading::Value(seconds) if seconds > maximum => {
+            warnings.push(format!("`spec.ttlSeconds` is lowered from {seconds} to {maximum}, the maximum of policy `{policy}` ({})", ttl.maximum));
+            maximum
+        }
+        Reading::Value(_) | Reading::Unreadable(_) => return,
+        Reading::Absent => ttl.default.as_secs(),
+    };
+    edit.set(&["spec", "ttlSeconds"], json!(seconds));
+}
+
+/// Writes the choice into the fields that the RGD reads.
+fn place(edit: &mut Edit, choice: &Choice) {
+    let dedicated = !matches!(choice.database, Database::Shared(_));
+    edit.set(&["spec", "useDedicatedDatabase"], json!(dedicated));
+    match &choice.database {
+        Database::Shared(host) => {
+            edit.unset(&["spec", "databaseSize"]);
+            edit.unset(&["spec", "serverless"]);
+            if let Some(host) = host {
+                edit.set(&["spec", "sharedDatabase", "host"], json!(host));
+            }
+        }
+        Database::Dedicated(class) => {
+            edit.unset(&["spec", "serverless"]);
+            edit.set(&["spec", "databaseSize"], json!(class));
+        }
+        Database::Serverless(least, most) => {
+            edit.unset(&["spec", "databaseSize"]);
+            let capacity = json!({"minACU": least.to_f64(), "maxACU": most.to_f64()});
+            edit.set(&["spec", "serverless"], capacity);
+        }
+    }
+}
+
+/// What the object takes up.
+fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
+    Claim {
+        namespace: namespace.to_owned(),
+        name: object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        owner: owner.to_owned(),
+        dedicated: clone::wants_dedicated(object),
+        host: clone::shared_host(object),
+    }
+}
+
+/// Whether there is room for one more under every limit.
+fn limits(claim: &Claim, policy: &ClonePolicy, census: &Census<'_>, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    let mut check = |what: String, field: &'static str, most: Option<u32>, used: &dyn Fn() -> usize, leaving: &dyn Fn() -> usize| {
+        let Some(most) = most else { return Ok(()) };
+        let (used, room) = (used(), as_count(most));
+        if used >= room {
+            let (namespace, place) = (claim.namespace.clone(), policy.place_of(field));
+            return Err(Refusal::LimitReached { what, field, namespace, used, most, leaving: leaving(), place });
+        }
+        let after = used.saturating_add(1);
+        if after.saturating_mul(100) >= room.saturating_mul(NEAR) {
+            warnings.push(format!("this makes {after} of {most} {what} in `{}`", claim.namespace));
+        }
+        Ok(())
+    };
+    let limits = policy.limits;
+    check("clones".to_owned(), "limits.clones", limits.clones, &|| census.clones(), &|| census.leaving(|_| true))?;
+    if claim.dedicated {
+        let leaving = || census.leaving(|clone| clone.dedicated);
+        check("dedicated databases".to_owned(), "limits.dedicatedDatabases", limits.dedicated_databases, &|| census.dedicated(), &leaving)?;
+    }
+    let owner = claim.owner.as_str();
+    let leaving = || census.leaving(|clone| clone.owner.as_deref() == Some(owner));
+    check(format!("clones of `{owner}`"), "limits.clonesPerOwner", limits.clones_per_owner, &|| census.owned_by(owner), &leaving)
+}

@@ -1,0 +1,187 @@
+//! Which database a clone gets: the first rule that matches decides, once, and says why.
+//!
+//! What the clone asks for is an input to the rules, not an order. A rule that cannot be evaluated falls to the safe and cheap
+//! side: the first shared rule from there on, else a shared database; never a dedicated one by mistake.
+
+use super::{Refusal, census::Census};
+use crate::policy::{ClonePolicy, DatabaseHost, Placement, Policies, select::Facts};
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+
+/// The instance class of a dedicated database where neither clone nor policy says one; the RGD's own default.
+/// Source: `deploy/kro/wordpress-clone.yaml`, after the original design's `db.t3.micro`.
+const USUAL_CLASS: &str = "db.t3.micro";
+
+/// The database that was chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// A schema on this host; `None`: on the one that the RGD names.
+    Shared(Option<String>),
+    /// An instance of its own, of this class.
+    Dedicated(String),
+    /// An Aurora Serverless v2 cluster of its own, with its least and most capacity in ACU.
+    Serverless(Decimal, Decimal),
+}
+
+/// What was chosen, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) database: Database,
+    /// For the annotation: which rule, and what it saw.
+    pub(super) reason: String,
+    /// What the caller should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Chooses the database of a new clone.
+pub(super) fn choose(clone: &Value, facts: &Facts, policy: &ClonePolicy, policies: &Policies, census: &Census<'_>) -> Result<Choice, Refusal> {
+    let wish = Wish::of(clone);
+    let mut warnings = Vec::new();
+    let mut unsure = None;
+    for rule in &policy.databases {
+        if unsure.is_some() {
+            // What was not understood may have been meant to stop here: only a shared rule may still decide.
+            if matches!(rule.placement, Placement::Shared { .. }) {
+                return Ok(Choice { warnings, ..apply(rule, &wish, policy, policies, census)? });
+            }
+            continue;
+        }
+        match rule.when.as_ref().map_or(Ok(true), |when| when.holds(facts)) {
+            Ok(false) => {}
+            Ok(true) => return apply(rule, &wish, policy, policies, census),
+            Err(problem) => {
+                warnings.push(format!("rule `{}` of policy `{}` cannot be evaluated ({problem}); a shared database is taken", rule.name, policy.name));
+                unsure = Some(rule);
+                if matches!(rule.placement, Placement::Shared { .. }) {
+                    return Ok(Choice { warnings, ..apply(rule, &wish, policy, policies, census)? });
+                }
+            }
+        }
+    }
+    if let Some(rule) = unsure {
+        let reason = format!("shared: rule `{}` of policy `{}` could not be evaluated", rule.name, policy.name);
+        return Ok(Choice { database: Database::Shared(None), reason, warnings });
+    }
+    Ok(wish.unruled())
+}
+
+/// What a clone asks for.
+struct Wish {
+    dedicated: bool,
+    class: Option<String>,
+    capacity: Option<(Decimal, Decimal)>,
+}
+
+impl Wish {
+    fn of(clone: &Value) -> Self {
+        let capacity = |field: &str| clone.pointer(field).and_then(Value::as_f64).and_then(|number| Decimal::try_from(number).ok());
+        Self {
+            dedicated: crate::model::clone::wants_dedicated(clone),
+            class: clone.pointer("/spec/databaseSize").and_then(Value::as_str).map(str::to_owned),
+            capacity: capacity("/spec/serverless/minACU").zip(capacity("/spec/serverless/maxACU")),
+        }
+    }
+
+    /// What is chosen where no rule has matched: as the clone says, else shared.
+    fn unruled(self) -> Choice {
+        let (database, reason) = match (self.dedicated, self.capacity) {
+            (false, _) => (Database::Shared(None), "shared: no rule matches, and the clone asks for no database of its own"),
+            (true, Some((least, most))) => (Database::Serverless(least, most), "serverless: no rule matches, and the clone asks for it"),
+            (true, None) => {
+                (Database::Dedicated(self.class.unwrap_or_else(|| USUAL_CLASS.to_owned())), "dedicated: no rule matches, and the clone asks for it")
+            }
+        };
+        Choice { database, reason: reason.to_owned(), warnings: Vec::new() }
+    }
+}
+
+fn apply(
+    rule: &crate::policy::DatabaseRule,
+    wish: &Wish,
+    policy: &ClonePolicy,
+    policies: &Policies,
+    census: &Census<'_>,
+) -> Result<Choice, Refusal> {
+    let said = format!("rule `{}` of policy `{}`", rule.name, policy.name);
+    let mut warnings = Vec::new();
+    let (database, outcome) = match &rule.placement {
+        Placement::Shared { hosts } => {
+            if wish.dedicated {
+                warnings.push(format!("{said} gives this clone a shared database; `useDedicatedDatabase` was a wish"));
+            }
+            let host = room(rule, hosts, policy, policies, census)?;
+            (Database::Shared(Some(host.address())), format!("shared on `{}`", host.name))
+        }
+        Placement::Dedicated { classes } => {
+            let wished = wish.class.as_ref().filter(|class| classes.contains(class));
+            let class = wished.or(classes.first()).cloned().unwrap_or_else(|| USUAL_CLASS.to_owned());
+            if let Some(other) = wish.class.as_ref().filter(|wished| **wished != class) {
+                warnings.push(format!("`{other}` is not among the classes of {said} ({}); it gets `{class}`", classes.join(", ")));
+            }
+            let outcome = format!("dedicated `{class}`");
+            (Database::Dedicated(class), outcome)
+        }
+        Placement::Serverless { min_acu, max_acu } => (Database::Serverless(*min_acu, *max_acu), format!("serverless {min_acu} to {max_acu} ACU")),
+    };
+    Ok(Choice { database, reason: format!("{outcome}: {said}"), warnings })
+}
+
+/// The first host with room. Where none has any the clone is refused: a dedicated database would cost what nobody asked for.
+fn room<'p>(
+    rule: &crate::policy::DatabaseRule,
+    names: &[String],
+    policy: &ClonePolicy,
+    policies: &'p Policies,
+    census: &Census<'_>,
+) -> Result<&'p DatabaseHost, Refusal> {
+    let hosts = names.iter().filter_map(|name| policies.hosts.iter().find(|host| host.name == *name));
+    let mut full = Vec::new();
+    for host in hosts {
+        let used = census.on_host(&host.address());
+        if used < super::as_count(host.schemas) {
+            return Ok(host);
+        }
+        full.push(format!("`{}` has {used} of {}", host.name, host.schemas));
+    }
+    Err(Refusal::NoRoom { rule: rule.name.clone(), full: full.join(", "), place: policy.place_of("databases") })
+}
+
+/// What conditions may look at.
+pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &Census<'_>, policy: &ClonePolicy, policies: &Policies) -> Facts {
+    let metadata = |field: &str| clone.pointer(&format!("/metadata/{field}")).filter(|map| map.is_object()).cloned().unwrap_or_else(|| json!({}));
+    // By name, and not the whole spec: it holds a password.
+    let spec = ["ttlSeconds", "useDedicatedDatabase", "databaseSize", "sourceUrl", "serverless"];
+    let spec: Map<String, Value> =
+        spec.iter().filter_map(|field| Some(((*field).to_owned(), clone.pointer(&format!("/spec/{field}"))?.clone()))).collect();
+    // kubectl keeps a copy of the whole object in here, password and all.
+    let mut annotations = metadata("annotations");
+    annotations.as_object_mut().map(|map| map.shift_remove("kubectl.kubernetes.io/last-applied-configuration"));
+    let labels = census.residents().namespaces.get(namespace).cloned().unwrap_or_default();
+    // Counting is only worth it where somebody asks.
+    let asked = policy.databases.iter().any(|rule| rule.when.as_ref().is_some_and(|when| when.text().contains("hosts")));
+    let hosts: Map<String, Value> = policies
+        .hosts
+        .iter()
+        .filter(|_| asked)
+        .map(|host| {
+            let used = census.on_host(&host.address());
+            let free = super::as_count(host.schemas).saturating_sub(used);
+            (host.name.clone(), json!({"schemas": host.schemas, "used": used, "free": free}))
+        })
+        .collect();
+    let monthly = policy.budget.as_ref().map(|budget| budget.monthly);
+    let monthly_number = monthly.and_then(|usd| f64::try_from(usd).ok()).unwrap_or_default();
+    Facts {
+        clone: json!({
+            "name": clone.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default(),
+            "namespace": namespace,
+            "labels": metadata("labels"),
+            "annotations": annotations,
+            "owner": owner,
+            "spec": spec,
+        }),
+        namespace: json!({"name": namespace, "labels": labels}),
+        budget: json!({"set": monthly.is_some(), "monthly": monthly_number}),
+        hosts: Value::Object(hosts),
+    }
+}
