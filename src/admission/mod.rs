@@ -11,6 +11,7 @@
 
 pub mod certs;
 pub mod forward;
+pub mod ledger;
 pub mod reservations;
 pub mod review;
 pub mod server;

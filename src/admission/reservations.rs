@@ -12,6 +12,7 @@
 //!    find it. The API server gives up on a request after 34 s, so nothing can come of it later. Times are this process's own,
 //!    monotonic; a new holder counts from its beginning.
 
+use super::ledger::{KEY, Ledger, NAME};
 use crate::{
     daemon::lease::Fence,
     model::{Kind, names},
@@ -20,14 +21,10 @@ use crate::{
     policy::Policies,
     ports::{ApiError, Cluster, Stored},
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -36,10 +33,6 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-/// The name of the ConfigMap, in the daemon's namespace.
-pub const NAME: &str = "clonewarden-reservations";
-/// The key in it.
-pub const KEY: &str = "ledger.json";
 /// How long a promise stands at least. Source: kube-apiserver gives a create 34 s (`requestTimeoutUpperBound`, apiserver
 /// `endpoints/handlers/rest.go`); the rest is for a server that is slow to notice.
 pub const LAPSE: Duration = Duration::from_secs(40);
@@ -51,43 +44,12 @@ const TOGETHER: usize = 256;
 const MOST: usize = 4_000;
 /// How often it is looked whether this process holds the lease by now.
 const LOOK: Duration = Duration::from_millis(100);
+/// How soon it is tried again to take the ledger over.
+const RETRY: Duration = Duration::from_millis(500);
 /// How often promises are looked at that nothing came of.
 const TIDY: Duration = Duration::from_secs(5);
 /// How often a write is tried whose outcome is not known.
 const TRIES: u32 = 3;
-
-/// What the ledger says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Ledger {
-    /// Whose term it is.
-    pub holder: String,
-    /// How often it changed hands.
-    pub term: u64,
-    /// The promises, by reservation.
-    pub claims: BTreeMap<Box<str>, Claim>,
-}
-
-impl Ledger {
-    /// The next term: whoever wrote the last one can write no more.
-    #[must_use]
-    pub fn taken_over(self, holder: &str) -> Self {
-        Self { holder: holder.to_owned(), term: self.term.saturating_add(1), claims: self.claims }
-    }
-
-    /// Lets go of promises whose clones are seen.
-    pub fn settle(&mut self, residents: &Residents) {
-        self.claims.retain(|reservation, claim| {
-            let lives = residents.find(&claim.namespace, &claim.name);
-            lives.and_then(|clone| clone.reservation.as_ref()) != Some(reservation)
-        });
-    }
-
-    fn read(stored: &Stored) -> Result<Self, String> {
-        let text = stored.data.get(KEY).ok_or_else(|| format!("ConfigMap `{NAME}` has no key `{KEY}`"))?;
-        serde_json::from_str(text).map_err(|error| format!("ConfigMap `{NAME}`, key `{KEY}`, does not parse ({error})"))
-    }
-}
 
 /// Which of the two webhooks asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -121,34 +83,51 @@ pub enum Answer {
 }
 
 struct Ask {
-    phase: Phase,
     request: admit::Request,
     reply: oneshot::Sender<Answer>,
 }
 
-/// Where reviews are handed in that may promise a place.
+/// The ledger of our term, with what is promised but perhaps not written yet; `None`: it is not our term.
+type Book = Arc<Mutex<Option<Ledger>>>;
+
+/// Where reviews are handed in that may promise a place, or rest on one that was promised.
 #[derive(Clone)]
 pub struct Desk {
     asks: mpsc::Sender<Ask>,
-    open: Arc<AtomicU64>,
+    book: Book,
 }
 
 impl Desk {
-    /// Has a review judged by the holder's ledger.
-    pub async fn ask(&self, phase: Phase, request: admit::Request) -> Answer {
+    /// Has a review of the mutating webhook judged, and what it promises written down.
+    pub async fn promise(&self, request: admit::Request) -> Answer {
         let (reply, answer) = oneshot::channel();
         let gone = || Answer::NotNow("this replica is about to end".to_owned());
-        match self.asks.send(Ask { phase, request, reply }).await {
+        match self.asks.send(Ask { request, reply }).await {
             Ok(()) => answer.await.unwrap_or_else(|_| gone()),
             Err(_) => gone(),
+        }
+    }
+
+    /// Judges a review of the validating webhook. It comes only after the promise was written and answered, so it waits for no
+    /// write; and a promise that the next holder has inherited is as good.
+    #[must_use]
+    pub fn confirm(&self, request: &admit::Request, policies: &Policies, residents: &Residents) -> Answer {
+        match open_book(&self.book).as_ref() {
+            Some(ledger) => Answer::Judged(admit::validate(request, Town { policies, residents, claims: &ledger.claims })),
+            None => Answer::NotHolder,
         }
     }
 
     /// How many promises stand at present.
     #[must_use]
     pub fn promised(&self) -> u64 {
-        self.open.load(Ordering::Relaxed)
+        open_book(&self.book).as_ref().map_or(0, |ledger| ledger.claims.len() as u64)
     }
+}
+
+fn open_book(book: &Book) -> MutexGuard<'_, Option<Ledger>> {
+    // A panic while it was held leaves plain data behind.
+    book.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the task works with.
@@ -171,9 +150,9 @@ pub struct Tools {
 #[must_use]
 pub fn open(tools: Tools) -> (Desk, tokio::task::JoinHandle<()>) {
     let (asks, waiting) = mpsc::channel(4 * TOGETHER);
-    let open = Arc::new(AtomicU64::new(0));
-    let clerk = Clerk { tools, waiting, term: None, open: Arc::clone(&open) };
-    (Desk { asks, open }, tokio::spawn(clerk.run()))
+    let book = Book::default();
+    let clerk = Clerk { tools, waiting, term: None, book: Arc::clone(&book) };
+    (Desk { asks, book }, tokio::spawn(clerk.run()))
 }
 
 /// 128 random bits, as hexadecimal digits.
@@ -185,11 +164,11 @@ pub fn random() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Our term: the ledger as it was last written, with what was promised since.
+/// Our term.
 struct Term {
+    /// The version of the ConfigMap.
     version: String,
-    ledger: Ledger,
-    /// The claims as they stand in the ConfigMap.
+    /// How many promises stand in it.
     written: usize,
     /// Since when each promise stands, at the latest.
     since: BTreeMap<Box<str>, Instant>,
@@ -200,7 +179,7 @@ struct Clerk {
     tools: Tools,
     waiting: mpsc::Receiver<Ask>,
     term: Option<Term>,
-    open: Arc<AtomicU64>,
+    book: Book,
 }
 
 /// Why nothing could be written.
@@ -221,7 +200,7 @@ impl Clerk {
                 () = sleep(LOOK) => {}
             }
             if !self.tools.fence.holds() {
-                self.term = None;
+                self.end_term();
                 batch.drain(..).for_each(|ask| drop(ask.reply.send(Answer::NotHolder)));
                 continue;
             }
@@ -230,15 +209,19 @@ impl Clerk {
             {
                 warn!(%problem, "No clone can be let in: the ledger of promised places could not be taken over.");
                 batch.drain(..).for_each(|ask| drop(ask.reply.send(Answer::NotNow(problem.clone()))));
-                sleep(LOOK).await;
+                sleep(RETRY).await;
                 continue;
             }
             if !batch.is_empty() {
                 self.judge(&mut batch).await;
             }
             self.tidy().await;
-            self.open.store(self.term.as_ref().map_or(0, |term| term.ledger.claims.len() as u64), Ordering::Relaxed);
         }
+    }
+
+    fn end_term(&mut self) {
+        self.term = None;
+        *open_book(&self.book) = None;
     }
 
     /// Begins a term: first the ledger is ours, then the clones are listed.
@@ -253,52 +236,25 @@ impl Clerk {
         };
         let ledger = before.taken_over(identity);
         let version = found.map(|stored| stored.resource_version);
-        let stored = write(cluster.as_ref(), &ledger, version.as_deref()).await.map_err(|error| format!("ConfigMap `{NAME}`: {error}"))?;
+        let stored = write(cluster.as_ref(), text(&ledger), version.as_deref()).await.map_err(|error| format!("ConfigMap `{NAME}`: {error}"))?;
         store.clones_listed_anew().await;
         let begun = Instant::now();
         info!(term = ledger.term, promised = ledger.claims.len(), "The ledger of promised places is taken over.");
         let since = ledger.claims.keys().map(|reservation| (reservation.clone(), begun)).collect();
-        self.term = Some(Term { version: stored.resource_version, written: ledger.claims.len(), ledger, since, tidied: begun });
+        self.term = Some(Term { version: stored.resource_version, written: ledger.claims.len(), since, tidied: begun });
+        *open_book(&self.book) = Some(ledger);
         Ok(())
     }
 
     /// Judges a batch in its order, each with what was promised to those before it, and answers once that is written.
     async fn judge(&mut self, batch: &mut Vec<Ask>) {
-        let Some(term) = self.term.as_mut() else { return };
-        let residents = self.tools.store.residents();
-        let policies = Arc::clone(&self.tools.policies.borrow());
-        term.settle(&residents);
-        let now = Instant::now();
-        let mut promised = Vec::new();
-        for Ask { phase, request, reply } in batch.drain(..) {
-            let town = Town { policies: &policies, residents: &residents, claims: &term.ledger.claims };
-            let verdict = match phase {
-                Phase::Validate => admit::validate(&request, town),
-                Phase::Mutate if term.ledger.claims.len() >= MOST => {
-                    let why = format!("{MOST} creations are under way and none of those clones was seen yet");
-                    let _ = reply.send(Answer::NotNow(why));
-                    continue;
-                }
-                Phase::Mutate => {
-                    let reservation: Box<str> = (self.tools.random)().into();
-                    let verdict = admit::mutate(&request, town, &reservation);
-                    if let Some(claim) = verdict.claim.clone() {
-                        term.ledger.claims.insert(reservation.clone(), claim);
-                        term.since.insert(reservation, now);
-                        promised.push((verdict, reply));
-                        continue;
-                    }
-                    verdict
-                }
-            };
-            let _ = reply.send(Answer::Judged(verdict));
-        }
+        let promised = self.promise(batch);
         if promised.is_empty() {
             return;
         }
         let written = self.write_down().await;
         if let Err(Unwritten::Superseded) = written {
-            self.term = None;
+            self.end_term();
         }
         for (verdict, reply) in promised {
             let answer = match &written {
@@ -311,18 +267,48 @@ impl Clerk {
         }
     }
 
+    /// Enters promises into the book; what promises nothing is answered at once.
+    fn promise(&mut self, batch: &mut Vec<Ask>) -> Vec<(Verdict, oneshot::Sender<Answer>)> {
+        let mut book = open_book(&self.book);
+        let (Some(term), Some(ledger)) = (self.term.as_mut(), book.as_mut()) else { return Vec::new() };
+        let residents = self.tools.store.residents();
+        let policies = Arc::clone(&self.tools.policies.borrow());
+        term.settle(ledger, &residents);
+        let now = Instant::now();
+        let mut promised = Vec::new();
+        for Ask { request, reply } in batch.drain(..) {
+            if ledger.claims.len() >= MOST {
+                let why = format!("{MOST} creations are under way and none of those clones was seen yet");
+                let _ = reply.send(Answer::NotNow(why));
+                continue;
+            }
+            let reservation: Box<str> = (self.tools.random)().into();
+            let verdict = admit::mutate(&request, Town { policies: &policies, residents: &residents, claims: &ledger.claims }, &reservation);
+            match verdict.claim.clone() {
+                Some(claim) => {
+                    ledger.claims.insert(reservation.clone(), claim);
+                    term.since.insert(reservation, now);
+                    promised.push((verdict, reply));
+                }
+                None => drop(reply.send(Answer::Judged(verdict))),
+            }
+        }
+        promised
+    }
+
     /// Writes the ledger. A write whose outcome is not known is read back: if the ledger is still of our term, it is written
     /// again on top of whatever of ours came through.
     async fn write_down(&mut self) -> Result<(), Unwritten> {
-        let Some(term) = self.term.as_mut() else { return Err(Unwritten::Superseded) };
+        let ledger = open_book(&self.book).clone();
+        let (Some(term), Some(ledger)) = (self.term.as_mut(), ledger) else { return Err(Unwritten::Superseded) };
         let cluster = self.tools.cluster.as_ref();
         let mut version = Some(term.version.clone());
         let mut problem = String::new();
         for _ in 0..TRIES {
-            match write(cluster, &term.ledger, version.as_deref()).await {
+            match write(cluster, text(&ledger), version.as_deref()).await {
                 Ok(stored) => {
                     term.version = stored.resource_version;
-                    term.written = term.ledger.claims.len();
+                    term.written = ledger.claims.len();
                     return Ok(());
                 }
                 Err(error) => problem = format!("ConfigMap `{NAME}`: {error}"),
@@ -331,7 +317,7 @@ impl Clerk {
                 // Somebody deleted it: what was promised is all here.
                 Ok(None) => version = None,
                 Ok(Some(stored)) => match Ledger::read(&stored) {
-                    Ok(there) if (&there.holder, there.term) == (&term.ledger.holder, term.ledger.term) => version = Some(stored.resource_version),
+                    Ok(there) if (&there.holder, there.term) == (&ledger.holder, ledger.term) => version = Some(stored.resource_version),
                     Ok(_) => return Err(Unwritten::Superseded),
                     Err(unreadable) => return Err(Unwritten::Unknown(unreadable)),
                 },
@@ -346,40 +332,45 @@ impl Clerk {
     async fn tidy(&mut self) {
         let Some(term) = self.term.as_mut().filter(|term| term.tidied.elapsed() >= TIDY) else { return };
         term.tidied = Instant::now();
-        term.settle(&self.tools.store.residents());
-        let due: Vec<_> = term.since.iter().filter(|(_, since)| since.elapsed() > LAPSE).map(|(reservation, _)| reservation.clone()).collect();
-        for reservation in due {
-            let Some(claim) = term.ledger.claims.get(&reservation) else { continue };
+        let mut due: Vec<(Box<str>, Claim)> = Vec::new();
+        if let Some(ledger) = open_book(&self.book).as_mut() {
+            term.settle(ledger, &self.tools.store.residents());
+            let old = |reservation: &str| term.since.get(reservation).is_none_or(|since| since.elapsed() > LAPSE);
+            due.extend(ledger.claims.iter().filter(|(reservation, _)| old(reservation)).map(|(reservation, claim)| (reservation.clone(), claim.clone())));
+        }
+        for (reservation, claim) in due {
             match self.tools.cluster.get(Kind::Clone, &claim.namespace, &claim.name).await {
                 // It is there: the watch will say so.
                 Ok(Some(object)) if holds(&object, &reservation) => {}
-                Ok(_) => drop(term.ledger.claims.remove(&reservation)),
+                Ok(_) => {
+                    if let Some(ledger) = open_book(&self.book).as_mut() {
+                        ledger.claims.remove(&reservation);
+                    }
+                }
                 // A CRD that is not served is no proof either: what is in etcd comes back with it.
                 Err(error) => warn!(%error, clone = %claim.name, "Whether a promised clone came to be cannot be read; its place stays taken."),
             }
         }
-        term.forget();
-        if term.ledger.claims.len() < term.written && matches!(self.write_down().await, Err(Unwritten::Superseded)) {
-            self.term = None;
+        let left = open_book(&self.book).as_ref().map_or(0, |ledger| ledger.claims.len());
+        if left < term.written && matches!(self.write_down().await, Err(Unwritten::Superseded)) {
+            self.end_term();
         }
     }
 }
 
 impl Term {
-    fn settle(&mut self, residents: &Residents) {
-        self.ledger.settle(residents);
-        self.forget();
-    }
-
-    fn forget(&mut self) {
-        let claims = &self.ledger.claims;
-        self.since.retain(|reservation, _| claims.contains_key(reservation));
+    fn settle(&mut self, ledger: &mut Ledger, residents: &Residents) {
+        ledger.settle(residents);
+        self.since.retain(|reservation, _| ledger.claims.contains_key(reservation));
     }
 }
 
-async fn write(cluster: &dyn Cluster, ledger: &Ledger, version: Option<&str>) -> Result<Stored, ApiError> {
-    let text = serde_json::to_string(ledger).map_err(|error| ApiError::Refused { code: 0, message: error.to_string() })?;
-    cluster.write_state(NAME, BTreeMap::from([(KEY.to_owned(), text)]), version).await
+fn text(ledger: &Ledger) -> Result<String, ApiError> {
+    serde_json::to_string(ledger).map_err(|error| ApiError::Refused { code: 0, message: error.to_string() })
+}
+
+async fn write(cluster: &dyn Cluster, text: Result<String, ApiError>, version: Option<&str>) -> Result<Stored, ApiError> {
+    cluster.write_state(NAME, BTreeMap::from([(KEY.to_owned(), text?)]), version).await
 }
 
 fn holds(object: &Value, reservation: &str) -> bool {

@@ -174,14 +174,15 @@ impl Office {
     async fn judge(&self, phase: Phase, uid: &str, request: &Request, body: &Bytes) -> Outcome {
         let mut told = String::new();
         loop {
-            if let Some(residents) = self.known(request).await {
+            if self.is_known(request).await {
                 let policies = Arc::clone(&self.policies.borrow());
+                let residents = self.residents(phase, request);
                 if !promises(request, &policies, &residents) {
                     let nothing = BTreeMap::new();
                     return Outcome::Here(judged(phase, request, Town { policies: &policies, residents: &residents, claims: &nothing }));
                 }
                 if self.fence.holds() {
-                    match self.desk.ask(phase, request.clone()).await {
+                    match self.decide(phase, request).await {
                         Answer::Judged(verdict) => return Outcome::Here(verdict),
                         Answer::NotHolder => {}
                         Answer::NotNow(why) => tell(&mut told, why, uid),
@@ -197,19 +198,34 @@ impl Office {
         }
     }
 
-    /// Who lives here, once that is known: every kind has been listed, and the namespace, where labels decide who governs it.
-    async fn known(&self, request: &Request) -> Option<Residents> {
+    /// Judges what rests on a promise, as the holder of the lease.
+    async fn decide(&self, phase: Phase, request: &Request) -> Answer {
+        match phase {
+            Phase::Mutate => self.desk.promise(request.clone()).await,
+            Phase::Validate => self.desk.confirm(request, &self.policies.borrow(), &self.residents(phase, request)),
+        }
+    }
+
+    /// Who lives here, as far as this review counts them: at ten thousand clones looking at all is the dearest part of it.
+    fn residents(&self, phase: Phase, request: &Request) -> Residents {
+        let namespaces = self.store.namespaces();
+        let light = Residents { namespaces, ..Residents::default() };
+        let audited = phase == Phase::Mutate && request.operation == Operation::Create && !promises(request, &self.policies.borrow(), &light);
+        if audited { self.store.residents() } else { light }
+    }
+
+    /// Whether enough is known: every kind has been listed, and the namespace is, where labels decide who governs it.
+    async fn is_known(&self, request: &Request) -> bool {
         /// A namespace that is newer than the watch is seen within this.
         const LAG: Duration = Duration::from_secs(2);
         if !self.store.filled() {
-            return None;
+            return false;
         }
         let until = Instant::now() + LAG;
         loop {
-            let residents = self.store.residents();
-            let seen = residents.namespaces.contains_key(&request.namespace) || !self.policies.borrow().use_selectors();
+            let seen = !self.policies.borrow().use_selectors() || self.store.namespaces().contains_key(&request.namespace);
             if seen || Instant::now() >= until {
-                return Some(residents);
+                return true;
             }
             sleep(AGAIN).await;
         }
@@ -227,7 +243,7 @@ impl Office {
         if !self.fence.holds() || !self.store.filled() {
             return (StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the lease\n").into_response();
         }
-        match self.desk.ask(phase, request).await {
+        match self.decide(phase, &request).await {
             Answer::Judged(verdict) => {
                 self.metrics.reviewed(phase, &verdict, begun.elapsed());
                 answered(&uid, &verdict)

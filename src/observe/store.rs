@@ -183,13 +183,21 @@ impl Store {
         self.relist.answered.send_modify(|answered| *answered = question.max(*answered));
     }
 
+    /// The labels of every namespace.
+    pub fn namespaces(&self) -> Arc<BTreeMap<String, BTreeMap<String, String>>> {
+        let mut held = self.held();
+        if let Some(namespaces) = &held.shared_namespaces {
+            return Arc::clone(namespaces);
+        }
+        let namespaces = Arc::new(held.namespaces.clone());
+        held.shared_namespaces = Some(Arc::clone(&namespaces));
+        namespaces
+    }
+
     /// Who takes up room.
     pub fn residents(&self) -> Residents {
-        let mut held = self.held();
-        let namespaces = match &held.shared_namespaces {
-            Some(namespaces) => Arc::clone(namespaces),
-            None => Arc::clone(held.shared_namespaces.insert(Arc::new(held.namespaces.clone()))),
-        };
+        let namespaces = self.namespaces();
+        let held = self.held();
         let databases = [Kind::DbInstance, Kind::DbCluster].into_iter().flat_map(|kind| {
             let of_kind = held.children.range((kind, Arc::from(""))..);
             of_kind.take_while(move |((of, _), _)| *of == kind).map(|(_, child)| Arc::clone(child))

@@ -8,7 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "a replica that is not there is a mistake in the model")]
 
 use clonewarden::{
-    admission::reservations::Ledger,
+    admission::ledger::Ledger,
     model::{WordPressClone, names},
     plan::admit::{self, Operation, Request, Residents, Town},
     policy::{Policies, load_files},
