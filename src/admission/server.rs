@@ -113,13 +113,10 @@ pub fn start(listen: SocketAddr, office: Office, stop: CancellationToken) -> any
 
 fn routes(office: Office) -> Router {
     Router::new()
-        .route("/mutate", post(async |State(office): State<Office>, Query(asked): Query<Asked>, body: Bytes| office.review(Phase::Mutate, &asked, body).await))
-        .route("/validate", post(async |State(office): State<Office>, Query(asked): Query<Asked>, body: Bytes| office.review(Phase::Validate, &asked, body).await))
-        .route("/peer/mutate", post(async |State(office): State<Office>, Extension(peer): Extension<Peer>, body: Bytes| office.peer(Phase::Mutate, peer, &body).await))
-        .route(
-            "/peer/validate",
-            post(async |State(office): State<Office>, Extension(peer): Extension<Peer>, body: Bytes| office.peer(Phase::Validate, peer, &body).await),
-        )
+        .route("/mutate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Mutate, &asked, body).await))
+        .route("/validate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Validate, &asked, body).await))
+        .route("/peer/mutate", post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Mutate, *peer, &body).await))
+        .route("/peer/validate", post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Validate, *peer, &body).await))
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(office)
 }
@@ -181,13 +178,15 @@ impl Office {
                     let nothing = BTreeMap::new();
                     return Outcome::Here(judged(phase, request, Town { policies: &policies, residents: &residents, claims: &nothing }));
                 }
+                // Not in the condition: what it borrows must not be held while we wait.
+                let identity = self.identity.borrow().clone();
                 if self.fence.holds() {
                     match self.decide(phase, request).await {
                         Answer::Judged(verdict) => return Outcome::Here(verdict),
                         Answer::NotHolder => {}
                         Answer::NotNow(why) => tell(&mut told, why, uid),
                     }
-                } else if let (Some(address), Some(identity)) = (self.leader.address(), self.identity.borrow().clone()) {
+                } else if let (Some(address), Some(identity)) = (self.leader.address(), identity) {
                     match self.forwarder.forward(&identity, &address, phase, body.clone()).await {
                         Ok(answer) => return Outcome::Elsewhere(answer),
                         Err(error) => tell(&mut told, error.to_string(), uid),
@@ -200,10 +199,11 @@ impl Office {
 
     /// Judges what rests on a promise, as the holder of the lease.
     async fn decide(&self, phase: Phase, request: &Request) -> Answer {
-        match phase {
-            Phase::Mutate => self.desk.promise(request.clone()).await,
-            Phase::Validate => self.desk.confirm(request, &self.policies.borrow(), &self.residents(phase, request)),
+        if phase == Phase::Mutate {
+            return self.desk.promise(request.clone()).await;
         }
+        let policies = Arc::clone(&self.policies.borrow());
+        self.desk.confirm(request, &policies, &self.residents(phase, request))
     }
 
     /// Who lives here, as far as this review counts them: at ten thousand clones looking at all is the dearest part of it.
@@ -223,7 +223,8 @@ impl Office {
         }
         let until = Instant::now() + LAG;
         loop {
-            let seen = !self.policies.borrow().use_selectors() || self.store.namespaces().contains_key(&request.namespace);
+            let any = !self.policies.borrow().use_selectors();
+            let seen = any || self.store.namespaces().contains_key(&request.namespace);
             if seen || Instant::now() >= until {
                 return true;
             }

@@ -232,13 +232,15 @@ fn rules_decide_and_a_wish_is_an_input() {
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_never_makes_a_dedicated_database() {
-    let broken = "clone.spec.sourceUrl > 5";
+    let broken = "int(clone.labels['n']) > 5";
     for (rules, host) in [
         (format!("  - {{name: a, when: \"{broken}\", use: dedicated, classes: [db.t3.micro]}}\n  - {{name: b, use: dedicated, classes: [db.t3.micro]}}\n  - {{name: c, use: shared, hosts: [one]}}\n"), Some("one.example:3306")),
         (format!("  - {{name: a, when: \"{broken}\", use: dedicated, classes: [db.t3.micro]}}\n"), None),
     ] {
         let policies = policies(&format!("  databases:\n{rules}"));
-        let request = create(object("clone-1", json!({"useDedicatedDatabase": true})));
+        let mut odd = object("clone-1", json!({"useDedicatedDatabase": true}));
+        odd["metadata"]["labels"] = json!({"n": "five"});
+        let request = create(odd);
         let verdict = alone(&request, &policies);
         let stored = patched(&request, &verdict);
         assert_eq!((&stored["spec"]["useDedicatedDatabase"], stored.pointer("/spec/sharedDatabase/host").and_then(Value::as_str)), (&json!(false), host));
