@@ -93,6 +93,15 @@ impl Attempt {
     }
 }
 
+/// Makes all of them, several at a time: most of what one takes is the start of kubectl.
+fn check_all(platform: &Platform, attempts: &[Attempt], more: &[&str]) {
+    std::thread::scope(|scope| {
+        for some in attempts.chunks(attempts.len().div_ceil(4)) {
+            scope.spawn(move || some.iter().for_each(|attempt| attempt.check(platform, more)));
+        }
+    });
+}
+
 /// Waits until the API server acts on what was just applied or deleted: its own caches come after the answer.
 fn in_force(platform: &Platform, probe: &Attempt) {
     let (_, took) = wait("the configuration is in force", WITHIN, || {
@@ -191,8 +200,9 @@ fn webhooks(platform: &Platform) {
     for document in &documents {
         platform.kubectl_with_input(&["create", DRY_RUN, "--filename=-"], &document.to_string()).unwrap();
     }
-    let conditions: Vec<_> = configurations.iter().map(|document| &document["webhooks"][0]["matchConditions"]).collect();
-    assert_eq!(conditions[0], conditions[1], "both webhooks leave out the same");
+    for field in ["matchConditions", "namespaceSelector", "rules", "failurePolicy", "timeoutSeconds", "matchPolicy"] {
+        assert_eq!(configurations[0]["webhooks"][0][field], configurations[1]["webhooks"][0][field], "both are asked about the same: {field}");
+    }
 
     for configuration in &configurations {
         let kind = configuration["kind"].as_str().unwrap();
@@ -200,11 +210,10 @@ fn webhooks(platform: &Platform) {
         let new = Attempt::create("a new clone", &clone("new", "governed", &json!({})), Some(asked));
         apply(platform, &unreachable(configuration));
         in_force(platform, &new);
-        Attempt::create("a new clone in the other namespace", &clone("new", "governed-too", &json!({})), Some(asked)).check(platform, &[DRY_RUN]);
-        Attempt::create("a new clone elsewhere", &clone("new", ELSEWHERE, &json!({})), None).check(platform, &[DRY_RUN]);
-        for attempt in updates(asked) {
-            attempt.check(platform, &[DRY_RUN]);
-        }
+        let mut attempts = updates(asked);
+        attempts.push(Attempt::create("a new clone in the other namespace", &clone("new", "governed-too", &json!({})), Some(asked)));
+        attempts.push(Attempt::create("a new clone elsewhere", &clone("new", ELSEWHERE, &json!({})), None));
+        check_all(platform, &attempts, &[DRY_RUN]);
         platform.kubectl(&["delete", kind, "clonewarden"]).unwrap();
         in_force(platform, &Attempt { refused: None, ..new });
     }
@@ -327,16 +336,13 @@ fn policy(platform: &Platform) {
     binding["spec"]["validationActions"] = json!(["Deny"]);
     apply(platform, &binding);
     in_force(platform, &Attempt { what: "a refusal", refused: Some(TTL), ..longer });
-    for attempt in creations() {
-        attempt.check(platform, &[DRY_RUN]);
-        // A real request is told the same.
-        if attempt.refused.is_some() {
-            attempt.check(platform, &[]);
-        }
-    }
-    for attempt in changes() {
-        attempt.check(platform, &[DRY_RUN]);
-    }
+    let mut attempts = creations();
+    attempts.extend(changes());
+    check_all(platform, &attempts, &[DRY_RUN]);
+    // A real request is told the same.
+    let mut refused = creations();
+    refused.retain(|attempt| attempt.refused.is_some());
+    check_all(platform, &refused, &[]);
     for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
         platform.kubectl(&["delete", kind, "clonewarden"]).unwrap();
     }
