@@ -14,7 +14,7 @@ use std::fs;
 
 use clonewarden_platform::Platform;
 use common::wait;
-use definition::{WITHIN, active, clone, create, define, get, gone, namespace, rendered, undefine};
+use definition::{WITHIN, active, clone, create, define, deploy, get, gone, namespace, rendered, undefine};
 use serde_json::{Value, json};
 
 const DBINSTANCE: &str = "dbinstance.rds.services.k8s.aws";
@@ -67,6 +67,19 @@ fn connects_to(platform: &Platform, clone: &Value, config: &str, host: &str) {
     });
     let config: Value = serde_json::from_str(&config).unwrap();
     assert_eq!(config["data"]["WORDPRESS_DB_HOST"], host);
+}
+
+/// The overlay that the comment in `kustomization.yaml` shows: it must reach every value that is to be replaced.
+fn overlay_of_the_comment(platform: &Platform) {
+    let text = fs::read_to_string(deploy("kro/kustomization.yaml")).unwrap();
+    let comment: Vec<_> = text.lines().map_while(|line| line.strip_prefix('#')).collect();
+    let patches = comment.iter().position(|line| line.trim() == "patches:").unwrap();
+    let documents = rendered(platform, &comment[patches..].join("\n").replace("\n   ", "\n").replacen("   ", "", 1));
+    assert_eq!(documents.matches("value: my-cluster").count(), 3, "{documents}");
+    assert_eq!(documents.matches("dbSubnetGroupName: my-subnets").count(), 2, "{documents}");
+    assert!(documents.contains("alb.example.com") && documents.contains("db.example.com"), "{documents}");
+    let left: Vec<_> = documents.lines().filter(|line| line.contains("REPLACE")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 fn refused(platform: &Platform, args: &[&str], input: &str, because: &str) {
@@ -216,6 +229,7 @@ fn ends_in_order(platform: &Platform, namespace: &str) {
 fn both_variants_are_accepted_and_clones_of_each_kind_come_and_go() {
     let platform = Platform::attach().unwrap();
 
+    overlay_of_the_comment(&platform);
     let order = define(&platform, &rendered(&platform, ""));
     assert_eq!(
         order,
@@ -241,7 +255,7 @@ fn both_variants_are_accepted_and_clones_of_each_kind_come_and_go() {
 
     // The other variant is another cluster's; here it has to wait until this one's kind is gone.
     undefine(&platform);
-    let documents = rendered(&platform, "../kro/shared-only");
+    let documents = rendered(&platform, "components: [../kro/shared-only]");
     assert!(!documents.contains("rds.services.k8s.aws"), "{documents}");
     assert_eq!(define(&platform, &documents), ["dbConfigShared", "cloneJob", "cloneService", "cloneIngress"]);
     namespace(&platform, "rgd-shared");

@@ -23,8 +23,9 @@ pub(crate) fn get(platform: &Platform, args: &[&str]) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
-/// The variant's documents. kustomize wants an overlay beside the folders it builds on, so they are copied.
-pub(crate) fn rendered(platform: &Platform, components: &str) -> String {
+/// The documents of an overlay: `more` is the rest of its kustomization. kustomize wants an overlay beside the folders it
+/// builds on, so they are copied.
+pub(crate) fn rendered(platform: &Platform, more: &str) -> String {
     let root = std::env::temp_dir().join(format!("clonewarden-rgd-{}", std::process::id()));
     for folder in ["kro", "kro/shared-only"] {
         fs::create_dir_all(root.join(folder)).unwrap();
@@ -33,7 +34,7 @@ pub(crate) fn rendered(platform: &Platform, components: &str) -> String {
         fs::copy(deploy("kro").join(file), root.join("kro").join(file)).unwrap();
     }
     fs::create_dir_all(root.join("mine")).unwrap();
-    fs::write(root.join("mine/kustomization.yaml"), format!("resources: [../kro]\ncomponents: [{components}]\n")).unwrap();
+    fs::write(root.join("mine/kustomization.yaml"), format!("resources: [../kro]\n{more}\n")).unwrap();
     let out = platform.kubectl(&["kustomize", &root.join("mine").to_string_lossy()]).unwrap();
     fs::remove_dir_all(&root).unwrap();
     out
