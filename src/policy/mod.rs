@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `yaml` cuts files into documents and bounds them, `format` mirrors how they are written, `lint` checks one document, `set` what
-//! holds between them, and [`load`] does it for a folder. A set loads whole or not at all.
+//! holds between them, and [`load`] does it for a folder. [`select`] is the language of `when`. A set loads whole or not at all.
 
 mod format;
 mod forms;
@@ -14,6 +14,7 @@ mod lint;
 pub mod load;
 pub mod problem;
 mod scalar;
+pub mod select;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ mod yaml;
 
 pub use load::{load_dir, load_files};
 pub use problem::{Code, Place, Problem, Problems};
+pub use select::{Condition, Facts, Unsure};
 
 use crate::model::Span;
 use rust_decimal::Decimal;
@@ -142,8 +144,8 @@ pub enum Overflow {
 pub struct DatabaseRule {
     /// Its name, unique within the policy.
     pub name: String,
-    /// A CEL expression; none: it always matches.
-    pub when: Option<String>,
+    /// When it matches; none: always.
+    pub when: Option<Condition>,
     /// What a clone gets for which it matches.
     pub placement: Placement,
 }

@@ -56,6 +56,8 @@ pub enum Code {
     NamespaceClash,
     /// A rule names a host that does not exist.
     UnknownHost,
+    /// A `when` that is no condition.
+    BadCondition,
 }
 
 impl Code {
@@ -84,6 +86,7 @@ impl Code {
             Self::DuplicateName => "duplicate-name",
             Self::NamespaceClash => "namespace-clash",
             Self::UnknownHost => "unknown-host",
+            Self::BadCondition => "bad-condition",
         }
     }
 }

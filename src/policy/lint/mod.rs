@@ -38,6 +38,21 @@ impl<'a> Lint<'a> {
         if at == Location::UNKNOWN {
             return self.start();
         }
+        self.source.place(self.range(at))
+    }
+
+    /// Where in the file a part of a text is; the whole text if it is not written as it reads, as in a block.
+    fn place_in(&self, text: &At<String>, part: Option<Range<usize>>) -> Place {
+        let whole = self.range(text.at);
+        let written = self.source.text.get(whole.clone()).unwrap_or_default();
+        let part = part.filter(|_| text.at != Location::UNKNOWN).and_then(|part| written_part(written, &text.value, part));
+        match part {
+            Some(part) => self.source.place(whole.start + part.start..whole.start + part.end),
+            None => self.place(text.at),
+        }
+    }
+
+    fn range(&self, at: Location) -> Range<usize> {
         // Offsets are within the document; where the library has none, lines and columns are.
         let span = at.span();
         let bytes = span.byte_offset().zip(span.byte_len());
@@ -50,7 +65,7 @@ impl<'a> Lint<'a> {
             }
         };
         let start = self.begin.saturating_add(start).min(self.end);
-        self.source.place(start..start.saturating_add(length).min(self.end))
+        start..start.saturating_add(length).min(self.end)
     }
 
     /// The first line of the document that says something.
@@ -187,4 +202,49 @@ impl<'a> Lint<'a> {
 
 fn as_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Which bytes of a scalar, as it is written, a part of its value comes from. `None` where the two cannot be walked side by side:
+/// blocks, lines that are folded, escapes that are not a single character.
+fn written_part(written: &str, value: &str, part: Range<usize>) -> Option<Range<usize>> {
+    let quote = written.chars().next().filter(|quote| matches!(quote, '"' | '\''));
+    let mut rest = written.char_indices().skip(usize::from(quote.is_some())).peekable();
+    let (mut start, mut end) = (None, None);
+    for (at, c) in value.char_indices() {
+        let (from, mut read) = rest.next()?;
+        let escaped = (quote == Some('"') && read == '\\') || (quote == Some('\'') && read == '\'');
+        if escaped {
+            read = rest.next().map(|(_, read)| read).filter(|read| matches!(read, '"' | '\'' | '\\' | '/'))?;
+        }
+        if read != c {
+            return None;
+        }
+        if at == part.start {
+            start = Some(from);
+        }
+        if at + c.len_utf8() == part.end {
+            end = rest.peek().map(|(next, _)| *next).or(Some(written.len()));
+        }
+    }
+    Some(start?..end?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_scalar_are_found_where_they_are_written() {
+        let found = |written: &str, value: &str, part: &str| {
+            let begin = value.find(part).unwrap();
+            written_part(written, value, begin..begin + part.len()).map(|range| written.get(range).unwrap().to_owned())
+        };
+        assert_eq!(found("clone.nmae == 'ü'", "clone.nmae == 'ü'", "'ü'").as_deref(), Some("'ü'"));
+        assert_eq!(found("\"a['x'] == y\"", "a['x'] == y", "y").as_deref(), Some("y"));
+        assert_eq!(found("'a[''x''] == y'", "a['x'] == y", "'x'").as_deref(), Some("''x''"));
+        assert_eq!(found(r#""a[\"x\"] == y""#, "a[\"x\"] == y", "\"x\"").as_deref(), Some(r#"\"x\""#));
+        for (written, value) in [("|\n  a\n", "a\n"), ("\"a\\n\"", "a\n"), ("a\n  b", "a b"), ("*x", "a"), ("", "a")] {
+            assert_eq!(found(written, value, "a"), None, "{written}");
+        }
+    }
 }

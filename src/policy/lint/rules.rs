@@ -2,14 +2,16 @@
 
 use super::Lint;
 use crate::policy::{
-    DatabaseRule, Placement,
+    Condition, DatabaseRule, Placement,
     format::{self, Block, Use},
     forms,
     problem::{Code, Place, Problem},
     scalar::{At, List},
+    select::Broken,
 };
 use rust_decimal::Decimal;
 use serde_saphyr::Spanned;
+use std::collections::BTreeMap;
 
 /// The most capacity that an Aurora Serverless v2 cluster can have.
 const MOST_ACU: Decimal = Decimal::from_parts(256, 0, 0, false, 0);
@@ -19,23 +21,46 @@ const STEP_ACU: Decimal = Decimal::from_parts(5, 0, 0, false, 1);
 /// Reads the rules, and which hosts they name where.
 pub(super) fn rules(lint: &mut Lint<'_>, block: Block<Vec<Spanned<format::Rule>>>) -> (Vec<DatabaseRule>, Vec<(String, Place)>) {
     let (mut rules, mut names, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut compiled = BTreeMap::new();
     for rule in block.into_iter().flat_map(|block| block.value) {
         let here = lint.block(&rule);
         let name = lint.need("databases.name", rule.value.name.clone(), &here);
         let name = name.map(|name| lint.label("the name of a rule", name));
         names.extend(name.clone());
         let when = lint.take("databases.when", rule.value.when.clone());
-        if let Some(empty) = when.as_ref().filter(|when| when.value.trim().is_empty()) {
-            let problem = lint.problem(Code::BadValue, empty.at, "`when` is empty");
-            lint.report(problem.help("take the line out: a rule without `when` always matches"));
-        }
+        let when = when.and_then(|when| condition(lint, &when, &mut compiled, &mut hosts));
         let placement = placement(lint, rule.value, &here, &mut hosts);
         if let (Some(name), Some(placement)) = (name, placement) {
-            rules.push(DatabaseRule { name: name.value, when: when.map(|when| when.value), placement });
+            rules.push(DatabaseRule { name: name.value, when, placement });
         }
     }
     lint.unique("rule", &names);
     (rules, hosts)
+}
+
+/// Compiles a `when`, each text once: an alias may repeat a long one a thousand times.
+fn condition(
+    lint: &mut Lint<'_>,
+    when: &At<String>,
+    compiled: &mut BTreeMap<String, Result<Condition, Broken>>,
+    hosts: &mut Vec<(String, Place)>,
+) -> Option<Condition> {
+    if when.value.trim().is_empty() {
+        let problem = lint.problem(Code::BadValue, when.at, "`when` is empty");
+        lint.report(problem.help("take the line out: a rule without `when` always matches"));
+        return None;
+    }
+    match compiled.entry(when.value.clone()).or_insert_with(|| Condition::compile(&when.value)) {
+        Ok(condition) => {
+            hosts.extend(condition.hosts().map(|(name, part)| (name.to_owned(), lint.place_in(when, part))));
+            Some(condition.clone())
+        }
+        Err(broken) => {
+            let place = lint.place_in(when, broken.at.clone());
+            lint.report(Problem::new(Code::BadCondition, place, &broken.message).maybe_help(broken.help.as_ref()));
+            None
+        }
+    }
 }
 
 fn placement(lint: &mut Lint<'_>, rule: format::Rule, here: &Place, hosts: &mut Vec<(String, Place)>) -> Option<Placement> {
