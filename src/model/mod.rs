@@ -12,6 +12,7 @@ pub mod kind;
 pub mod meta;
 pub mod names;
 pub mod orphan;
+pub mod quantity;
 mod shared;
 pub mod snapshot;
 pub mod state;
@@ -22,6 +23,7 @@ pub use duration::Span;
 pub use evidence::{Evidence, EvidenceSet, Source};
 pub use kind::Kind;
 pub use meta::{Meta, Unreadable};
+pub use quantity::Quantity;
 pub use snapshot::Snapshot;
 pub use state::State;
 
