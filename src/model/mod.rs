@@ -13,6 +13,7 @@ pub mod meta;
 pub mod names;
 pub mod orphan;
 pub mod quantity;
+pub mod quota;
 mod shared;
 pub mod snapshot;
 pub mod state;
@@ -24,6 +25,7 @@ pub use evidence::{Evidence, EvidenceSet, Source};
 pub use kind::Kind;
 pub use meta::{Meta, Unreadable};
 pub use quantity::Quantity;
+pub use quota::Quota;
 pub use snapshot::Snapshot;
 pub use state::State;
 

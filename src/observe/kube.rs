@@ -96,10 +96,7 @@ impl KubeCluster {
     }
 
     async fn list_page(&self, kind: Kind, page: Option<String>) -> Result<Page, ApiError> {
-        let mut call = Call::read("list", kind.plural(), collection(kind)).query("limit", &PAGE.to_string());
-        if let Some(selector) = kind.selector() {
-            call = call.query("labelSelector", selector);
-        }
+        let mut call = Call::read("list", kind.plural(), collection(kind)).query("limit", &PAGE.to_string()).selected(kind);
         if let Some(token) = page.filter(|token| !token.is_empty()) {
             call = call.query("continue", &token);
         }

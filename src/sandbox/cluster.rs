@@ -214,7 +214,7 @@ impl Inner {
     fn first_page(&self, world: &mut World, kind: Kind, quorum: bool) -> Result<Page, ApiError> {
         let stale = if quorum { 0 } else { self.faults().staleness() };
         let version = world.version().saturating_sub(stale).max(world.shelf(kind)?.compacted);
-        let selected = |object: &Arc<Value>| json::selected(object, kind.selector());
+        let selected = |object: &Arc<Value>| selected(kind, object);
         let mut objects = if version < world.version() { world.objects_at(kind, version) } else { world.objects(kind).cloned().collect() };
         objects.retain(selected);
         self.hears(kind, true);
@@ -240,6 +240,11 @@ impl Inner {
         }
         Page { items, next, resource_version: version.to_string() }
     }
+}
+
+/// Whether a list or a watch of the kind tells of an object.
+pub(super) fn selected(kind: Kind, object: &Value) -> bool {
+    json::selected(object, kind.selector()) && kind.only().is_none_or(|name| json::text(object, "/metadata/name") == name)
 }
 
 /// What a list or a watch of the kind sends of an object.

@@ -82,6 +82,18 @@ impl Call {
         self
     }
 
+    /// Of a list or a watch, asks for what belongs to the kind: objects with a label, or of one name.
+    pub(super) fn selected(self, kind: Kind) -> Self {
+        let labelled = match kind.selector() {
+            Some(selector) => self.query("labelSelector", selector),
+            None => self,
+        };
+        match kind.only() {
+            Some(name) => labelled.query("fieldSelector", &format!("metadata.name={name}")),
+            None => labelled,
+        }
+    }
+
     /// Asks for nothing but the metadata of objects; a server that cannot do that sends them whole.
     pub(crate) fn metadata(mut self, form: &str) -> Self {
         self.accept = format!("application/json;as={form};g=meta.k8s.io;v=v1,application/json");
