@@ -175,6 +175,10 @@ impl Cluster for KubeCluster {
         crate::act::kube::create(&self.api, kind, object).boxed()
     }
 
+    fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
+        crate::act::kube::apply(&self.api, kind, object, pin).boxed()
+    }
+
     fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>> {
         crate::act::kube::note(&self.api, note).boxed()
     }

@@ -300,6 +300,21 @@ impl Cluster for SandboxCluster {
         Box::pin(self.call(Call::Create, move |world, issue| world.create(issue, kind, object).map(drop)))
     }
 
+    fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
+        let (object, pin) = (object.clone(), pin.cloned());
+        Box::pin(self.call(Call::Apply, move |world, issue| {
+            let Some(pin) = pin else { return world.create(issue, kind, object).map(drop) };
+            world.change(issue, pin.kind, (&pin.namespace, &pin.name), Some((&pin.uid, &pin.resource_version)), |there| {
+                for map in ["labels", "annotations"] {
+                    for (key, value) in object.pointer(&format!("/metadata/{map}")).and_then(Value::as_object).into_iter().flatten() {
+                        json::set(there, &["metadata", map], key, Some(value.clone()));
+                    }
+                }
+                json::set(there, &[], "spec", object.get("spec").cloned());
+            })
+        }))
+    }
+
     fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>> {
         let note = note.clone();
         Box::pin(self.call(Call::Note, move |world, issue| {

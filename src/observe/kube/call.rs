@@ -31,6 +31,8 @@ pub(crate) enum Body {
     Json(Value),
     /// A JSON merge patch.
     Merge(Value),
+    /// The fields that a server-side apply is to own. JSON is YAML.
+    Apply(Value),
 }
 
 /// A request that is about to be sent.
@@ -112,6 +114,7 @@ impl Call {
             Body::None => (request, client::Body::empty()),
             Body::Json(body) => (request.header(header::CONTENT_TYPE, "application/json"), body.to_string().into_bytes().into()),
             Body::Merge(body) => (request.header(header::CONTENT_TYPE, "application/merge-patch+json"), body.to_string().into_bytes().into()),
+            Body::Apply(body) => (request.header(header::CONTENT_TYPE, "application/apply-patch+yaml"), body.to_string().into_bytes().into()),
         };
         request.body(body).map_err(|_| refused("not a request that can be sent"))
     }
