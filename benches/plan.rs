@@ -135,6 +135,7 @@ fn policies() -> Policies {
             ttl: Ttl::default(),
             limits: Limits { clones: Some(1_000_000), ..Limits::default() },
             quota: Default::default(),
+            limit_range: None,
             databases: Vec::new(),
             budget: None,
             orphans: OrphanRules::default(),

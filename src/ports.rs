@@ -158,6 +158,11 @@ pub trait Cluster: Send + Sync + 'static {
     /// Creates an object of a kind of our own (`Orphan`), with its status; one that exists already is a conflict.
     fn create(&self, kind: Kind, object: Value) -> BoxFuture<'_, Result<(), ApiError>>;
 
+    /// Makes an object of a kind that has a name of our own ([`Kind::only`]) be there as `object` says. Without a pin it is
+    /// created, and anything of its name that is there already is a conflict; with one, exactly the pinned object is brought to
+    /// say this and, in its spec, nothing else.
+    fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>>;
+
     /// Writes an Event. One of the same name that exists already counts as written.
     fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>>;
 

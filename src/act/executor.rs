@@ -21,7 +21,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -66,6 +66,8 @@ pub struct Tools {
 pub struct Executor {
     tools: Tools,
     done: Mutex<HashMap<Box<str>, Done>>,
+    /// What was made and may not have come back by the watch yet, and when it was made.
+    made: Mutex<HashMap<String, Instant>>,
 }
 
 /// What has been tried on an object.
@@ -103,7 +105,7 @@ impl Executor {
     /// An executor that has tried nothing yet.
     #[must_use]
     pub fn new(tools: Tools) -> Self {
-        Self { tools, done: Mutex::default() }
+        Self { tools, done: Mutex::default(), made: Mutex::default() }
     }
 
     fn may_write(&self) -> bool {
@@ -123,6 +125,7 @@ impl Executor {
             round.again = true;
             return round;
         }
+        self.forget_made(plan);
         let mut left_alone = false;
         let writes = plan.decisions.iter().filter(|decision| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
         let (deletes, mut others): (Vec<_>, Vec<_>) = writes.partition(|decision| decision.action == Action::Delete);
@@ -163,6 +166,11 @@ impl Executor {
                 Some(write) => self.tools.cluster.annotate(&pin(Kind::Clone, &clone.meta), &write.annotations()).await,
                 None => return Ending::Done,
             },
+            (Target::Quota(quota), Action::Delete) => self.tools.cluster.delete(&pin(quota.kind, &quota.meta)).await,
+            (Target::Quota(_) | Target::Absent(..), _) => match &decision.apply {
+                Some(object) => self.apply(&decision.target, object).await,
+                None => return Ending::Done,
+            },
             (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
             (Target::Child(_) | Target::Cloud(_), Action::Mark) => {
                 match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, self.tools.clock.now())).await {
@@ -181,6 +189,21 @@ impl Executor {
             Err(ApiError::NotFound) => Ending::Gone,
             Err(ApiError::Conflict(detail)) => Ending::Conflict(detail),
             Err(error) => Ending::Failed(error.to_string()),
+        }
+    }
+
+    /// Makes an object of ours, or brings exactly the one that was judged to what it should say.
+    async fn apply(&self, target: &Target, object: &Value) -> Result<(), ApiError> {
+        match target {
+            Target::Quota(quota) => self.tools.cluster.apply(quota.kind, object, Some(&pin(quota.kind, &quota.meta))).await,
+            Target::Absent(kind, _) => {
+                let made = self.tools.cluster.apply(*kind, object, None).await;
+                if made.is_ok() {
+                    self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(target.key(), Instant::now());
+                }
+                made
+            }
+            _ => Ok(()),
         }
     }
 
@@ -257,21 +280,37 @@ impl Executor {
 
     /// Whether there is nothing to try: it is done, or it is left alone for a while because it failed.
     fn is_done(&self, decision: &Decision, left_alone: &mut bool) -> bool {
+        let key = decision.target.key();
+        if decision.action == Action::Create && self.made.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key) {
+            return true;
+        }
         let all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(done) = all.get(decision.target.key().as_str()) else { return false };
+        let Some(done) = all.get(key.as_str()) else { return false };
         if done.not_before.is_some_and(|until| Instant::now() < until) {
             *left_alone = true;
             return true;
         }
-        // A mark is written on another object than its target: the Orphan that the watch shows says that it is done.
-        decision.action != Action::Mark && done.covers(version(decision))
+        // A mark is written on another object than its target: the Orphan that the watch shows says that it is done. What is
+        // made has no version to tell it by: see `made`.
+        !matches!(decision.action, Action::Mark | Action::Create) && done.covers(version(decision))
+    }
+
+    /// What was made has come back by the watch once the plan does not ask for it any more; if it is missing after that, it is
+    /// made anew at once. One that never comes back is tried again.
+    fn forget_made(&self, plan: &Plan) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if !made.is_empty() {
+            let asked = plan.decisions.iter().filter(|decision| decision.action == Action::Create).map(|decision| decision.target.key());
+            let asked: HashSet<String> = asked.collect();
+            made.retain(|key, at| asked.contains(key) && at.elapsed() < ECHO);
+        }
     }
 
     /// Forgets what was tried on objects that the plan does not name any more.
     fn forget(&self, plan: &Plan) {
         let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() > plan.decisions.len().saturating_mul(2).saturating_add(1_000) {
-            let named: std::collections::HashSet<String> = plan.decisions.iter().map(|decision| decision.target.key()).collect();
+            let named: HashSet<String> = plan.decisions.iter().map(|decision| decision.target.key()).collect();
             all.retain(|key, _| named.contains(key.as_ref()));
         }
     }
@@ -282,7 +321,7 @@ fn is_write(decision: &Decision) -> bool {
     match decision.action {
         Action::Delete | Action::Unmark => true,
         Action::Mark => !matches!(decision.reason, Reason::OwnerGone(_, true)),
-        _ => decision.write.is_some(),
+        _ => decision.write.is_some() || decision.apply.is_some(),
     }
 }
 

@@ -2,7 +2,12 @@
 //! ended or failed within [`WRITE`].
 //!
 //! The verbs that RBAC has to allow: `delete` and `patch` on what is governed, `create` on `orphans` and `patch` on
-//! `orphans/status`, `create` on `events`; in the own namespace `get`, `create` and `update` on `configmaps` and `leases`.
+//! `orphans/status`, `create` on `events`, `create`, `patch` and `delete` on our `resourcequotas` and `limitranges`; in the own
+//! namespace `get`, `create` and `update` on `configmaps` and `leases`.
+
+mod apply;
+
+pub(crate) use apply::apply;
 
 use crate::{
     model::{Kind, names},

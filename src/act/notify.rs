@@ -77,6 +77,7 @@ fn note(decision: &Decision, at: Timestamp) -> Option<Note> {
         Target::Clone(_) => Kind::Clone,
         Target::Child(child) => child.kind,
         Target::Orphan(_) => Kind::Orphan,
+        Target::Quota(quota) => quota.kind,
         _ => return None,
     };
     let blocked = decision.blocked_by.map(|by| format!(" (not done: {})", by.word())).unwrap_or_default();

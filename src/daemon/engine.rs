@@ -262,3 +262,6 @@ fn tell_people(before: Option<&State>, after: Option<&State>, journal: &Journal,
         journal.noted("released", now, json!(release));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,8 +183,8 @@ impl Warden {
                 continue;
             }
             // What is carried out now is journaled with how it ended.
-            let carried_out =
-                decision.effective() && (decision.write.is_some() || matches!(decision.action, Action::Delete | Action::Mark | Action::Unmark));
+            let writes = decision.write.is_some() || decision.apply.is_some();
+            let carried_out = decision.effective() && (writes || matches!(decision.action, Action::Delete | Action::Mark | Action::Unmark));
             if !carried_out {
                 self.journal.decided(decision, &plan.revision, plan.now);
                 if plan.state.paused.is_none() {

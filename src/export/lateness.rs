@@ -39,7 +39,12 @@ impl Lateness {
         let asked: Vec<(&str, Timestamp)> = due.into_iter().filter(|(uid, _)| !self.counted.contains(*uid)).collect();
         let deletes = round.endings.iter().filter(|(action, _)| *action == Action::Delete);
         let done = deletes.filter(|(_, ending)| *ending == Ending::Done).count();
-        if done > 0 && done == asked.len() {
+        // A round tells how many deletes were accepted, not of what: beside others, those of clones are only known by their dates.
+        let clones_alone = !plan
+            .decisions
+            .iter()
+            .any(|decision| decision.action == Action::Delete && decision.effective() && !matches!(decision.target, Target::Clone(_)));
+        if done > 0 && done == asked.len() && clones_alone {
             for (uid, end) in asked {
                 self.open.remove(uid);
                 self.counted.insert(uid.into());

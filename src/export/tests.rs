@@ -52,6 +52,7 @@ fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
         ttl: Ttl { warnings: vec![Span::minutes(10)], ..Ttl::default() },
         limits: Limits { clones: Some(10), clones_per_owner: Some(2), ..Limits::default() },
         quota: BTreeMap::new(),
+        limit_range: None,
         databases: Vec::new(),
         budget: None,
         orphans: OrphanRules::default(),

@@ -27,11 +27,15 @@ pub enum Kind {
     Definition,
     /// Our own `Orphan`.
     Orphan,
+    /// Our `ResourceQuota` in a governed namespace.
+    ResourceQuota,
+    /// Our `LimitRange` in a governed namespace.
+    LimitRange,
 }
 
 impl Kind {
     /// Every kind that is watched, in the order in which they are listed at start.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Clone,
         Self::Namespace,
         Self::Definition,
@@ -43,10 +47,15 @@ impl Kind {
         Self::DbInstance,
         Self::DbCluster,
         Self::Orphan,
+        Self::ResourceQuota,
+        Self::LimitRange,
     ];
 
     /// The kinds that a clone is expanded into.
     pub const CHILDREN: [Self; 7] = [Self::Job, Self::Service, Self::Ingress, Self::ConfigMap, Self::Pod, Self::DbInstance, Self::DbCluster];
+
+    /// The kinds by which a namespace is bounded.
+    pub const QUOTAS: [Self; 2] = [Self::ResourceQuota, Self::LimitRange];
 
     /// The API group; empty for the core group.
     #[must_use]
@@ -57,7 +66,7 @@ impl Kind {
             Self::Ingress => "networking.k8s.io",
             Self::DbInstance | Self::DbCluster => "rds.services.k8s.aws",
             Self::Orphan => names::OWN_GROUP,
-            Self::Service | Self::ConfigMap | Self::Pod | Self::Namespace => "",
+            Self::Service | Self::ConfigMap | Self::Pod | Self::Namespace | Self::ResourceQuota | Self::LimitRange => "",
         }
     }
 
@@ -94,6 +103,8 @@ impl Kind {
             Self::Namespace => "Namespace",
             Self::Definition => "ResourceGraphDefinition",
             Self::Orphan => "Orphan",
+            Self::ResourceQuota => "ResourceQuota",
+            Self::LimitRange => "LimitRange",
         }
     }
 
@@ -112,6 +123,8 @@ impl Kind {
             Self::Namespace => "namespaces",
             Self::Definition => "resourcegraphdefinitions",
             Self::Orphan => "orphans",
+            Self::ResourceQuota => "resourcequotas",
+            Self::LimitRange => "limitranges",
         }
     }
 
@@ -152,6 +165,13 @@ impl Kind {
             Self::Pod => Some(names::CLONE_UID),
             _ => None,
         }
+    }
+
+    /// The only name under which objects of the kind are looked at. Not by our label: somebody else's object of that name has to
+    /// be seen, so that it is left alone. It is asked for by a field selector, to which RBAC can be narrowed.
+    #[must_use]
+    pub fn only(self) -> Option<&'static str> {
+        matches!(self, Self::ResourceQuota | Self::LimitRange).then_some(names::OURSELVES)
     }
 
     /// The kind of an object by its `apiVersion` and `kind`.

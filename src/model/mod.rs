@@ -12,6 +12,8 @@ pub mod kind;
 pub mod meta;
 pub mod names;
 pub mod orphan;
+pub mod quantity;
+pub mod quota;
 mod shared;
 pub mod snapshot;
 pub mod state;
@@ -22,6 +24,8 @@ pub use duration::Span;
 pub use evidence::{Evidence, EvidenceSet, Source};
 pub use kind::Kind;
 pub use meta::{Meta, Unreadable};
+pub use quantity::Quantity;
+pub use quota::Quota;
 pub use snapshot::Snapshot;
 pub use state::State;
 

@@ -27,6 +27,13 @@ pub const CLONE_UID: &str = "clonewarden.io/clone-uid";
 /// Annotation on an `Orphan`: the reason code that a person lets go.
 pub const RELEASE: &str = "clonewarden.io/release";
 
+/// Annotation on our ResourceQuotas and LimitRanges: the policy that wants them.
+pub const POLICY: &str = "clonewarden.io/policy";
+/// The well-known label that says who keeps an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// What [`MANAGED_BY`] says on what is ours, and how our ResourceQuota and LimitRange are called in every namespace.
+pub const OURSELVES: &str = "clonewarden";
+
 /// Label that KRO puts on every child: the UID of the instance.
 pub const KRO_INSTANCE_ID: &str = "kro.run/instance-id";
 /// Label that KRO puts on every child: the name of the instance.

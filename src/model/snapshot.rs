@@ -7,10 +7,14 @@ use super::{
     evidence::EvidenceSet,
     meta::Unreadable,
     orphan::OrphanRecord,
+    quota::Quota,
     state::State,
 };
 use jiff::Timestamp;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What the daemon saw, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +27,8 @@ pub struct Snapshot {
     pub evidence: EvidenceSet,
     /// The labels of every namespace.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Those of them that are on their way out: nothing can be made in them any more.
+    pub leaving: BTreeSet<String>,
     /// Every clone that could be read, sorted by `namespace/name`.
     pub clones: Vec<Arc<WordPressClone>>,
     /// Objects that are there but cannot be read.
@@ -35,6 +41,8 @@ pub struct Snapshot {
     pub cloud: Vec<Arc<CloudResource>>,
     /// Orphans marked before.
     pub orphans: Vec<Arc<OrphanRecord>>,
+    /// What bounds namespaces and has our name, ours or not, sorted by kind, then `namespace/name`.
+    pub quotas: Vec<Arc<Quota>>,
     /// Clones that were seen to go, not long ago. Their children may take a moment to follow.
     pub departed: Vec<Departure>,
     /// Clones that were seen kept while an end stood announced on them, and the date of that announcement: it does not count.

@@ -96,10 +96,7 @@ impl KubeCluster {
     }
 
     async fn list_page(&self, kind: Kind, page: Option<String>) -> Result<Page, ApiError> {
-        let mut call = Call::read("list", kind.plural(), collection(kind)).query("limit", &PAGE.to_string());
-        if let Some(selector) = kind.selector() {
-            call = call.query("labelSelector", selector);
-        }
+        let mut call = Call::read("list", kind.plural(), collection(kind)).query("limit", &PAGE.to_string()).selected(kind);
         if let Some(token) = page.filter(|token| !token.is_empty()) {
             call = call.query("continue", &token);
         }
@@ -176,6 +173,10 @@ impl Cluster for KubeCluster {
 
     fn create(&self, kind: Kind, object: Value) -> BoxFuture<'_, Result<(), ApiError>> {
         crate::act::kube::create(&self.api, kind, object).boxed()
+    }
+
+    fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
+        crate::act::kube::apply(&self.api, kind, object, pin).boxed()
     }
 
     fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>> {

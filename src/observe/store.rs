@@ -5,7 +5,8 @@
 
 use crate::{
     model::{
-        Child, Evidence, Kind, Meta, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord, snapshot::Departure,
+        Child, Evidence, Kind, Meta, Quota, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord,
+        snapshot::Departure,
     },
     plan::admit::Residents,
 };
@@ -13,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::watch;
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -45,6 +46,8 @@ struct Held {
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// The same, for those who only look; made anew when one changes.
     shared_namespaces: Option<Arc<BTreeMap<String, BTreeMap<String, String>>>>,
+    leaving: BTreeSet<String>,
+    quotas: BTreeMap<(Kind, String), Arc<Quota>>,
     definitions: BTreeMap<String, Definition>,
     orphans: BTreeMap<String, Arc<OrphanRecord>>,
     unreadable: BTreeMap<(Kind, String), Unreadable>,
@@ -63,11 +66,13 @@ pub struct Trimmed {
 enum Object {
     Clone(WordPressClone),
     Child(Child),
-    Namespace(BTreeMap<String, String>),
+    /// Its labels, and whether it is on its way out.
+    Namespace(BTreeMap<String, String>, bool),
     Definition(Definition),
     Orphan(OrphanRecord),
+    Quota(Quota),
     Unreadable(Unreadable),
-    /// Something that belongs to no clone.
+    /// Something that belongs to no clone, or has another name than what is looked for.
     Foreign,
 }
 
@@ -83,7 +88,8 @@ impl Trimmed {
         };
         let read = match kind {
             Kind::Clone => WordPressClone::read(object).map(Object::Clone),
-            Kind::Namespace => Ok(Object::Namespace(labels(object))),
+            Kind::Namespace => Ok(Object::Namespace(labels(object), object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()))),
+            Kind::ResourceQuota | Kind::LimitRange => Quota::read(kind, object).map(|quota| quota.map_or(Object::Foreign, Object::Quota)),
             Kind::Definition => Definition::read(object).map(Object::Definition),
             Kind::Orphan => OrphanRecord::read(object).map(Object::Orphan),
             _ => Child::read(kind, object).map(|child| child.map_or(Object::Foreign, Object::Child)),
@@ -216,6 +222,8 @@ impl Store {
         held.forget(now);
         let mut snapshot = Snapshot {
             namespaces: held.namespaces.clone(),
+            leaving: held.leaving.clone(),
+            quotas: held.quotas.values().cloned().collect(),
             clones: held.clones.values().cloned().collect(),
             unreadable: held.unreadable.values().cloned().collect(),
             children: held.children.values().cloned().collect(),
@@ -244,10 +252,13 @@ impl Held {
         match object {
             Object::Clone(clone) => self.put_clone(clone),
             Object::Child(child) => drop(self.children.insert((kind, Arc::clone(child.meta.path())), Arc::new(child))),
-            Object::Namespace(labels) => {
-                self.shared_namespaces = None;
-                self.namespaces.insert(path.trim_start_matches('/').to_owned(), labels);
+            Object::Namespace(labels, leaving) => {
+                self.forget_object(kind, &path);
+                let name = path.trim_start_matches('/').to_owned();
+                self.leaving.extend(leaving.then(|| name.clone()));
+                self.namespaces.insert(name, labels);
             }
+            Object::Quota(quota) => drop(self.quotas.insert((kind, path), Arc::new(quota))),
             Object::Definition(definition) => drop(self.definitions.insert(definition.name.clone(), definition)),
             Object::Orphan(orphan) => drop(self.orphans.insert(path, Arc::new(orphan))),
             Object::Foreign | Object::Unreadable(_) => drop(self.children.remove(&(kind, Arc::from(path)))),
@@ -288,7 +299,9 @@ impl Held {
             Kind::Namespace => {
                 self.shared_namespaces = None;
                 self.namespaces.remove(path.trim_start_matches('/'));
+                self.leaving.remove(path.trim_start_matches('/'));
             }
+            Kind::ResourceQuota | Kind::LimitRange => drop(self.quotas.remove(&(kind, path.to_owned()))),
             Kind::Definition => drop(self.definitions.remove(path.trim_start_matches('/'))),
             Kind::Orphan => drop(self.orphans.remove(path)),
             _ => drop(self.children.remove(&(kind, Arc::from(path)))),
@@ -301,6 +314,7 @@ impl Held {
             Kind::Namespace => self.namespaces.keys().map(|name| format!("/{name}")).collect(),
             Kind::Definition => self.definitions.keys().map(|name| format!("/{name}")).collect(),
             Kind::Orphan => self.orphans.keys().cloned().collect(),
+            Kind::ResourceQuota | Kind::LimitRange => self.quotas.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.clone()).collect(),
             _ => self.children.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.to_string()).collect(),
         };
         paths.extend(self.unreadable.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.clone()));

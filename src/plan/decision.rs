@@ -1,8 +1,11 @@
 //! What a plan is made of: decisions, each about one target and with its reason as data.
 
 use super::{lifetime::warned_text, reason::Reason};
-use crate::model::{Child, EvidenceSet, Meta, Source, State, WordPressClone, cloud::CloudResource, meta::Unreadable, names, orphan::OrphanRecord};
+use crate::model::{
+    Child, EvidenceSet, Kind, Meta, Quota, Source, State, WordPressClone, cloud::CloudResource, meta::Unreadable, names, orphan::OrphanRecord,
+};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Everything that is decided about one snapshot. The daemon executes it, the command line prints it, metrics count it.
@@ -104,6 +107,10 @@ pub enum Target {
     Cloud(Arc<CloudResource>),
     /// An `Orphan` object.
     Orphan(Arc<OrphanRecord>),
+    /// A `ResourceQuota` or `LimitRange` under our name.
+    Quota(Arc<Quota>),
+    /// One of these that is not there, in this namespace.
+    Absent(Kind, Arc<str>),
     /// An object that cannot be read.
     Unreadable(Box<Unreadable>),
     /// A source of evidence.
@@ -124,6 +131,7 @@ impl Target {
             Self::Clone(clone) => Some(&clone.meta),
             Self::Child(child) => Some(&child.meta),
             Self::Orphan(orphan) => Some(&orphan.meta),
+            Self::Quota(quota) => Some(&quota.meta),
             _ => None,
         }
     }
@@ -136,6 +144,8 @@ impl Target {
             Self::Child(child) => child.kind.name(),
             Self::Cloud(resource) => resource.kind(),
             Self::Orphan(_) => "Orphan",
+            Self::Quota(quota) => quota.kind.name(),
+            Self::Absent(kind, _) => kind.name(),
             Self::Unreadable(object) => object.kind.name(),
             Self::Source(_) => "Source",
             Self::Namespace(_) => "Namespace",
@@ -152,7 +162,8 @@ impl Target {
             Self::Unreadable(object) => object.uid.clone().unwrap_or_else(|| format!("{}/{}", object.namespace, object.name)),
             Self::Source(source) => source.to_string(),
             Self::Namespace(name) | Self::Policy(name) | Self::Definition(name) => name.to_string(),
-            Self::Clone(_) | Self::Child(_) | Self::Orphan(_) => self.meta().map(|meta| meta.uid.to_string()).unwrap_or_default(),
+            Self::Absent(kind, _) => format!("{kind} {}", self.display()),
+            Self::Clone(_) | Self::Child(_) | Self::Orphan(_) | Self::Quota(_) => self.meta().map(|meta| meta.uid.to_string()).unwrap_or_default(),
         }
     }
 
@@ -160,7 +171,8 @@ impl Target {
     #[must_use]
     pub fn display(&self) -> String {
         match self {
-            Self::Clone(_) | Self::Child(_) => self.meta().map(|meta| meta.path().to_string()).unwrap_or_default(),
+            Self::Clone(_) | Self::Child(_) | Self::Quota(_) => self.meta().map(|meta| meta.path().to_string()).unwrap_or_default(),
+            Self::Absent(_, namespace) => format!("{namespace}/{}", names::OURSELVES),
             Self::Orphan(orphan) => orphan.meta.name().to_owned(),
             Self::Cloud(resource) => resource.id.clone(),
             Self::Unreadable(object) => format!("{}/{}", object.namespace, object.name),
@@ -185,6 +197,8 @@ pub struct Decision {
     pub reason: Reason,
     /// What is to be written on the clone, if anything is.
     pub write: Option<Write>,
+    /// What is to be there afterwards, as it is sent, if an object of ours is made or changed.
+    pub apply: Option<Arc<Value>>,
 }
 
 /// What is written on a clone. The annotations themselves are made only when they are sent.
@@ -218,7 +232,7 @@ impl Decision {
     /// A decision that nothing blocks and that writes nothing on a clone.
     #[must_use]
     pub fn new(action: Action, policy: Option<&Arc<str>>, target: Target, reason: Reason) -> Self {
-        Self { action, blocked_by: None, policy: policy.cloned(), target, reason, write: None }
+        Self { action, blocked_by: None, policy: policy.cloned(), target, reason, write: None, apply: None }
     }
 
     /// Whether the daemon would do it.

@@ -16,6 +16,7 @@ mod orphans;
 mod population;
 #[cfg(test)]
 mod promises;
+pub mod quota;
 pub mod reason;
 pub mod render;
 mod roster;
@@ -71,6 +72,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     ground.hold_unreadable(&mut draft);
     diagnosis::diagnose(snapshot, &ground, &mut draft);
     orphans::find(snapshot, &ground, collapsed, &mut draft);
+    quota::keep(snapshot, &ground, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
     if snapshot.state.paused.is_some() {
@@ -117,6 +119,7 @@ impl Draft {
                 decision.blocked_by = Some(by);
             }
             decision.write = None;
+            decision.apply = None;
         }
     }
 }

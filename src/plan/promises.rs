@@ -37,6 +37,7 @@ fn policies(name: &str, mode: Mode) -> Policies {
         ttl: Ttl { minimum: Span::minutes(1), ..Ttl::default() },
         limits: Limits::default(),
         quota: Default::default(),
+        limit_range: None,
         databases: Vec::new(),
         budget: None,
         orphans: OrphanRules::default(),

@@ -96,6 +96,8 @@ pub enum Reason {
     BrakeOn(usize, usize, usize),
     /// KRO says the definition is not ready.
     DefinitionNotReady(Box<str>),
+    /// What bounds a namespace is not what the policy says.
+    Quota(super::quota::Finding),
 }
 
 impl Reason {
@@ -129,6 +131,7 @@ impl Reason {
             Self::OverLimit(..) => "OverLimit",
             Self::BrakeOn(..) => "BrakeOn",
             Self::DefinitionNotReady(_) => "DefinitionNotReady",
+            Self::Quota(finding) => finding.code(),
         }
     }
 
@@ -224,6 +227,7 @@ impl Reason {
                 "{waiting} unannounced ends wait and {carried} were carried out, of {clones} clones: none goes until `clonewarden brake release`"
             ),
             Self::DefinitionNotReady(why) => format!("KRO says it is not ready ({why}): deletions may hang"),
+            Self::Quota(finding) => finding.message(),
         }
     }
 
@@ -293,6 +297,7 @@ impl Reason {
             }
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),
+            Self::Quota(finding) => finding.facts().into_iter().for_each(|(key, value)| put(&key, value)),
             Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) | Self::NoPolicy => {}
         }
         facts

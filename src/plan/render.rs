@@ -57,10 +57,11 @@ pub fn decision(decision: &Decision, now: Timestamp) -> Value {
 #[must_use]
 pub fn target(target: &Target) -> Value {
     match target {
-        Target::Clone(_) | Target::Child(_) | Target::Orphan(_) => {
+        Target::Clone(_) | Target::Child(_) | Target::Orphan(_) | Target::Quota(_) => {
             let kind = match target {
                 Target::Clone(_) => crate::model::Kind::Clone,
                 Target::Child(child) => child.kind,
+                Target::Quota(quota) => quota.kind,
                 _ => crate::model::Kind::Orphan,
             };
             let mut out = Map::from_iter([("apiVersion".to_owned(), json!(kind.api_version())), ("kind".to_owned(), json!(kind.name()))]);
@@ -74,6 +75,9 @@ pub fn target(target: &Target) -> Value {
             }
             Value::Object(out)
         }
+        Target::Absent(kind, namespace) => json!({
+            "apiVersion": kind.api_version(), "kind": kind.name(), "namespace": namespace, "name": crate::model::names::OURSELVES,
+        }),
         Target::Cloud(resource) => json!({
             "kind": resource.kind(), "provider": "aws", "region": resource.region,
             "arn": resource.arn, "id": resource.id, "resourceId": resource.resource_id,

@@ -68,6 +68,7 @@ pub(super) struct PolicySpec {
     pub(super) ttl: Block<Ttl>,
     pub(super) limits: Block<Limits>,
     pub(super) quota: Option<Entries<Quantity>>,
+    pub(super) limit_range: Block<LimitRange>,
     pub(super) databases: Block<Vec<Spanned<Rule>>>,
     pub(super) budget: Block<Budget>,
     pub(super) orphans: Block<Orphans>,
@@ -108,6 +109,16 @@ pub(super) struct Limits {
     pub(super) dedicated_databases: Leaf<u32>,
     pub(super) clones_per_owner: Leaf<u32>,
     pub(super) overflow: Leaf<Overflow>,
+}
+
+/// `spec.limitRange`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct LimitRange {
+    pub(super) default: Option<Entries<Quantity>>,
+    pub(super) default_request: Option<Entries<Quantity>>,
+    pub(super) max: Option<Entries<Quantity>>,
+    pub(super) min: Option<Entries<Quantity>>,
 }
 
 /// One of `spec.databases`.

@@ -70,6 +70,8 @@ pub struct ClonePolicy {
     pub limits: Limits,
     /// `spec.quota`: resource names and quantities of the ResourceQuota.
     pub quota: BTreeMap<String, String>,
+    /// `spec.limitRange`: what the LimitRange says of containers.
+    pub limit_range: Option<LimitRange>,
     /// `spec.databases`: the placement rules, in their order.
     pub databases: Vec<DatabaseRule>,
     /// `spec.budget`.
@@ -137,6 +139,19 @@ pub enum Overflow {
     Report,
     /// It brings the end of the newest forward, announced and braked like every other.
     ReapNewest,
+}
+
+/// What a container gets that says nothing else, and what it may say. Resource names and quantities.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LimitRange {
+    /// The limit of one that has none.
+    pub default: BTreeMap<String, String>,
+    /// The request of one that has none.
+    pub default_request: BTreeMap<String, String>,
+    /// The highest limit.
+    pub max: BTreeMap<String, String>,
+    /// The lowest request.
+    pub min: BTreeMap<String, String>,
 }
 
 /// One placement rule.

@@ -214,7 +214,7 @@ impl Inner {
     fn first_page(&self, world: &mut World, kind: Kind, quorum: bool) -> Result<Page, ApiError> {
         let stale = if quorum { 0 } else { self.faults().staleness() };
         let version = world.version().saturating_sub(stale).max(world.shelf(kind)?.compacted);
-        let selected = |object: &Arc<Value>| json::selected(object, kind.selector());
+        let selected = |object: &Arc<Value>| selected(kind, object);
         let mut objects = if version < world.version() { world.objects_at(kind, version) } else { world.objects(kind).cloned().collect() };
         objects.retain(selected);
         self.hears(kind, true);
@@ -240,6 +240,11 @@ impl Inner {
         }
         Page { items, next, resource_version: version.to_string() }
     }
+}
+
+/// Whether a list or a watch of the kind tells of an object.
+pub(super) fn selected(kind: Kind, object: &Value) -> bool {
+    json::selected(object, kind.selector()) && kind.only().is_none_or(|name| json::text(object, "/metadata/name") == name)
 }
 
 /// What a list or a watch of the kind sends of an object.
@@ -293,6 +298,21 @@ impl Cluster for SandboxCluster {
 
     fn create(&self, kind: Kind, object: Value) -> BoxFuture<'_, Result<(), ApiError>> {
         Box::pin(self.call(Call::Create, move |world, issue| world.create(issue, kind, object).map(drop)))
+    }
+
+    fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
+        let (object, pin) = (object.clone(), pin.cloned());
+        Box::pin(self.call(Call::Apply, move |world, issue| {
+            let Some(pin) = pin else { return world.create(issue, kind, object).map(drop) };
+            world.change(issue, pin.kind, (&pin.namespace, &pin.name), Some((&pin.uid, &pin.resource_version)), |there| {
+                for map in ["labels", "annotations"] {
+                    for (key, value) in object.pointer(&format!("/metadata/{map}")).and_then(Value::as_object).into_iter().flatten() {
+                        json::set(there, &["metadata", map], key, Some(value.clone()));
+                    }
+                }
+                json::set(there, &[], "spec", object.get("spec").cloned());
+            })
+        }))
     }
 
     fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>> {

@@ -20,6 +20,8 @@ pub enum Call {
     Annotate,
     /// `create`.
     Create,
+    /// `apply`.
+    Apply,
     /// `note`.
     Note,
     /// `read_state`.

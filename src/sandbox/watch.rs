@@ -1,9 +1,8 @@
 //! One watch on one kind: the changes of the world in their order, with what goes wrong on the way.
 
 use super::{
-    cluster::{Inner, trimmed},
+    cluster::{Inner, selected, trimmed},
     faults::{Call, EventFate, Fate},
-    json,
     world::Change,
 };
 use crate::{
@@ -163,9 +162,9 @@ impl Watch {
     }
 }
 
-/// What a watch with the kind's selector says about a change. An object that leaves the selection is gone for it.
+/// What a watch with the kind's selectors says about a change. An object that leaves the selection is gone for it.
 fn told(kind: Kind, change: &Change) -> Option<WatchEvent> {
-    let selected = |object: &Value| json::selected(object, kind.selector());
+    let selected = |object: &Value| selected(kind, object);
     let was = change.before.as_deref().is_some_and(selected);
     if change.gone {
         return was.then(|| WatchEvent::Deleted(trimmed(kind, &change.after)));

@@ -57,6 +57,7 @@ scenes! {
     backlog Beside;
     crash Beside;
     pause Beside;
+    quota Beside;
     failover Beside;
     messages Beside;
     certificates Beside;

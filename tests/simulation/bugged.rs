@@ -84,6 +84,10 @@ impl Cluster for Bugged {
         self.inner.create(kind, object)
     }
 
+    fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
+        self.inner.apply(kind, object, pin)
+    }
+
     fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>> {
         self.inner.note(note)
     }

@@ -349,6 +349,7 @@ fn product(rules: &[Rule], revision: u32) -> Policies {
         },
         limits: Limits::default(),
         quota: BTreeMap::new(),
+        limit_range: None,
         databases: Vec::new(),
         budget: None,
         orphans: OrphanRules::default(),

@@ -2,7 +2,7 @@
 
 use super::named::{self, LISTS, Named};
 use crate::model::{
-    Child, Evidence, Kind, Snapshot, Source, Unreadable, WordPressClone, child::Definition, cloud::CloudResource, evidence::CloudList,
+    Child, Evidence, Kind, Quota, Snapshot, Source, Unreadable, WordPressClone, child::Definition, cloud::CloudResource, evidence::CloudList,
     orphan::OrphanRecord,
 };
 use jiff::Timestamp;
@@ -30,9 +30,10 @@ pub struct Contradiction {
 enum Object {
     Clone(Arc<WordPressClone>),
     Child(Arc<Child>),
-    Namespace(BTreeMap<String, String>),
+    Namespace(BTreeMap<String, String>, bool),
     Definition(Definition),
     Orphan(Arc<OrphanRecord>),
+    Quota(Arc<Quota>),
 }
 
 struct Held {
@@ -205,14 +206,15 @@ impl Collection {
         file.found.insert(kind);
         let read = match kind {
             Kind::Clone => WordPressClone::read(object).map(|clone| Some(Object::Clone(Arc::new(clone)))),
-            Kind::Namespace => crate::model::Meta::read(kind, object).map(|_| Some(Object::Namespace(labels(object)))),
+            Kind::Namespace => crate::model::Meta::read(kind, object).map(|meta| Some(Object::Namespace(labels(object), meta.terminating.is_some()))),
+            Kind::ResourceQuota | Kind::LimitRange => Quota::read(kind, object).map(|quota| quota.map(|quota| Object::Quota(Arc::new(quota)))),
             Kind::Definition => Definition::read(object).map(|definition| Some(Object::Definition(definition))),
             Kind::Orphan => OrphanRecord::read(object).map(|orphan| Some(Object::Orphan(Arc::new(orphan)))),
             _ => Child::read(kind, object).map(|child| child.map(|child| Object::Child(Arc::new(child)))),
         };
         match read {
             Ok(Some(read)) => self.hold(file, kind, object, read),
-            // It belongs to no clone.
+            // It belongs to no clone, or has another name than ours.
             Ok(None) => {}
             Err(problem) if self.unreadable.contains(&problem) => {}
             Err(problem) => self.unreadable.push(problem),
@@ -333,9 +335,14 @@ impl Collection {
             match held.object {
                 Object::Clone(clone) => snapshot.clones.push(clone),
                 Object::Child(child) => snapshot.children.push(child),
-                Object::Namespace(labels) => drop(snapshot.namespaces.insert(path.trim_start_matches('/').to_owned(), labels)),
+                Object::Namespace(labels, leaving) => {
+                    let name = path.trim_start_matches('/').to_owned();
+                    snapshot.leaving.extend(leaving.then(|| name.clone()));
+                    snapshot.namespaces.insert(name, labels);
+                }
                 Object::Definition(definition) => snapshot.definitions.push(definition),
                 Object::Orphan(orphan) => snapshot.orphans.push(orphan),
+                Object::Quota(quota) => snapshot.quotas.push(quota),
             }
         }
         snapshot.cloud = std::mem::take(&mut self.cloud).into_values().map(|(resource, _)| resource).collect();

@@ -76,6 +76,8 @@ fn names_kind(kind: Kind, stem: &str) -> bool {
         Kind::Pod => &["po"],
         Kind::Namespace => &["ns"],
         Kind::Definition => &["rgd", "rgds"],
+        Kind::ResourceQuota => &["quota", "quotas"],
+        Kind::LimitRange => &["limits"],
         _ => &[],
     };
     let (bare, group) = stem.split_once('.').unwrap_or((stem, kind.group()));
@@ -106,6 +108,8 @@ mod tests {
             ("rgd", Kind::Definition),
             ("dbinstances", Kind::DbInstance),
             ("orphans", Kind::Orphan),
+            ("resourcequotas", Kind::ResourceQuota),
+            ("limits", Kind::LimitRange),
         ] {
             assert_eq!(Named::after(stem), Named::Objects(kind), "{stem}");
         }

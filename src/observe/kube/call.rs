@@ -31,6 +31,8 @@ pub(crate) enum Body {
     Json(Value),
     /// A JSON merge patch.
     Merge(Value),
+    /// The fields that a server-side apply is to own. JSON is YAML.
+    Apply(Value),
 }
 
 /// A request that is about to be sent.
@@ -82,6 +84,18 @@ impl Call {
         self
     }
 
+    /// Of a list or a watch, asks for what belongs to the kind: objects with a label, or of one name.
+    pub(super) fn selected(self, kind: Kind) -> Self {
+        let labelled = match kind.selector() {
+            Some(selector) => self.query("labelSelector", selector),
+            None => self,
+        };
+        match kind.only() {
+            Some(name) => labelled.query("fieldSelector", &format!("metadata.name={name}")),
+            None => labelled,
+        }
+    }
+
     /// Asks for nothing but the metadata of objects; a server that cannot do that sends them whole.
     pub(crate) fn metadata(mut self, form: &str) -> Self {
         self.accept = format!("application/json;as={form};g=meta.k8s.io;v=v1,application/json");
@@ -100,6 +114,7 @@ impl Call {
             Body::None => (request, client::Body::empty()),
             Body::Json(body) => (request.header(header::CONTENT_TYPE, "application/json"), body.to_string().into_bytes().into()),
             Body::Merge(body) => (request.header(header::CONTENT_TYPE, "application/merge-patch+json"), body.to_string().into_bytes().into()),
+            Body::Apply(body) => (request.header(header::CONTENT_TYPE, "application/apply-patch+yaml"), body.to_string().into_bytes().into()),
         };
         request.body(body).map_err(|_| refused("not a request that can be sent"))
     }

@@ -43,6 +43,21 @@ async fn kinds_of_which_metadata_suffices_are_asked_for_and_kept_so() {
 }
 
 #[tokio::test]
+async fn kinds_of_one_name_are_asked_for_by_it() {
+    let (cluster, fake) = Fake::new([Answer::Json(200, json!({"metadata": {"resourceVersion": "9"}, "items": []})), Answer::Text(403, "")]);
+    assert_eq!(cluster.list(Kind::ResourceQuota, None, true).await.unwrap().items, [] as [Value; 0]);
+    let refused = futures::StreamExt::next(&mut cluster.watch(Kind::LimitRange, "9".to_owned())).await;
+    assert!(matches!(refused, Some(Err(ApiError::Forbidden(_)))));
+    let lines = fake.lines();
+    // Without the name RBAC, which is narrowed to it, would refuse both.
+    assert_eq!(lines[0], "GET /api/v1/resourcequotas?limit=500&fieldSelector=metadata.name%3Dclonewarden");
+    assert!(
+        lines[1].starts_with("GET /api/v1/limitranges?watch=true&") && lines[1].ends_with("&fieldSelector=metadata.name%3Dclonewarden"),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_not_a_list_is_never_an_empty_one() {
     let broken = [
         Answer::Json(200, json!({"metadata": {"resourceVersion": "9"}})),

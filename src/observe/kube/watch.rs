@@ -46,10 +46,8 @@ pub(super) fn watch(transport: Transport, kind: Kind, resource_version: &str) ->
         .query("watch", "true")
         .query("allowWatchBookmarks", "true")
         .query("timeoutSeconds", &LENGTH.as_secs().to_string())
-        .query("resourceVersion", resource_version);
-    if let Some(selector) = kind.selector() {
-        call = call.query("labelSelector", selector);
-    }
+        .query("resourceVersion", resource_version)
+        .selected(kind);
     if kind.metadata_only() {
         call = call.metadata("PartialObjectMetadata");
     }

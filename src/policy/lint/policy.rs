@@ -1,6 +1,6 @@
 //! `ClonePolicy`: whose clones, how long, how many, for how much.
 
-use super::{Lint, rules};
+use super::{Lint, limit_range, rules};
 use crate::{
     model::Span,
     policy::{
@@ -38,13 +38,15 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let mut lines = BTreeMap::new();
     let limits = limits(lint, spec.limits, &mut lines);
     let quota = quota(lint, spec.quota);
+    let limit_range = limit_range::limit_range(lint, spec.limit_range);
     let (databases, hosts) = rules::rules(lint, spec.databases);
     let budget = budget(lint, spec.budget);
     let orphans = orphans(lint, spec.orphans);
     let brake = brake(lint, spec.brake);
     let (name, place) = name?;
     let (file, line) = (place.file.to_string(), place.line);
-    let policy = ClonePolicy { name: Arc::from(name), file, line, lines, mode, namespaces, ttl, limits, quota, databases, budget, orphans, brake };
+    let name = Arc::from(name);
+    let policy = ClonePolicy { name, file, line, lines, mode, namespaces, ttl, limits, quota, limit_range, databases, budget, orphans, brake };
     Some(ReadPolicy { policy, name: place, namespaces: named, hosts })
 }
 
@@ -224,13 +226,8 @@ fn quota(lint: &mut Lint<'_>, entries: Option<Entries<format::Quantity>>) -> BTr
             let message = format!("`{}` is not the name of a resource", resource.value);
             lint.report(lint.problem(Code::BadName, resource.at, message).help("use names such as `requests.cpu`, `limits.memory` or `pods`"));
         }
-        let Some(quantity) = lint.take(&format!("quota.{}", resource.value), quantity) else { continue };
-        if !forms::is_quantity(&quantity.value.0) {
-            let message = format!("`{}` is not a quantity", quantity.value.0);
-            let problem = lint.problem(Code::BadQuantity, quantity.at, message);
-            lint.report(problem.help("write it as `4`, `250m`, `512Mi` or `8Gi`, and not below zero"));
-        }
-        quota.insert(resource.value, quantity.value.0);
+        let Some(quantity) = limit_range::quantity(lint, &format!("quota.{}", resource.value), quantity) else { continue };
+        quota.insert(resource.value, quantity.value);
     }
     quota
 }

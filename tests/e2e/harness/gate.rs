@@ -90,6 +90,10 @@ impl Cluster for Gated {
         self.real.create(kind, object)
     }
 
+    fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
+        self.real.apply(kind, object, pin)
+    }
+
     fn note<'a>(&'a self, note: &'a Note) -> BoxFuture<'a, Result<(), ApiError>> {
         self.real.note(note)
     }

@@ -166,10 +166,10 @@ impl Install {
 
     /// The deletes of clones that the API server carried out for this installation's daemons, in that order. Of a daemon that
     /// was killed before the answer, the last try counts, unless it was tried anew. Anything else that they deleted but their
-    /// own `Orphan` objects is an error.
+    /// own objects (`Orphan`s, and what bounds a namespace) is an error.
     pub(crate) async fn deleted(&self) -> Result<Vec<Deed>> {
         let mut deletes = self.deeds().await?;
-        deletes.retain(|deed| deed.verb.starts_with("delete") && (deed.done() || deed.cut_off()) && deed.resource != "orphans");
+        deletes.retain(|deed| deed.verb.starts_with("delete") && (deed.done() || deed.cut_off()) && !is_own(deed));
         if let Some(other) = deletes.iter().find(|deed| deed.verb != "delete" || deed.resource != "wordpressclones" || deed.name.is_empty()) {
             bail!("{} did `{}` on {}", self.user, other.verb, other.object());
         }
@@ -189,6 +189,15 @@ impl Install {
             Ok(deleted)
         })
         .await
+    }
+}
+
+/// Whether a request is about an object that clonewarden keeps for itself.
+fn is_own(deed: &Deed) -> bool {
+    match deed.resource.as_str() {
+        "orphans" => true,
+        "resourcequotas" | "limitranges" => deed.name == NAME,
+        _ => false,
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod orphans;
 pub(crate) mod outage;
 pub(crate) mod pause;
 pub(crate) mod placement;
+pub(crate) mod quota;
 pub(crate) mod rebirth;
 pub(crate) mod rights;
 pub(crate) mod snooze;

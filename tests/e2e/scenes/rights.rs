@@ -40,6 +40,10 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["create", "update", "patch", "delete"], "kro.run", "resourcegraphdefinitions", "", ""),
     (&["create", "update", "patch", "delete"], "", "namespaces", "", ""),
     (&["update", "patch", "delete"], "", "events", THEIRS, ""),
+    (&["get", "list", "watch", "update", "patch", "delete", "deletecollection"], "", "resourcequotas", THEIRS, "another"),
+    (&["get", "list", "watch", "update", "patch", "delete", "deletecollection"], "", "limitranges", THEIRS, "another"),
+    (&["get", "list", "watch", "patch", "delete"], "", "resourcequotas", "", ""),
+    (&["update", "patch"], "", "resourcequotas/status", THEIRS, "clonewarden"),
     (&["create"], "", "serviceaccounts/token", OWN, ""),
     (&["impersonate"], "", "users", "", ""),
     (&["bind", "escalate", "create", "update", "patch"], "rbac.authorization.k8s.io", "clusterroles", "", ""),
@@ -50,6 +54,8 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["list", "watch", "patch", "delete"], "kro.run", "wordpressclones", THEIRS, ""),
     (&["get", "update"], "", "configmaps", OWN, "clonewarden-state"),
     (&["create"], "", "events", THEIRS, ""),
+    (&["list", "watch", "create", "patch", "delete"], "", "resourcequotas", THEIRS, "clonewarden"),
+    (&["list", "watch", "create", "patch", "delete"], "", "limitranges", "", "clonewarden"),
 ];
 
 /// Rights that no scene uses, and what they are for.
