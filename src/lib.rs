@@ -8,6 +8,7 @@
 //! traits in [`ports`], and the **daemon** wires them. A clone's fate is decided in `plan::lifetime`.
 
 pub mod act;
+pub mod admission;
 pub mod cli;
 pub mod daemon;
 pub mod export;
