@@ -5,7 +5,7 @@ use crate::model::Kind;
 use futures::{future::BoxFuture, stream::BoxStream};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Our own clock. Time that passes for the product passes through here, so that tests and the demo can turn it.
 pub trait Clock: Send + Sync + 'static {
@@ -181,4 +181,87 @@ pub trait Cluster: Send + Sync + 'static {
     /// How far our clock is ahead of the API server's, by the `Date` of its last answer; `None` if no answer of the last
     /// minute carried one.
     fn skew(&self, now: Timestamp) -> Option<SignedDuration>;
+}
+
+/// Our own Secret. What it holds is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// The version to replace it by compare-and-swap.
+    pub resource_version: String,
+    /// Its data, decoded.
+    pub data: BTreeMap<String, Vec<u8>>,
+}
+
+impl fmt::Debug for StoredSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredSecret").field("resource_version", &self.resource_version).field("keys", &self.data.keys()).finish_non_exhaustive()
+    }
+}
+
+/// The two kinds of webhook configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HookKind {
+    /// `MutatingWebhookConfiguration`.
+    Mutating,
+    /// `ValidatingWebhookConfiguration`.
+    Validating,
+}
+
+impl HookKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Mutating, Self::Validating];
+
+    /// The kind, as it stands in a manifest.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mutating => "MutatingWebhookConfiguration",
+            Self::Validating => "ValidatingWebhookConfiguration",
+        }
+    }
+
+    /// The resource, as it stands in a URL.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Mutating => "mutatingwebhookconfigurations",
+            Self::Validating => "validatingwebhookconfigurations",
+        }
+    }
+}
+
+/// A webhook configuration: whom the API server trusts for each webhook in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookBundles {
+    /// Its kind.
+    pub kind: HookKind,
+    /// Its name.
+    pub name: String,
+    /// The version that this was read from.
+    pub resource_version: String,
+    /// `clientConfig.caBundle` of each webhook in turn, decoded; empty where there is none.
+    pub bundles: Vec<Vec<u8>>,
+}
+
+/// Our own Secret, and the webhook configurations whose `caBundle` follows it. Every call has a timeout of its own.
+pub trait Vault: Send + Sync + 'static {
+    /// Reads a Secret in the daemon's namespace.
+    fn read_secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<StoredSecret>, ApiError>>;
+
+    /// Writes a Secret in the daemon's namespace if it still has the version that was read (`None`: if there is none).
+    fn write_secret<'a>(
+        &'a self,
+        name: &'a str,
+        data: BTreeMap<String, Vec<u8>>,
+        version: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<StoredSecret, ApiError>>;
+
+    /// The webhook configurations of this name: of each kind, the one that there is.
+    fn ca_bundles<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<HookBundles>, ApiError>>;
+
+    /// Sets the `caBundle` of every webhook in exactly the configuration that was read, and changes nothing else in it.
+    fn patch_ca_bundle<'a>(&'a self, seen: &'a HookBundles, bundle: &'a [u8]) -> BoxFuture<'a, Result<(), ApiError>>;
+
+    /// How far our clock is ahead of the API server's: [`Cluster::skew`], for whoever has nothing but a vault.
+    fn lead(&self, now: Timestamp) -> Option<SignedDuration>;
 }

@@ -3,7 +3,7 @@
 //!
 //! The verbs that RBAC has to allow: `delete` and `patch` on what is governed, `create` on `orphans` and `patch` on
 //! `orphans/status`, `create` on `events`, `create`, `patch` and `delete` on our `resourcequotas` and `limitranges`; in the own
-//! namespace `get`, `create` and `update` on `configmaps` and `leases`.
+//! namespace `get`, `create` and `update` on `configmaps` and `leases`. For the webhook's certificate: see [`super::secrets`].
 
 mod apply;
 
@@ -151,15 +151,15 @@ pub(crate) async fn write_lease(api: &Transport, namespace: &str, name: &str, re
 }
 
 /// Where one of our own objects is.
-struct Place<'a> {
-    prefix: &'static str,
-    namespace: &'a str,
-    resource: &'static str,
-    name: &'a str,
+pub(super) struct Place<'a> {
+    pub(super) prefix: &'static str,
+    pub(super) namespace: &'a str,
+    pub(super) resource: &'static str,
+    pub(super) name: &'a str,
 }
 
 /// Compare and swap. An empty version would replace whatever is there: it is not sent.
-async fn swap(api: &Transport, place: &Place<'_>, mut body: Value, version: Option<&str>, limit: Duration) -> Result<Bytes, ApiError> {
+pub(super) async fn swap(api: &Transport, place: &Place<'_>, mut body: Value, version: Option<&str>, limit: Duration) -> Result<Bytes, ApiError> {
     let Place { prefix, namespace, resource, name } = *place;
     let one = in_namespace(prefix, namespace, resource, Some(name))?;
     let call = match version {
@@ -192,7 +192,7 @@ fn pinned(pin: &Pin) -> Result<String, ApiError> {
     object(pin.kind, &pin.namespace, &pin.name)
 }
 
-fn own(namespace: &str, name: &str) -> Value {
+pub(super) fn own(namespace: &str, name: &str) -> Value {
     json!({"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": OURSELVES}})
 }
 

@@ -4,4 +4,5 @@ pub mod executor;
 pub mod journal;
 pub mod kube;
 pub mod notify;
+pub(crate) mod secrets;
 pub mod state;

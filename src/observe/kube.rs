@@ -20,11 +20,13 @@ mod counts;
 pub(crate) mod fake;
 mod skew;
 mod stored;
+mod vault;
 mod watch;
 
 pub(crate) use self::{
-    call::{Body, Call, LEASE, Transport, WRITE, collection, in_namespace, object, parse, refused},
+    call::{Body, Call, LEASE, Transport, WRITE, collection, in_cluster, in_namespace, object, parse, refused},
     stored::{lease_from, state_from},
+    vault::{ADMISSION, secret_from},
 };
 pub use self::{
     config::{default_namespace, install_tls},

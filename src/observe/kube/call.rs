@@ -23,7 +23,6 @@ pub(crate) const READ: Duration = Duration::from_secs(30);
 pub(crate) const LEASE: Duration = Duration::from_millis(1500);
 
 /// What is sent along.
-#[derive(Debug)]
 pub(crate) enum Body {
     /// Nothing.
     None,
@@ -33,6 +32,21 @@ pub(crate) enum Body {
     Merge(Value),
     /// The fields that a server-side apply is to own. JSON is YAML.
     Apply(Value),
+    /// A JSON patch: a list of operations.
+    Patch(Value),
+}
+
+impl std::fmt::Debug for Body {
+    /// Says the form alone: the content may be a Secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Json(_) => "Json",
+            Self::Merge(_) => "Merge",
+            Self::Apply(_) => "Apply",
+            Self::Patch(_) => "Patch",
+        })
+    }
 }
 
 /// A request that is about to be sent.
@@ -115,6 +129,7 @@ impl Call {
             Body::Json(body) => (request.header(header::CONTENT_TYPE, "application/json"), body.to_string().into_bytes().into()),
             Body::Merge(body) => (request.header(header::CONTENT_TYPE, "application/merge-patch+json"), body.to_string().into_bytes().into()),
             Body::Apply(body) => (request.header(header::CONTENT_TYPE, "application/apply-patch+yaml"), body.to_string().into_bytes().into()),
+            Body::Patch(body) => (request.header(header::CONTENT_TYPE, "application/json-patch+json"), body.to_string().into_bytes().into()),
         };
         request.body(body).map_err(|_| refused("not a request that can be sent"))
     }
@@ -223,6 +238,11 @@ pub(crate) fn in_namespace(prefix: &str, namespace: &str, resource: &str, name: 
         None => Ok(all),
         Some(name) => Ok(format!("{all}/{}", segment(name)?)),
     }
+}
+
+/// Where one object of a resource without namespaces is.
+pub(crate) fn in_cluster(prefix: &str, resource: &str, name: &str) -> Result<String, ApiError> {
+    Ok(format!("{prefix}/{resource}/{}", segment(name)?))
 }
 
 fn prefix(kind: Kind) -> String {

@@ -21,7 +21,12 @@ const THEIRS: &str = "rights";
 /// What the account must not be allowed: verbs, group, resource, namespace (empty: all), name (empty: any).
 const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "list", "watch", "create", "update", "patch", "delete"], "", "secrets", THEIRS, ""),
-    (&["get", "list", "watch", "create", "update", "patch", "delete"], "", "secrets", OWN, ""),
+    (&["get", "list", "watch", "update", "patch", "delete"], "", "secrets", OWN, "another"),
+    (&["list", "watch", "patch", "delete"], "", "secrets", OWN, "clonewarden-webhook"),
+    (&["get", "patch"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "another"),
+    (&["get", "patch"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "another"),
+    (&["create", "update", "delete"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
+    (&["create", "update", "delete"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "clonewarden"),
     (&["get", "list", "watch"], "", "secrets", "", ""),
     (&["create", "update", "patch", "delete", "deletecollection"], "batch", "jobs", THEIRS, ""),
     (&["create", "update", "patch", "delete", "deletecollection"], "", "pods", THEIRS, ""),
@@ -53,6 +58,9 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
 const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["list", "watch", "patch", "delete"], "kro.run", "wordpressclones", THEIRS, ""),
     (&["get", "update"], "", "configmaps", OWN, "clonewarden-state"),
+    (&["get", "update"], "", "secrets", OWN, "clonewarden-webhook"),
+    (&["get", "patch"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
+    (&["get", "patch"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "clonewarden"),
     (&["create"], "", "events", THEIRS, ""),
     (&["list", "watch", "create", "patch", "delete"], "", "resourcequotas", THEIRS, "clonewarden"),
     (&["list", "watch", "create", "patch", "delete"], "", "limitranges", "", "clonewarden"),
