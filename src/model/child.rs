@@ -4,10 +4,11 @@ use super::{
     kind::Kind,
     meta::{self, Meta, Unreadable},
     names,
+    quantity::Quantity,
 };
 use jiff::Timestamp;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Whether a child does its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,8 +158,11 @@ pub struct Definition {
     pub not_ready: Option<Box<str>>,
     /// Since when it is being deleted.
     pub terminating: Option<Timestamp>,
-    /// The cluster id that its template writes into the tags: a literal, or a placeholder that somebody forgot.
-    pub cluster_tag: Option<String>,
+    /// The cluster ids that its templates write into the tags: literals, or placeholders that somebody forgot.
+    pub cluster_tags: Vec<String>,
+    /// What the Pod of one clone asks for and may use, under the names that a quota has for it (`requests.cpu`); without what is
+    /// an expression.
+    pub needs: BTreeMap<String, Quantity>,
 }
 
 impl Definition {
@@ -170,15 +174,40 @@ impl Definition {
         let meta = Meta::read(Kind::Definition, object)?;
         let resources = object.pointer("/spec/resources").and_then(Value::as_array);
         let tags = resources.into_iter().flatten().filter_map(|resource| resource.pointer("/template/spec/tags")?.as_array()).flatten();
-        let mut cluster = tags.filter(|tag| tag.get("key").and_then(Value::as_str) == Some(names::TAG_CLUSTER));
+        let cluster = tags.filter(|tag| tag.get("key").and_then(Value::as_str) == Some(names::TAG_CLUSTER));
+        let cluster = cluster.filter_map(|tag| tag.get("value").and_then(Value::as_str)).map(str::to_owned);
         Ok(Self {
             name: meta.name().to_owned(),
             makes_clones: object.pointer("/spec/schema/kind").and_then(Value::as_str) == Some(names::CLONE_KIND),
             not_ready: super::clone::not_ready(object),
             terminating: meta.terminating,
-            cluster_tag: cluster.next().and_then(|tag| tag.get("value")).and_then(Value::as_str).map(str::to_owned),
+            cluster_tags: cluster.collect(),
+            needs: needs(object),
         })
     }
+}
+
+/// What the containers of the Jobs in a definition ask for, together.
+fn needs(definition: &Value) -> BTreeMap<String, Quantity> {
+    let mut needs = BTreeMap::new();
+    let resources = definition.pointer("/spec/resources").and_then(Value::as_array).into_iter().flatten();
+    let jobs = resources.filter(|resource| resource.pointer("/template/kind").and_then(Value::as_str) == Some("Job"));
+    let containers = jobs.filter_map(|job| job.pointer("/template/spec/template/spec/containers")?.as_array()).flatten();
+    for container in containers {
+        for of in ["requests", "limits"] {
+            let amounts = container.pointer(&format!("/resources/{of}")).and_then(Value::as_object);
+            for (resource, amount) in amounts.into_iter().flatten() {
+                let text = amount.as_str().map_or_else(|| amount.to_string(), str::to_owned);
+                let Some(amount) = Quantity::parse(&text) else { continue };
+                let sum = needs.entry(format!("{of}.{resource}")).or_insert(Quantity::default());
+                *sum = sum.and(amount);
+            }
+        }
+    }
+    if !needs.is_empty() {
+        needs.insert("pods".to_owned(), Quantity::whole(1));
+    }
+    needs
 }
 
 #[cfg(test)]

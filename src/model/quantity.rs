@@ -1,7 +1,7 @@
 //! Quantities as Kubernetes writes them, compared by value: `4` is `4000m`, and `8Gi` is `8192Mi`.
 
 /// An amount, exact, in thousand-millionths: the API server keeps nothing finer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Quantity(u128);
 
 /// The most that the API server keeps; what is more becomes this.
@@ -44,10 +44,53 @@ impl Quantity {
         Some(Self(kept.min(MOST)))
     }
 
+    /// So many whole ones.
+    #[must_use]
+    pub fn whole(count: u64) -> Self {
+        Self(u128::from(count).saturating_mul(1_000_000_000))
+    }
+
+    /// How often a part fits into this; a part of nothing fits without end.
+    #[must_use]
+    pub fn holds(self, part: Self) -> u128 {
+        self.0.checked_div(part.0).unwrap_or(u128::MAX)
+    }
+
+    /// The two together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// What is left of this without the other; nothing, where that is more.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// So many of this.
+    #[must_use]
+    pub fn times(self, count: usize) -> Self {
+        Self(self.0.saturating_mul(u128::try_from(count).unwrap_or(u128::MAX)))
+    }
+
     /// Whether two texts are the same quantity. What is none is only the same as itself.
     #[must_use]
     pub fn same(one: &str, other: &str) -> bool {
         one == other || Self::parse(one).is_some_and(|value| Self::parse(other) == Some(value))
+    }
+}
+
+impl std::fmt::Display for Quantity {
+    /// The shortest of the usual forms: `8Gi`, `4`, `250m`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const WHOLE: u128 = 1_000_000_000;
+        for (suffix, unit) in [("Gi", WHOLE << 30), ("Mi", WHOLE << 20), ("", WHOLE), ("m", WHOLE / 1_000)] {
+            if self.0.is_multiple_of(unit) {
+                return write!(f, "{}{suffix}", self.0 / unit);
+            }
+        }
+        write!(f, "{}n", self.0)
     }
 }
 
@@ -118,6 +161,17 @@ mod tests {
         }
         for (less, more) in [("4", "4001m"), ("8G", "8Gi"), ("1023Mi", "1Gi"), ("0", "1n"), ("999m", "1"), ("9E", "8Ei")] {
             assert!(nano(less) < nano(more), "{less} and {more}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_counted_in_parts_and_written_short() {
+        let of = |text: &str| Quantity::parse(text).unwrap();
+        assert_eq!((of("16").holds(of("250m")), of("32Gi").holds(of("512Mi")), of("1").holds(of("0"))), (64, 64, u128::MAX));
+        assert_eq!(of("1").and(of("500m")).without(of("250m")).times(2), of("2500m"));
+        assert_eq!(of("1").without(of("2")), Quantity::default());
+        for text in ["8Gi", "512Mi", "4", "250m", "3n"] {
+            assert_eq!(of(text).to_string(), text);
         }
     }
 

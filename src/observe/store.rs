@@ -208,7 +208,21 @@ impl Store {
             let of_kind = held.children.range((kind, Arc::from(""))..);
             of_kind.take_while(move |((of, _), _)| *of == kind).map(|(_, child)| Arc::clone(child))
         });
+        let quotas: Vec<_> = held.quotas.values().filter(|quota| quota.kind == Kind::ResourceQuota).cloned().collect();
+        let mut pods: BTreeMap<String, usize> = quotas.iter().map(|quota| (quota.meta.namespace().to_owned(), 0)).collect();
+        if !pods.is_empty() {
+            let all = held.children.range((Kind::Pod, Arc::from(""))..).take_while(|((kind, _), _)| *kind == Kind::Pod);
+            for (_, pod) in all {
+                if let Some(count) = pods.get_mut(pod.meta.namespace()) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        let needs = held.definitions.values().find(|definition| definition.makes_clones).map(|definition| definition.needs.clone());
         Residents {
+            needs: needs.unwrap_or_default(),
+            quotas,
+            pods,
             clones: held.clones.values().cloned().collect(),
             unreadable: held.unreadable.keys().filter(|(kind, _)| *kind == Kind::Clone).map(|(_, path)| path.clone()).collect(),
             databases: databases.collect(),

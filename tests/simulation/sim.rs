@@ -335,6 +335,7 @@ fn product(rules: &[Rule], revision: u32) -> Policies {
         name: Arc::from(rule.name),
         file: "sim.yaml".to_owned(),
         line: 1,
+        lines: Default::default(),
         mode: if rule.enforce { Mode::Enforce } else { Mode::Audit },
         namespaces: match rule.scope {
             Scope::Name(name) => Namespaces::Names(vec![name.to_owned()]),

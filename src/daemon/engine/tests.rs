@@ -60,7 +60,8 @@ impl Scene {
         let engine = Engine {
             cluster: Arc::new(self.cluster.clone()),
             clock: Arc::new(self.clock.clone()),
-            identity: format!("daemon-{}", self.started),
+            address: String::new(),
+        identity: format!("daemon-{}", self.started),
             cluster_id: None,
             policies: self.policies.subscribe(),
             planner: crate::plan::plan,

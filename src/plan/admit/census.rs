@@ -7,7 +7,7 @@
 //! *When is a place free again?* A clone's: when its object is gone, after KRO has taken its children down; one that is being
 //! deleted still takes part in all that it costs. A dedicated database's: when its `DBInstance` or `DBCluster` object is gone too.
 
-use crate::model::{Child, WordPressClone};
+use crate::model::{Child, Kind, Quantity, Quota, WordPressClone};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -42,6 +42,12 @@ pub struct Residents {
     pub databases: Vec<Arc<Child>>,
     /// The labels of every namespace.
     pub namespaces: Arc<BTreeMap<String, BTreeMap<String, String>>>,
+    /// What the Pod of one clone needs, under the names that a quota has for it; empty where no definition says so.
+    pub needs: BTreeMap<String, Quantity>,
+    /// The ResourceQuotas that are called as ours.
+    pub quotas: Vec<Arc<Quota>>,
+    /// How many Pods of clones run in each namespace that has such a quota.
+    pub pods: BTreeMap<String, usize>,
 }
 
 impl Residents {
@@ -131,6 +137,14 @@ impl<'a> Census<'a> {
         let left: HashSet<&str> =
             here.filter_map(|database| database.owner.as_ref()).map(|owner| owner.uid.as_ref()).filter(|uid| !living.contains(uid)).collect();
         self.names(self.here(), |clone| clone.dedicated, |claim| self.is_here(claim) && claim.dedicated).saturating_add(left.len())
+    }
+
+    /// What other Pods than clones' use of the namespace's quota, by the quota controller's last count.
+    pub(super) fn used_by_others(&self, resource: &str, need: Quantity) -> Quantity {
+        let quotas = self.residents.quotas.iter();
+        let quota = quotas.filter(|quota| quota.kind == Kind::ResourceQuota).find(|quota| quota.meta.namespace() == self.namespace);
+        let used = quota.and_then(|quota| Quantity::parse(quota.used.get(resource)?)).unwrap_or_default();
+        used.without(need.times(self.residents.pods.get(self.namespace).copied().unwrap_or_default()))
     }
 
     /// Clones of all namespaces that live on a shared host.

@@ -8,7 +8,7 @@ use super::{
     shape,
 };
 use crate::{
-    model::{Reading, clone, names},
+    model::{Quantity, Reading, clone, names},
     policy::{ClonePolicy, Mode, Ttl},
 };
 use rust_decimal::prelude::ToPrimitive;
@@ -44,6 +44,7 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
 
     let claim = claim(edit.object(), &request.namespace, owner);
     limits(&claim, policy, &census, &mut warnings)?;
+    quota(policy, &census, &request.namespace)?;
     Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
 }
 
@@ -129,6 +130,29 @@ fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
         dedicated: clone::wants_dedicated(object),
         host: clone::shared_host(object),
     }
+}
+
+/// Whether the namespace's quota can run one more clone. A Pod that it refuses would leave a clone that never works.
+fn quota(policy: &ClonePolicy, census: &Census<'_>, namespace: &str) -> Result<(), Refusal> {
+    for (resource, hard) in &policy.quota {
+        // Kubernetes takes `cpu` for `requests.cpu`.
+        let full = if matches!(resource.as_str(), "cpu" | "memory") { format!("requests.{resource}") } else { resource.clone() };
+        let (Some(need), Some(amount)) = (census.residents().needs.get(&full), Quantity::parse(hard)) else { continue };
+        let others = census.used_by_others(resource, *need);
+        let fit = usize::try_from(amount.without(others).holds(*need)).unwrap_or(usize::MAX);
+        if census.clones() >= fit {
+            return Err(Refusal::QuotaFull {
+                resource: resource.clone(),
+                needs: need.to_string(),
+                hard: hard.clone(),
+                others: (others != Quantity::default()).then(|| others.to_string()),
+                fit,
+                namespace: namespace.to_owned(),
+                place: policy.place_of("quota"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Whether there is room for one more under every limit.

@@ -64,6 +64,8 @@ pub enum Refusal {
         needs: String,
         /// What the quota gives.
         hard: String,
+        /// What other Pods use of it.
+        others: Option<String>,
         /// How many clones fit.
         fit: usize,
         /// The namespace.
@@ -161,11 +163,13 @@ impl fmt::Display for Refusal {
             Self::NoRoom { rule, full, place } => {
                 write!(f, "no host of rule `{rule}` has room: {full} ({place}); delete a clone that lives there, or add a host to the rule")
             }
-            Self::QuotaFull { resource, needs, hard, fit, namespace, place } => write!(
-                f,
-                "the quota of `{namespace}` has {hard} of `{resource}`, which runs {fit} clones of {needs} each, and that many are there ({place}); \
-                 delete one, or raise the quota"
-            ),
+            Self::QuotaFull { resource, needs, hard, others, fit, namespace, place } => {
+                write!(f, "the quota of `{namespace}` has {hard} of `{resource}`")?;
+                if let Some(others) = others {
+                    write!(f, ", of which other Pods use {others}")?;
+                }
+                write!(f, "; that runs {fit} clones of {needs} each, and so many are there ({place}); delete one, or raise the quota")
+            }
             Self::Conflict { namespace, one, other } => {
                 write!(f, "the policies `{one}` and `{other}` both govern `{namespace}`; whoever keeps them has to take it out of one")
             }

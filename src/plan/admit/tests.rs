@@ -208,6 +208,38 @@ fn limits_of_owners_and_of_databases_count_what_costs_money() {
 }
 
 #[test]
+fn the_original_designs_hundred_clones_are_sixty_four() {
+    let shipped = include_str!("../../../policies/production.yaml").replace("mode: audit", "mode: enforce");
+    let policies = load_files(vec![("production.yaml".into(), shipped.into())]).unwrap_or_else(|problems| panic!("{problems}"));
+    let rgd: Value = serde_saphyr::from_multiple(include_str!("../../../deploy/kro/wordpress-clone.yaml")).map(|mut all: Vec<Value>| all.remove(0)).unwrap();
+    let mut rgd = rgd;
+    rgd["metadata"]["uid"] = json!("rgd");
+    rgd["metadata"]["creationTimestamp"] = json!("2026-02-05T14:30:22Z");
+    let needs = crate::model::child::Definition::read(&rgd).unwrap().needs;
+    let stored = |number: usize| {
+        let mut stored = object(&format!("c{number:03}"), json!({}));
+        stored["metadata"]["namespace"] = json!("wordpress-production");
+        living(stored, &format!("u{number}"))
+    };
+    let admitted = |there: usize, used: Option<&str>| {
+        let mut town = Residents { needs: needs.clone(), ..residents((0..there).map(stored).collect()) };
+        if let Some(used) = used {
+            let quota = json!({"metadata": {"namespace": "wordpress-production", "name": "clonewarden", "uid": "q", "creationTimestamp": "2026-02-05T14:30:22Z"}, "status": {"used": {"requests.cpu": used}}});
+            town.quotas = vec![Arc::new(crate::model::Quota::read(Kind::ResourceQuota, &quota).unwrap().unwrap())];
+            town.pods = [("wordpress-production".to_owned(), there)].into();
+        }
+        let mut request = create(object("newcomer", json!({})));
+        request.namespace = "wordpress-production".into();
+        message(&ask(&request, &policies, &town))
+    };
+    assert_eq!(admitted(63, None), "");
+    assert!(admitted(64, None).starts_with("the quota of `wordpress-production` has 16 of `requests.cpu`; that runs 64 clones of 250m each, and so many are there"));
+    // Two replicas of the service that stands beside the clones use half a CPU each.
+    assert_eq!(admitted(59, Some("15750m")), "");
+    assert!(admitted(60, Some("16")).contains("of which other Pods use 1; that runs 60 clones"), "{}", admitted(60, Some("16")));
+}
+
+#[test]
 fn rules_decide_and_a_wish_is_an_input() {
     let policies = policies(
         "  databases:\n  - {name: critical, when: \"clone.labels['clonewarden.io/critical'] == 'true'\", use: dedicated, classes: [db.t3.micro, db.t3.small]}\n\
