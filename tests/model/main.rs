@@ -10,22 +10,26 @@
 use clonewarden::{
     admission::ledger::Ledger,
     model::{WordPressClone, names},
-    plan::admit::{self, Operation, Request, Residents, Town},
+    plan::admit::{self, Claim, Operation, Request, Residents, Town},
     policy::{Policies, load_files},
 };
 use serde_json::{Value, json};
 use stateright::{Checker, Model, Property};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
 
 const NAMESPACE: &str = "n";
 /// How many clones there may be, under how many names they are asked for, and how often.
 const CAP: usize = 1;
 const NAMES: u8 = 2;
 const ASKS: u8 = 3;
-/// How often a replica takes over, an acknowledgement is lost, and a clone is deleted.
-const TERMS: u64 = 3;
+/// How often a replica takes over, an acknowledgement is lost, a clone is deleted, and a replica crashes.
+const TERMS: u64 = 2;
 const LOSSES: u8 = 1;
 const DELETES: u8 = 1;
+const CRASHES: u8 = 1;
 
 /// A rule that is broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,10 @@ enum Bug {
 struct World {
     bug: Option<Bug>,
     policies: Policies,
+    /// Judgements that were made before: they depend on nothing but who lives, what is promised, and the name.
+    judged: Mutex<HashMap<(Vec<Born>, Vec<String>, u8), bool>>,
+    /// The clones that live, as the product reads them.
+    read: Mutex<HashMap<Vec<Born>, Arc<Residents>>>,
 }
 
 /// A name and the reservation it was let in on.
@@ -63,12 +71,14 @@ struct State {
     asked: u8,
     lost: u8,
     deleted: u8,
+    crashed: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Replica {
-    Standby,
-    /// It has read the ledger, to take it over; with the bug, it has listed the clones already.
+    /// It does not hold the lease; with the bug, it has listed the clones already.
+    Standby(Option<usize>),
+    /// It has read the ledger, to take it over.
     Reading { version: u8, ledger: Ledger, seen: Option<usize> },
     /// Its term is written; the clones are not listed yet.
     Begun { version: u8, ledger: Ledger },
@@ -78,11 +88,14 @@ enum Replica {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Step {
+    ListEarly(usize),
     Read(usize),
     Begin(usize),
     List(usize),
     Ask(usize, u8),
     Write(usize),
+    /// Nothing waits for it: promises that were settled are taken out of the ConfigMap.
+    Tidy(usize),
     /// The write happens, and nobody tells.
     WriteUnheard(usize),
     ReadBack(usize),
@@ -106,7 +119,7 @@ fn living(history: &[(Born, bool)]) -> BTreeMap<u8, u8> {
     there
 }
 
-fn residents(history: &[(Born, bool)]) -> Residents {
+fn residents(living: Vec<Born>) -> Residents {
     let object = |(name, reservation): (u8, u8)| {
         json!({
             "metadata": {"namespace": NAMESPACE, "name": format!("c{name}"), "uid": format!("u{reservation}"), "resourceVersion": "1",
@@ -114,7 +127,7 @@ fn residents(history: &[(Born, bool)]) -> Residents {
             "spec": {"cloneId": format!("c{name}")},
         })
     };
-    let clones = living(history).into_iter().map(|born| Arc::new(WordPressClone::read(&object(born)).expect("a clone")));
+    let clones = living.into_iter().map(|born| Arc::new(WordPressClone::read(&object(born)).expect("a clone")));
     Residents { clones: clones.collect(), ..Residents::default() }
 }
 
@@ -136,15 +149,30 @@ impl World {
         let policy = format!(
             "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: p}}\nspec: {{mode: enforce, namespaces: {{names: [{NAMESPACE}]}}, limits: {{clones: {CAP}}}}}\n"
         );
-        Self { bug, policies: load_files(vec![("p.yaml".into(), policy.into())]).unwrap_or_else(|problems| panic!("{problems}")) }
+        let policies = load_files(vec![("p.yaml".into(), policy.into())]).unwrap_or_else(|problems| panic!("{problems}"));
+        Self { bug, policies, judged: Mutex::default(), read: Mutex::default() }
+    }
+
+    fn residents(&self, history: &[(Born, bool)]) -> Arc<Residents> {
+        let living: Vec<Born> = living(history).into_iter().collect();
+        let mut read = self.read.lock().expect("nobody panics");
+        Arc::clone(read.entry(living.clone()).or_insert_with(|| Arc::new(residents(living))))
     }
 
     /// What is answered to a creation, by the product's own judgement.
     fn judge(&self, ledger: &mut Ledger, seen: &[(Born, bool)], name: u8, reservation: u8) -> bool {
-        let town = residents(seen);
-        let text = reservation.to_string();
-        let verdict = admit::mutate(&request(name), Town { policies: &self.policies, residents: &town, claims: &ledger.claims }, &text);
-        verdict.claim.map(|claim| ledger.claims.insert(text.into(), claim)).is_some()
+        let promised = ledger.claims.iter().map(|(reservation, claim)| format!("{reservation}={}", claim.name)).collect();
+        let key = (living(seen).into_iter().collect(), promised, name);
+        let town = self.residents(seen);
+        let admitted = *self.judged.lock().expect("nobody panics").entry(key).or_insert_with(|| {
+            let town = Town { policies: &self.policies, residents: &town, claims: &ledger.claims };
+            admit::mutate(&request(name), town, "r").claim.is_some()
+        });
+        if admitted {
+            let claim = Claim { namespace: NAMESPACE.into(), name: format!("c{name}"), owner: "ada".into(), dedicated: false, host: None };
+            ledger.claims.insert(reservation.to_string().into(), claim);
+        }
+        admitted
     }
 
     /// Writes a replica's ledger, if the ConfigMap still has that version.
@@ -167,31 +195,35 @@ impl Model for World {
             version: 0,
             history: Vec::new(),
             under_way: Vec::new(),
-            replicas: [Replica::Standby, Replica::Standby],
+            replicas: [Replica::Standby(None), Replica::Standby(None)],
             asked: 0,
             lost: 0,
             deleted: 0,
+            crashed: 0,
         }]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
         for (at, replica) in state.replicas.iter().enumerate() {
             match replica {
-                Replica::Standby if state.ledger.term < TERMS => steps.push(Step::Read(at)),
-                Replica::Standby => {}
+                Replica::Standby(_) if state.ledger.term >= TERMS => {}
+                Replica::Standby(None) if self.bug == Some(Bug::ListFirst) => steps.push(Step::ListEarly(at)),
+                Replica::Standby(_) => steps.push(Step::Read(at)),
                 Replica::Reading { .. } => steps.push(Step::Begin(at)),
                 Replica::Begun { .. } => steps.push(Step::List(at)),
                 Replica::Holding { ledger, seen, unwritten, .. } => {
-                    if let Some(_born) = unwritten {
+                    if unwritten.is_some() {
                         steps.extend([Step::Write(at), Step::ReadBack(at)]);
                         steps.extend((state.lost < LOSSES).then_some(Step::WriteUnheard(at)));
                     } else {
                         steps.extend((0..NAMES).filter(|_| state.asked < ASKS).map(|name| Step::Ask(at, name)));
                         let reservations = ledger.claims.keys().filter_map(|text| text.parse().ok());
                         steps.extend(reservations.map(|reservation| Step::Lapse(at, reservation)));
+                        let settled = ledger.term == state.ledger.term && ledger.claims.len() < state.ledger.claims.len();
+                        steps.extend(settled.then_some(Step::Tidy(at)));
                     }
                     steps.extend((*seen < state.history.len()).then_some(Step::See(at)));
-                    steps.push(Step::Crash(at));
+                    steps.extend((state.crashed < CRASHES).then_some(Step::Crash(at)));
                 }
             }
         }
@@ -202,8 +234,9 @@ impl Model for World {
     fn next_state(&self, before: &State, step: Step) -> Option<State> {
         let mut state = before.clone();
         match step {
+            Step::ListEarly(at) => state.replicas[at] = Replica::Standby(Some(state.history.len())),
             Step::Read(at) => {
-                let seen = (self.bug == Some(Bug::ListFirst)).then_some(state.history.len());
+                let Replica::Standby(seen) = before.replicas[at] else { return None };
                 state.replicas[at] = Replica::Reading { version: state.version, ledger: state.ledger.clone(), seen };
             }
             Step::Begin(at) => {
@@ -213,7 +246,7 @@ impl Model for World {
                 }
                 let ledger = ledger.taken_over(&at.to_string());
                 state.replicas[at] = match self.write(&mut state, version, &ledger) {
-                    None => Replica::Standby,
+                    None => Replica::Standby(None),
                     Some(version) => match seen {
                         Some(seen) => Replica::Holding { version, ledger, seen, unwritten: None },
                         None => Replica::Begun { version, ledger },
@@ -223,10 +256,13 @@ impl Model for World {
             Step::List(at) => {
                 let Replica::Begun { version, ledger } = before.replicas[at].clone() else { return None };
                 let mut ledger = ledger;
-                ledger.settle(&residents(&state.history));
+                ledger.settle(&self.residents(&state.history));
                 state.replicas[at] = Replica::Holding { version, ledger, seen: state.history.len(), unwritten: None };
             }
-            Step::Crash(at) => state.replicas[at] = Replica::Standby,
+            Step::Crash(at) => {
+                state.replicas[at] = Replica::Standby(None);
+                state.crashed += 1;
+            }
             Step::Arrive((name, reservation)) => {
                 state.under_way.retain(|born| *born != (name, reservation));
                 if !living(&state.history).contains_key(&name) {
@@ -239,7 +275,7 @@ impl Model for World {
                 state.history.push(((name, reservation), false));
                 state.deleted += 1;
             }
-            Step::Ask(at, _) | Step::Write(at) | Step::WriteUnheard(at) | Step::ReadBack(at) | Step::See(at) | Step::Lapse(at, _) => {
+            Step::Ask(at, _) | Step::Write(at) | Step::Tidy(at) | Step::WriteUnheard(at) | Step::ReadBack(at) | Step::See(at) | Step::Lapse(at, _) => {
                 return self.hold(state, at, &step);
             }
         }
@@ -282,13 +318,14 @@ impl World {
                 // The next step reads it back: it may be our own write that nobody told us of.
                 None => return None,
             },
+            Step::Tidy(_) => version = self.write(&mut state, version, &ledger)?,
             Step::WriteUnheard(_) => {
                 self.write(&mut state, version, &ledger)?;
                 state.lost += 1;
             }
             Step::ReadBack(_) => {
                 if (&state.ledger.holder, state.ledger.term) != (&ledger.holder, ledger.term) {
-                    state.replicas[at] = Replica::Standby;
+                    state.replicas[at] = Replica::Standby(None);
                     return Some(state);
                 }
                 if version == state.version {
@@ -298,7 +335,7 @@ impl World {
             }
             Step::See(_) => {
                 seen += 1;
-                ledger.settle(&residents(&state.history[..seen]));
+                ledger.settle(&self.residents(&state.history[..seen]));
             }
             Step::Lapse(_, reservation) => {
                 let early = self.bug == Some(Bug::LapseEarly);
