@@ -81,8 +81,8 @@ fn the_loop_keeps_its_promises() {
     }
 }
 
-/// How many seeds the oracle may need for a planted bug.
-const ENOUGH: u64 = 400;
+/// How many seeds the oracle may need for a planted bug. The rarest (a conflict that is forced) shows in one of some hundred.
+const ENOUGH: u64 = 1_500;
 
 /// Every planted bug is caught, and for what it is.
 fn is_caught(bug: Bug) {
@@ -93,6 +93,8 @@ fn is_caught(bug: Bug) {
     let first_sign = match bug {
         Bug::BrakeForgets => "I6",
         Bug::Misreads | Bug::TrustsClock => "I4",
+        // An end that somebody moves while its delete is on the wire would have been a surprise, and counted.
+        Bug::Forces => "I5",
         _ => promise,
     };
     assert!([promise, first_sign].contains(&broken.promise), "{bug:?}: {}: {}", broken.promise, broken.what);

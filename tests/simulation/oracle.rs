@@ -435,6 +435,12 @@ impl Oracle {
                 return Err(Broken { promise: "I6", what });
             }
         }
+        // A mark of which the holder never heard is not held against it: the list that is made anew once an hour tells it.
+        let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
+        let deaf = |known: &Known| known.deaf.iter().any(|deaf| deaf.kind == Kind::Orphan && deaf.until.is_none());
+        if self.daemons.get(&holder).is_some_and(deaf) {
+            return Ok(());
+        }
         let living: BTreeSet<&str> = world.objects(Kind::Clone).map(|clone| text(clone, "/metadata/uid")).collect();
         let false_mark = world.objects(Kind::Orphan).find(|orphan| living.contains(text(orphan, "/spec/owner/uid")));
         match false_mark {

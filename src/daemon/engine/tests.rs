@@ -9,7 +9,7 @@ use crate::{
     sandbox::{
         clock::SandboxClock,
         cluster::SandboxCluster,
-        faults::Levels,
+        faults::{Call, Fate, Levels},
         history::{Actor, Verb},
         json,
         world::World,
@@ -97,11 +97,11 @@ impl Scene {
         world.change(&issue, Kind::ResourceQuota, (namespace, names::OURSELVES), None, edit).unwrap();
     }
 
-    /// Somebody else makes a quota of our name in their namespace.
-    fn make_theirs(&self, labels: Value) -> Arc<Value> {
+    /// Somebody else makes a quota of our name.
+    fn make_theirs(&self, namespace: &str, labels: Value) -> Arc<Value> {
         let mut world = self.cluster.world();
         let issue = world.issue(Actor::Person);
-        let object = json!({"metadata": {"namespace": THEIRS, "name": names::OURSELVES, "labels": labels}, "spec": {"hard": {"services": "50"}}});
+        let object = json!({"metadata": {"namespace": namespace, "name": names::OURSELVES, "labels": labels}, "spec": {"hard": {"services": "50"}}});
         world.create(&issue, Kind::ResourceQuota, object).unwrap()
     }
 
@@ -112,13 +112,13 @@ impl Scene {
         ours.map(|write| (write.verb, write.namespace.clone())).collect()
     }
 
-    /// The daemon wrote on nothing of theirs, and had something of ours there before they came.
+    /// The daemon wrote on nothing of theirs.
     fn theirs_was_left_alone(&self) {
         let world = self.cluster.world();
         let theirs = |object: &Option<Arc<Value>>| object.as_deref().is_some_and(|object| object["spec"]["hard"].get("services").is_some());
-        let by_us = || world.history().iter().filter(|write| write.daemon().is_some() && write.kind == Some(Kind::ResourceQuota));
-        assert_eq!(by_us().filter(|write| theirs(&write.before)).count(), 0, "another owner's was written");
-        assert!(by_us().any(|write| write.namespace == THEIRS), "ours never stood where theirs came");
+        let by_us = world.history().iter().filter(|write| write.daemon().is_some() && write.kind == Some(Kind::ResourceQuota));
+        let touched = by_us.filter(|write| theirs(&write.before)).count();
+        assert_eq!(touched, 0, "another owner's was written");
     }
 
     async fn end(self) {
@@ -187,7 +187,7 @@ async fn a_quota_is_made_repaired_and_taken_away() {
 async fn another_owners_is_never_touched_whenever_it_comes() {
     for labels in [json!({}), json!({names::MANAGED_BY: "Helm"})] {
         let scene = Scene::begin(policies("audit", QUOTA));
-        let theirs = scene.make_theirs(labels);
+        let theirs = scene.make_theirs(THEIRS, labels);
         scene.load(policies("enforce", QUOTA));
         scene.pass(30).await;
         assert_eq!(scene.hard(), wanted());
@@ -211,6 +211,32 @@ async fn another_owners_is_never_touched_whenever_it_comes() {
         assert_eq!((scene.writes().len(), scene.hard()), (before, json!({"pods": "1"})));
         scene.end().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_between_the_plan_and_the_write_is_a_conflict() {
+    let slowly = || Fate::Slow(Duration::from_secs(5), Duration::ZERO);
+    let scene = Scene::begin(policies("audit", QUOTA));
+    scene.pass(10).await;
+    // Two creates are on the wire; what they are about to make is made by somebody else.
+    scene.cluster.script(Call::Apply, slowly());
+    scene.cluster.script(Call::Apply, slowly());
+    scene.load(policies("enforce", QUOTA));
+    scene.pass(2).await;
+    let theirs = scene.make_theirs(THEIRS, json!({}));
+    scene.pass(60).await;
+    assert_eq!((scene.hard(), scene.find(Kind::ResourceQuota, THEIRS)), (wanted(), Some(theirs)));
+
+    // A repair is on the wire; what it is about is deleted and made by somebody else, and by then says something else anyway.
+    scene.cluster.script(Call::Apply, slowly());
+    scene.edit(OURS, |quota| quota["spec"]["hard"] = json!({"pods": "1"}));
+    scene.pass(2).await;
+    scene.cluster.world().remove(Kind::ResourceQuota, &(OURS.to_owned(), names::OURSELVES.to_owned())).unwrap();
+    let theirs = scene.make_theirs(OURS, json!({names::MANAGED_BY: "Helm"}));
+    scene.pass(60).await;
+    assert_eq!(scene.find(Kind::ResourceQuota, OURS), Some(theirs));
+    scene.theirs_was_left_alone();
+    scene.end().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,7 +268,7 @@ async fn under_faults_it_comes_right_in_the_end_and_another_owners_stays() {
             // Ours, or nothing, stood there: what the daemon plans by then is to make one, or to change what is gone.
             0 => {
                 drop(scene.cluster.world().remove(Kind::ResourceQuota, &path(THEIRS)));
-                scene.make_theirs(json!({}));
+                scene.make_theirs(THEIRS, json!({}));
             }
             1 => scene.edit(THEIRS, |quota| quota["spec"]["hard"] = json!({"services": "70"})),
             2 => drop(scene.cluster.world().remove(Kind::ResourceQuota, &path(OURS))),
@@ -258,6 +284,10 @@ async fn under_faults_it_comes_right_in_the_end_and_another_owners_stays() {
         }
     }
     scene.theirs_was_left_alone();
+    assert!(
+        scene.writes().iter().any(|(verb, namespace)| (*verb, namespace.as_str()) == (Verb::Create, THEIRS)),
+        "ours never stood where theirs came"
+    );
     scene.cluster.set_faults(Levels::NONE);
     scene.pass(60).await;
     if scene.task.is_finished() {

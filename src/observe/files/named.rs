@@ -76,7 +76,7 @@ fn names_kind(kind: Kind, stem: &str) -> bool {
         Kind::Pod => &["po"],
         Kind::Namespace => &["ns"],
         Kind::Definition => &["rgd", "rgds"],
-        Kind::ResourceQuota => &["quota", "quotas"],
+        Kind::ResourceQuota => &["quota"],
         Kind::LimitRange => &["limits"],
         _ => &[],
     };
