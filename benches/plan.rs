@@ -129,7 +129,7 @@ fn policies() -> Policies {
             name: name.into(),
             file: "bench.yaml".into(),
             line: 1,
-            lines: BTreeMap::new(),
+            lines: std::collections::BTreeMap::new(),
             mode: Mode::Enforce,
             namespaces: Namespaces::Names(vec![format!("wordpress-{name}")]),
             ttl: Ttl::default(),

@@ -30,8 +30,8 @@ use daemon::{Daemon, Reading};
 use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use machine::Machine;
-use std::{path::PathBuf, time::Duration};
 use reviews::{Reviewer, Took};
+use std::{path::PathBuf, time::Duration};
 use table::{Table, millis, ratio};
 use tokio::time::sleep;
 

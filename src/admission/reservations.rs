@@ -75,7 +75,7 @@ impl Phase {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// It was judged; what it promises is written down.
-    Judged(Verdict),
+    Judged(Box<Verdict>),
     /// Another process has to judge it.
     NotHolder,
     /// It cannot be judged now, and why.
@@ -113,7 +113,7 @@ impl Desk {
     #[must_use]
     pub fn confirm(&self, request: &admit::Request, policies: &Policies, residents: &Residents) -> Answer {
         match open_book(&self.book).as_ref() {
-            Some(ledger) => Answer::Judged(admit::validate(request, Town { policies, residents, claims: &ledger.claims })),
+            Some(ledger) => Answer::Judged(Box::new(admit::validate(request, Town { policies, residents, claims: &ledger.claims }))),
             None => Answer::NotHolder,
         }
     }
@@ -258,7 +258,7 @@ impl Clerk {
         }
         for (verdict, reply) in promised {
             let answer = match &written {
-                Ok(()) => Answer::Judged(verdict),
+                Ok(()) => Answer::Judged(Box::new(verdict)),
                 Err(Unwritten::Superseded) => Answer::NotHolder,
                 // It may have been written all the same: the promise stays until it lapses.
                 Err(Unwritten::Unknown(problem)) => Answer::NotNow(problem.clone()),
@@ -290,7 +290,7 @@ impl Clerk {
                     term.since.insert(reservation, now);
                     promised.push((verdict, reply));
                 }
-                None => drop(reply.send(Answer::Judged(verdict))),
+                None => drop(reply.send(Answer::Judged(Box::new(verdict)))),
             }
         }
         promised
@@ -336,7 +336,9 @@ impl Clerk {
         if let Some(ledger) = open_book(&self.book).as_mut() {
             term.settle(ledger, &self.tools.store.residents());
             let old = |reservation: &str| term.since.get(reservation).is_none_or(|since| since.elapsed() > LAPSE);
-            due.extend(ledger.claims.iter().filter(|(reservation, _)| old(reservation)).map(|(reservation, claim)| (reservation.clone(), claim.clone())));
+            due.extend(
+                ledger.claims.iter().filter(|(reservation, _)| old(reservation)).map(|(reservation, claim)| (reservation.clone(), claim.clone())),
+            );
         }
         for (reservation, claim) in due {
             match self.tools.cluster.get(Kind::Clone, &claim.namespace, &claim.name).await {

@@ -163,11 +163,14 @@ mod tests {
     fn a_review_is_read_and_what_is_not_ours_is_let_through() {
         let resource = json!({"group": "kro.run", "version": "v1alpha1", "resource": "wordpressclones"});
         let object = json!({"metadata": {"name": "clone-1", "namespace": "a"}});
-        let asked = json!({"uid": "u", "resource": resource, "operation": "CREATE", "userInfo": {"username": "ada"}, "object": object, "dryRun": true});
+        let asked =
+            json!({"uid": "u", "resource": resource, "operation": "CREATE", "userInfo": {"username": "ada"}, "object": object, "dryRun": true});
         let read_one = |asked: &Value| read(&review(asked.clone())).unwrap();
         let request = read_one(&asked).request.unwrap();
         assert_eq!((request.namespace.as_str(), request.name.as_str(), request.user.as_str(), request.dry_run), ("a", "clone-1", "ada", true));
-        for (field, other) in [("operation", json!("DELETE")), ("subResource", json!("status")), ("resource", json!({"group": "", "resource": "pods"}))] {
+        for (field, other) in
+            [("operation", json!("DELETE")), ("subResource", json!("status")), ("resource", json!({"group": "", "resource": "pods"}))]
+        {
             let mut asked = asked.clone();
             asked[field] = other;
             assert!(read_one(&asked).request.is_none(), "{field}");
@@ -178,7 +181,12 @@ mod tests {
     fn what_is_no_review_is_an_error_that_quotes_nothing() {
         assert!(matches!(read(br#"{"request": {"object": "hunter2"#), Err(Unreadable::Syntax(..))));
         assert_eq!(read(br#"{"apiVersion": "admission.k8s.io/v1"}"#).unwrap_err(), Unreadable::NoRequest);
-        assert!(read(br#"{"apiVersion": "admission.k8s.io/v1beta1", "request": {"uid": "u", "operation": "CREATE"}}"#).unwrap_err().to_string().contains("v1beta1"));
+        assert!(
+            read(br#"{"apiVersion": "admission.k8s.io/v1beta1", "request": {"uid": "u", "operation": "CREATE"}}"#)
+                .unwrap_err()
+                .to_string()
+                .contains("v1beta1")
+        );
     }
 
     #[test]

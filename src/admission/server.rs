@@ -116,7 +116,10 @@ fn routes(office: Office) -> Router {
         .route("/mutate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Mutate, &asked, body).await))
         .route("/validate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Validate, &asked, body).await))
         .route("/peer/mutate", post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Mutate, *peer, &body).await))
-        .route("/peer/validate", post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Validate, *peer, &body).await))
+        .route(
+            "/peer/validate",
+            post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Validate, *peer, &body).await),
+        )
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(office)
 }
@@ -153,7 +156,7 @@ impl Office {
                 (true, None) => "no replica holds the lease",
                 (true, Some(_)) => "the replica that holds the lease did not answer in time",
             };
-            Outcome::Here(Verdict { refusal: Some(Refusal::NotNow(why.to_owned())), ..Verdict::default() })
+            Outcome::Here(Box::new(Verdict { refusal: Some(Refusal::NotNow(why.to_owned())), ..Verdict::default() }))
         });
         match response {
             Outcome::Here(verdict) => {
@@ -176,7 +179,7 @@ impl Office {
                 let residents = self.residents(phase, request);
                 if !promises(request, &policies, &residents) {
                     let nothing = BTreeMap::new();
-                    return Outcome::Here(judged(phase, request, Town { policies: &policies, residents: &residents, claims: &nothing }));
+                    return Outcome::Here(Box::new(judged(phase, request, Town { policies: &policies, residents: &residents, claims: &nothing })));
                 }
                 // Not in the condition: what it borrows must not be held while we wait.
                 let identity = self.identity.borrow().clone();
@@ -257,7 +260,7 @@ impl Office {
 
 enum Outcome {
     /// It was judged by this process.
-    Here(Verdict),
+    Here(Box<Verdict>),
     /// It was judged by another one, whose answer this is.
     Elsewhere(Bytes),
 }

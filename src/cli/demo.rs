@@ -90,7 +90,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
         cluster,
         clock,
         address: String::new(),
-            identity: "demo".to_owned(),
+        identity: "demo".to_owned(),
         cluster_id: Some(Arc::from("demo-cluster")),
         policies: receive,
         planner: plan::plan,

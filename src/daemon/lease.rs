@@ -243,14 +243,13 @@ impl Elector {
             return;
         }
         self.lose();
-        let record =
-            LeaseRecord {
-                holder: String::new(),
-                address: String::new(),
-                duration: Duration::from_secs(1),
-                renewed: Some(self.clock.now()),
-                ..self.observed.clone()
-            };
+        let record = LeaseRecord {
+            holder: String::new(),
+            address: String::new(),
+            duration: Duration::from_secs(1),
+            renewed: Some(self.clock.now()),
+            ..self.observed.clone()
+        };
         match self.cluster.write_lease(NAME, &record).await {
             Ok(_) => info!("The lease is released."),
             Err(error) => warn!(%error, "The lease could not be released; it runs out by itself."),

@@ -164,9 +164,18 @@ impl RunArgs {
         let journal = self.journal.or(file.journal).filter(|path| path != "-").map(PathBuf::from);
 
         match (policies, listen, sweep_every, clone_metrics, check.problems) {
-            (Some(policies), Some(listen), Some(sweep_every), Some(clone_metrics), problems) if problems.is_empty() => {
-                Ok(Settings { policies, cluster_id, listen, webhook, namespace, sweep_every, journal, json_logs: format == "json", log, clone_metrics })
-            }
+            (Some(policies), Some(listen), Some(sweep_every), Some(clone_metrics), problems) if problems.is_empty() => Ok(Settings {
+                policies,
+                cluster_id,
+                listen,
+                webhook,
+                namespace,
+                sweep_every,
+                journal,
+                json_logs: format == "json",
+                log,
+                clone_metrics,
+            }),
             (.., problems) => Err(Unsettled(problems)),
         }
     }

@@ -12,11 +12,11 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::sync::watch;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
+use tokio::sync::watch;
 
 /// How long a clone that has gone is remembered. Longer than any window that looks back for it.
 const REMEMBER: SignedDuration = SignedDuration::from_hours(24);

@@ -270,6 +270,10 @@ pub(super) fn cluster_id_doubt(snapshot: &Snapshot) -> Option<super::reason::Dou
     if !names::is_cluster_id(ours) {
         return Some(Doubt::ClusterIdMismatch(ours.into()));
     }
-    let written = snapshot.definitions.iter().filter(|definition| definition.makes_clones).flat_map(|definition| definition.cluster_tags.iter().map(String::as_str));
+    let written = snapshot
+        .definitions
+        .iter()
+        .filter(|definition| definition.makes_clones)
+        .flat_map(|definition| definition.cluster_tags.iter().map(String::as_str));
     written.filter(|written| *written != ours).map(|other| Doubt::ClusterIdMismatch(other.into())).next()
 }

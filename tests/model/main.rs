@@ -275,7 +275,13 @@ impl Model for World {
                 state.history.push(((name, reservation), false));
                 state.deleted += 1;
             }
-            Step::Ask(at, _) | Step::Write(at) | Step::Tidy(at) | Step::WriteUnheard(at) | Step::ReadBack(at) | Step::See(at) | Step::Lapse(at, _) => {
+            Step::Ask(at, _)
+            | Step::Write(at)
+            | Step::Tidy(at)
+            | Step::WriteUnheard(at)
+            | Step::ReadBack(at)
+            | Step::See(at)
+            | Step::Lapse(at, _) => {
                 return self.hold(state, at, &step);
             }
         }
@@ -286,7 +292,9 @@ impl Model for World {
         vec![
             Property::always("never more clones than the cap", |_, state: &State| living(&state.history).len() <= CAP),
             // The model would prove nothing if nobody ever got in, or if no place were ever given twice.
-            Property::sometimes("a clone comes to be in a later term", |_, state: &State| state.ledger.term > 1 && living(&state.history).len() == CAP),
+            Property::sometimes("a clone comes to be in a later term", |_, state: &State| {
+                state.ledger.term > 1 && living(&state.history).len() == CAP
+            }),
             Property::sometimes("a place is given again", |_, state: &State| state.history.iter().filter(|(_, came)| *came).count() > CAP),
         ]
     }

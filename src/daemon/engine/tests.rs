@@ -61,7 +61,7 @@ impl Scene {
             cluster: Arc::new(self.cluster.clone()),
             clock: Arc::new(self.clock.clone()),
             address: String::new(),
-        identity: format!("daemon-{}", self.started),
+            identity: format!("daemon-{}", self.started),
             cluster_id: None,
             policies: self.policies.subscribe(),
             planner: crate::plan::plan,

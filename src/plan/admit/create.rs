@@ -5,6 +5,7 @@ use super::{
     census::Census,
     edit::Edit,
     placement::{self, Choice},
+    refusal::{Exhausted, Reached},
     shape,
 };
 use crate::{
@@ -141,7 +142,7 @@ fn quota(policy: &ClonePolicy, census: &Census<'_>, namespace: &str) -> Result<(
         let others = census.used_by_others(resource, *need);
         let fit = usize::try_from(amount.without(others).holds(*need)).unwrap_or(usize::MAX);
         if census.clones() >= fit {
-            return Err(Refusal::QuotaFull {
+            return Err(Refusal::QuotaFull(Box::new(Exhausted {
                 resource: resource.clone(),
                 needs: need.to_string(),
                 hard: hard.clone(),
@@ -149,7 +150,7 @@ fn quota(policy: &ClonePolicy, census: &Census<'_>, namespace: &str) -> Result<(
                 fit,
                 namespace: namespace.to_owned(),
                 place: policy.place_of("quota"),
-            });
+            })));
         }
     }
     Ok(())
@@ -162,7 +163,7 @@ fn limits(claim: &Claim, policy: &ClonePolicy, census: &Census<'_>, warnings: &m
         let (used, room) = (used(), as_count(most));
         if used >= room {
             let (namespace, place) = (claim.namespace.clone(), policy.place_of(field));
-            return Err(Refusal::LimitReached { what, field, namespace, used, most, leaving: leaving(), place });
+            return Err(Refusal::LimitReached(Box::new(Reached { what, field, namespace, used, most, leaving: leaving(), place })));
         }
         let after = used.saturating_add(1);
         if after.saturating_mul(100) >= room.saturating_mul(NEAR) {

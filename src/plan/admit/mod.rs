@@ -22,7 +22,7 @@ mod update;
 
 pub use census::{Claim, Residents};
 pub use placement::Database;
-pub use refusal::Refusal;
+pub use refusal::{Exhausted, Reached, Refusal};
 
 use crate::policy::{ClonePolicy, Governing, Mode, Policies};
 use serde_json::Value;

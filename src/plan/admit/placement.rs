@@ -50,7 +50,8 @@ pub(super) fn choose(clone: &Value, facts: &Facts, policy: &ClonePolicy, policie
             Ok(false) => {}
             Ok(true) => return apply(rule, &wish, policy, policies, census),
             Err(problem) => {
-                warnings.push(format!("rule `{}` of policy `{}` cannot be evaluated ({problem}); a shared database is taken", rule.name, policy.name));
+                warnings
+                    .push(format!("rule `{}` of policy `{}` cannot be evaluated ({problem}); a shared database is taken", rule.name, policy.name));
                 unsure = Some(rule);
                 if matches!(rule.placement, Placement::Shared { .. }) {
                     return Ok(Choice { warnings, ..apply(rule, &wish, policy, policies, census)? });
@@ -95,13 +96,7 @@ impl Wish {
     }
 }
 
-fn apply(
-    rule: &crate::policy::DatabaseRule,
-    wish: &Wish,
-    policy: &ClonePolicy,
-    policies: &Policies,
-    census: &Census<'_>,
-) -> Result<Choice, Refusal> {
+fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, policies: &Policies, census: &Census<'_>) -> Result<Choice, Refusal> {
     let said = format!("rule `{}` of policy `{}`", rule.name, policy.name);
     let mut warnings = Vec::new();
     let (database, outcome) = match &rule.placement {

@@ -31,22 +31,7 @@ pub enum Refusal {
         field: &'static str,
     },
     /// A limit of the policy is reached.
-    LimitReached {
-        /// Which one, for people: `clones`, `clones of ada`.
-        what: String,
-        /// The field of the policy.
-        field: &'static str,
-        /// The namespace.
-        namespace: String,
-        /// How many there are.
-        used: usize,
-        /// How many there may be.
-        most: u32,
-        /// How many of those are being deleted already.
-        leaving: usize,
-        /// `file:line`.
-        place: String,
-    },
+    LimitReached(Box<Reached>),
     /// No shared host has room.
     NoRoom {
         /// The rule that chose.
@@ -57,22 +42,7 @@ pub enum Refusal {
         place: String,
     },
     /// The namespace's quota cannot run one more clone.
-    QuotaFull {
-        /// The resource.
-        resource: String,
-        /// What one clone needs of it.
-        needs: String,
-        /// What the quota gives.
-        hard: String,
-        /// What other Pods use of it.
-        others: Option<String>,
-        /// How many clones fit.
-        fit: usize,
-        /// The namespace.
-        namespace: String,
-        /// `file:line`.
-        place: String,
-    },
+    QuotaFull(Box<Exhausted>),
     /// Two policies govern the namespace.
     Conflict {
         /// The namespace.
@@ -91,6 +61,44 @@ pub enum Refusal {
     },
     /// Nobody can judge it now.
     NotNow(String),
+}
+
+/// A limit that is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// Which one, for people: `clones`, `clones of ada`.
+    pub what: String,
+    /// The field of the policy.
+    pub field: &'static str,
+    /// The namespace.
+    pub namespace: String,
+    /// How many there are.
+    pub used: usize,
+    /// How many there may be.
+    pub most: u32,
+    /// How many of those are being deleted already.
+    pub leaving: usize,
+    /// `file:line`.
+    pub place: String,
+}
+
+/// A quota that is exhausted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exhausted {
+    /// The resource.
+    pub resource: String,
+    /// What one clone needs of it.
+    pub needs: String,
+    /// What the quota gives.
+    pub hard: String,
+    /// What other Pods use of it.
+    pub others: Option<String>,
+    /// How many clones fit.
+    pub fit: usize,
+    /// The namespace.
+    pub namespace: String,
+    /// `file:line`.
+    pub place: String,
 }
 
 impl Refusal {
@@ -119,9 +127,9 @@ impl Refusal {
             Self::NameMismatch { .. } => "NameMismatch",
             Self::BadValue { .. } => "BadValue",
             Self::Immutable { .. } => "Immutable",
-            Self::LimitReached { .. } => "LimitReached",
+            Self::LimitReached(_) => "LimitReached",
             Self::NoRoom { .. } => "NoRoom",
-            Self::QuotaFull { .. } => "QuotaFull",
+            Self::QuotaFull(_) => "QuotaFull",
             Self::Conflict { .. } => "PolicyConflict",
             Self::NotReviewed => "NotReviewed",
             Self::Altered { .. } => "Altered",
@@ -152,7 +160,8 @@ impl fmt::Display for Refusal {
             Self::Immutable { field } => {
                 write!(f, "`{field}` is decided when a clone is created and never changed, not even from unset to set; create another clone for that")
             }
-            Self::LimitReached { what, field, namespace, used, most, leaving, place } => {
+            Self::LimitReached(reached) => {
+                let Reached { what, field, namespace, used, most, leaving, place } = reached.as_ref();
                 write!(f, "{used} of {most} {what} are in `{namespace}` ({place}, `{field}`)")?;
                 match leaving {
                     0 => f.write_str("; delete one, or wait for the next to end"),
@@ -163,7 +172,8 @@ impl fmt::Display for Refusal {
             Self::NoRoom { rule, full, place } => {
                 write!(f, "no host of rule `{rule}` has room: {full} ({place}); delete a clone that lives there, or add a host to the rule")
             }
-            Self::QuotaFull { resource, needs, hard, others, fit, namespace, place } => {
+            Self::QuotaFull(exhausted) => {
+                let Exhausted { resource, needs, hard, others, fit, namespace, place } = exhausted.as_ref();
                 write!(f, "the quota of `{namespace}` has {hard} of `{resource}`")?;
                 if let Some(others) = others {
                     write!(f, ", of which other Pods use {others}")?;

@@ -40,10 +40,7 @@ pub(super) fn values(object: &Value, old: &Value) -> Result<(), Refusal> {
     {
         return Err(Refusal::BadValue { field: "spec.ttlSeconds", said: text.into(), wanted: "a whole number of seconds from 1 up" });
     }
-    for (key, wanted) in [
-        (names::EXTEND_UNTIL, "a date with an offset such as `2026-02-05T18:00:00Z`"),
-        (names::KEEP, "\"true\" or \"false\""),
-    ] {
+    for (key, wanted) in [(names::EXTEND_UNTIL, "a date with an offset such as `2026-02-05T18:00:00Z`"), (names::KEEP, "\"true\" or \"false\"")] {
         let entry = |object| crate::model::meta::entry(object, "annotations", key).cloned();
         let (new, before) = (entry(object), entry(old));
         if new == before {

@@ -181,7 +181,9 @@ fn a_promise_takes_a_place_and_two_tries_of_one_name_take_one() {
     let promise = |name: &str| Claim { namespace: NAMESPACE.into(), name: name.into(), owner: "ada".into(), dedicated: false, host: None };
     let nobody = Residents::default();
     let asked = |claims: &BTreeMap<Box<str>, Claim>| {
-        mutate(&create(object("clone-3", json!({}))), Town { policies: &policies, residents: &nobody, claims }, "r-9").refusal.map(|refusal| refusal.code())
+        mutate(&create(object("clone-3", json!({}))), Town { policies: &policies, residents: &nobody, claims }, "r-9")
+            .refusal
+            .map(|refusal| refusal.code())
     };
     let mut claims = BTreeMap::from([("r-1".into(), promise("clone-1")), ("r-2".into(), promise("clone-1")), ("r-3".into(), promise("clone-3"))]);
     assert_eq!(asked(&claims), None);
@@ -198,7 +200,10 @@ fn limits_of_owners_and_of_databases_count_what_costs_money() {
     let dedicated = create(object("clone-2", json!({"useDedicatedDatabase": true})));
     assert!(message(&ask(&dedicated, &policies, &there)).starts_with("1 of 1 dedicated databases"));
     assert!(ask(&create(object("clone-2", json!({}))), &policies, &there).refusal.is_none());
-    assert!(message(&ask(&Request { user: "eve".into(), ..create(object("clone-2", json!({}))) }, &policies, &there)).starts_with("1 of 1 clones of `eve`"));
+    assert!(
+        message(&ask(&Request { user: "eve".into(), ..create(object("clone-2", json!({}))) }, &policies, &there))
+            .starts_with("1 of 1 clones of `eve`")
+    );
     // The clone is gone, its database is not.
     let left = json!({"metadata": {"namespace": NAMESPACE, "name": "clone-1-db", "uid": "d1", "creationTimestamp": "2026-02-05T14:30:22Z",
         "labels": {names::KRO_INSTANCE_ID: "u1", names::KRO_INSTANCE_KIND: "WordPressClone"}}});
@@ -211,7 +216,8 @@ fn limits_of_owners_and_of_databases_count_what_costs_money() {
 fn the_original_designs_hundred_clones_are_sixty_four() {
     let shipped = include_str!("../../../policies/production.yaml").replace("mode: audit", "mode: enforce");
     let policies = load_files(vec![("production.yaml".into(), shipped.into())]).unwrap_or_else(|problems| panic!("{problems}"));
-    let rgd: Value = serde_saphyr::from_multiple(include_str!("../../../deploy/kro/wordpress-clone.yaml")).map(|mut all: Vec<Value>| all.remove(0)).unwrap();
+    let rgd: Value =
+        serde_saphyr::from_multiple(include_str!("../../../deploy/kro/wordpress-clone.yaml")).map(|mut all: Vec<Value>| all.remove(0)).unwrap();
     let mut rgd = rgd;
     rgd["metadata"]["uid"] = json!("rgd");
     rgd["metadata"]["creationTimestamp"] = json!("2026-02-05T14:30:22Z");
@@ -233,7 +239,10 @@ fn the_original_designs_hundred_clones_are_sixty_four() {
         message(&ask(&request, &policies, &town))
     };
     assert_eq!(admitted(63, None), "");
-    assert!(admitted(64, None).starts_with("the quota of `wordpress-production` has 16 of `requests.cpu`; that runs 64 clones of 250m each, and so many are there"));
+    assert!(
+        admitted(64, None)
+            .starts_with("the quota of `wordpress-production` has 16 of `requests.cpu`; that runs 64 clones of 250m each, and so many are there")
+    );
     // Two replicas of the service that stands beside the clones use half a CPU each.
     assert_eq!(admitted(59, Some("15750m")), "");
     assert!(admitted(60, Some("16")).contains("of which other Pods use 1; that runs 60 clones"), "{}", admitted(60, Some("16")));
@@ -250,7 +259,12 @@ fn rules_decide_and_a_wish_is_an_input() {
         let request = Request { user: user.into(), ..create(object) };
         let verdict = alone(&request, &policies);
         let stored = patched(&request, &verdict);
-        (stored["spec"]["useDedicatedDatabase"].clone(), stored["spec"]["databaseSize"].clone(), stored["spec"]["serverless"].clone(), verdict.warnings.len())
+        (
+            stored["spec"]["useDedicatedDatabase"].clone(),
+            stored["spec"]["databaseSize"].clone(),
+            stored["spec"]["serverless"].clone(),
+            verdict.warnings.len(),
+        )
     };
     let mut critical = object("clone-1", json!({"databaseSize": "db.t3.small"}));
     critical["metadata"]["labels"] = json!({names::CRITICAL: "true"});
@@ -266,7 +280,12 @@ fn rules_decide_and_a_wish_is_an_input() {
 fn a_rule_that_cannot_be_evaluated_never_makes_a_dedicated_database() {
     let broken = "int(clone.labels['n']) > 5";
     for (rules, host) in [
-        (format!("  - {{name: a, when: \"{broken}\", use: dedicated, classes: [db.t3.micro]}}\n  - {{name: b, use: dedicated, classes: [db.t3.micro]}}\n  - {{name: c, use: shared, hosts: [one]}}\n"), Some("one.example:3306")),
+        (
+            format!(
+                "  - {{name: a, when: \"{broken}\", use: dedicated, classes: [db.t3.micro]}}\n  - {{name: b, use: dedicated, classes: [db.t3.micro]}}\n  - {{name: c, use: shared, hosts: [one]}}\n"
+            ),
+            Some("one.example:3306"),
+        ),
         (format!("  - {{name: a, when: \"{broken}\", use: dedicated, classes: [db.t3.micro]}}\n"), None),
     ] {
         let policies = policies(&format!("  databases:\n{rules}"));
@@ -275,7 +294,10 @@ fn a_rule_that_cannot_be_evaluated_never_makes_a_dedicated_database() {
         let request = create(odd);
         let verdict = alone(&request, &policies);
         let stored = patched(&request, &verdict);
-        assert_eq!((&stored["spec"]["useDedicatedDatabase"], stored.pointer("/spec/sharedDatabase/host").and_then(Value::as_str)), (&json!(false), host));
+        assert_eq!(
+            (&stored["spec"]["useDedicatedDatabase"], stored.pointer("/spec/sharedDatabase/host").and_then(Value::as_str)),
+            (&json!(false), host)
+        );
         assert!(verdict.warnings[0].contains("cannot be evaluated"), "{:?}", verdict.warnings);
     }
 }
@@ -309,9 +331,11 @@ fn a_validated_clone_is_the_one_that_was_promised_a_place() {
     let nobody = Residents::default();
     let verdict = alone(&request, &policies);
     let stored = patched(&request, &verdict);
-    let claims = BTreeMap::from([("r-1".into(), verdict.claim.clone().unwrap())]);
+    let claims = BTreeMap::from([("r-1".into(), verdict.claim.unwrap())]);
     let check = |object: Value, dry_run: bool| {
-        validate(&Request { dry_run, ..create(object) }, Town { policies: &policies, residents: &nobody, claims: &claims }).refusal.map(|refusal| refusal.code())
+        validate(&Request { dry_run, ..create(object) }, Town { policies: &policies, residents: &nobody, claims: &claims })
+            .refusal
+            .map(|refusal| refusal.code())
     };
     assert_eq!(check(stored.clone(), false), None);
     let changed = |path: &str, value: Value| {
@@ -337,7 +361,10 @@ fn only_the_daemon_says_when_a_clone_ends_and_nobody_moves_a_database() {
         object["metadata"]["annotations"] = json!({names::ANNOUNCED_AT: "2026-02-05T14:30:22Z", names::OWNER: "ada", names::KEEP: "true"});
     });
     let verdict = alone(&request, &policies);
-    assert_eq!(patched(&request, &verdict)["metadata"]["annotations"], json!({names::OWNER: "ada", names::KEEP: "true", names::EXPIRES_AT: "2026-02-05T16:30:22Z"}));
+    assert_eq!(
+        patched(&request, &verdict)["metadata"]["annotations"],
+        json!({names::OWNER: "ada", names::KEEP: "true", names::EXPIRES_AT: "2026-02-05T16:30:22Z"})
+    );
     assert_eq!(verdict.warnings.len(), 2);
     let nobody = Residents::default();
     let town = Town { policies: &policies, residents: &nobody, claims: &BTreeMap::new() };

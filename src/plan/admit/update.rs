@@ -1,6 +1,6 @@
 //! A change of a clone: what only the daemon writes is put back, what is decided once stays, dates must parse.
 
-use super::{Request, Refusal, Verdict, create, edit::Edit, shape};
+use super::{Refusal, Request, Verdict, create, edit::Edit, shape};
 use crate::{model::names, policy::ClonePolicy};
 use serde_json::Value;
 

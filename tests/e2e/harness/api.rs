@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use http::{Method, Request};
 use kube::{
     Client, Config, Error,
-    core::WatchEvent,
     config::{KubeConfigOptions, Kubeconfig},
+    core::WatchEvent,
 };
 use serde_json::Value;
 use std::path::Path;

@@ -55,9 +55,11 @@ async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Re
     let mut standby = install.start_with_webhook()?;
     standby.until_ready().await?;
     serve(balancer, &[&holder, &standby]);
-    until("the webhook answers", Duration::from_secs(30), async || match stage.admin.try_create(&format!("{}?dryRun=All", path(STAGING.0)), &clone(STAGING.0, "dry")).await? {
-        Ok(_) => Ok(()),
-        Err((code, said)) => bail!("{code}: {said}"),
+    until("the webhook answers", Duration::from_secs(30), async || {
+        match stage.admin.try_create(&format!("{}?dryRun=All", path(STAGING.0)), &clone(STAGING.0, "dry")).await? {
+            Ok(_) => Ok(()),
+            Err((code, said)) => bail!("{code}: {said}"),
+        }
     })
     .await?;
     // Whatever only tries takes no place.

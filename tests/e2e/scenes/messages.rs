@@ -56,7 +56,12 @@ async fn talk(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Res
         Ok(())
     };
     say("an ordinary clone", "create", clone(ENFORCED, "one", json!({}), json!({}))).await?;
-    say("a TTL below the minimum, and a wish that no rule grants", "create", clone(ENFORCED, "two", json!({"ttlSeconds": 60, "useDedicatedDatabase": true}), json!({}))).await?;
+    say(
+        "a TTL below the minimum, and a wish that no rule grants",
+        "create",
+        clone(ENFORCED, "two", json!({"ttlSeconds": 60, "useDedicatedDatabase": true}), json!({})),
+    )
+    .await?;
     say("one more than an owner may have", "create", clone(ENFORCED, "three", json!({}), json!({}))).await?;
     say("a TTL of zero", "create --dry-run=server", clone(ENFORCED, "zero", json!({"ttlSeconds": 0}), json!({}))).await?;
     say("a name that is not the clone's id", "create --dry-run=server", clone(ENFORCED, "four", json!({"cloneId": "five"}), json!({}))).await?;
@@ -64,15 +69,26 @@ async fn talk(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Res
     say("a ghost without a spec", "create --dry-run=server", ghost).await?;
     let generated = json!({"apiVersion": "kro.run/v1alpha1", "kind": "WordPressClone", "metadata": {"generateName": "clone-", "namespace": ENFORCED}, "spec": {"cloneId": "clone-x", "sourceUrl": "https://example.com"}});
     say("a name that the API server would make up", "create --dry-run=server", generated).await?;
-    say("a keep that is neither true nor false", "create --dry-run=server", clone(ENFORCED, "kept", json!({}), json!({"annotations": {"clonewarden.io/keep": "yes"}}))).await?;
+    say(
+        "a keep that is neither true nor false",
+        "create --dry-run=server",
+        clone(ENFORCED, "kept", json!({}), json!({"annotations": {"clonewarden.io/keep": "yes"}})),
+    )
+    .await?;
     let patch = |change: Value| json!({"namespace": ENFORCED, "name": "one", "change": change});
     say("a database of its own, afterwards", "patch", patch(json!({"spec": {"useDedicatedDatabase": true}}))).await?;
-    say("an end that somebody announces by hand", "patch", patch(json!({"metadata": {"annotations": {"clonewarden.io/expires-at": "2026-02-05T18:00:00Z"}}}))).await?;
+    say(
+        "an end that somebody announces by hand",
+        "patch",
+        patch(json!({"metadata": {"annotations": {"clonewarden.io/expires-at": "2026-02-05T18:00:00Z"}}})),
+    )
+    .await?;
     say("an extension that is no date", "patch", patch(json!({"metadata": {"annotations": {"clonewarden.io/extend-until": "tomorrow"}}}))).await?;
     say("another owner, afterwards", "patch", patch(json!({"metadata": {"annotations": {"clonewarden.io/owner": "eve"}}}))).await?;
     say("a longer TTL than the maximum, afterwards", "patch", patch(json!({"spec": {"ttlSeconds": 90_000}}))).await?;
     say("in audit: a TTL below the minimum", "create", clone(AUDITED, "one", json!({"ttlSeconds": 60}), json!({}))).await?;
-    say("in audit: a name that is not the clone's id", "create --dry-run=server", clone(AUDITED, "two", json!({"cloneId": "three"}), json!({}))).await?;
+    say("in audit: a name that is not the clone's id", "create --dry-run=server", clone(AUDITED, "two", json!({"cloneId": "three"}), json!({})))
+        .await?;
     say("in audit: a critical clone", "create --dry-run=server", clone(AUDITED, "critical", json!({}), critical)).await?;
 
     let stored = stage.admin.get(&format!("/apis/kro.run/v1alpha1/namespaces/{ENFORCED}/wordpressclones/two")).await?;
@@ -107,7 +123,16 @@ async fn kubectl(stage: &Stage, verb: &str, object: &Value) -> Result<String> {
     command.env_clear().env("KUBECONFIG", stage.platform.kubeconfig());
     let input = if verb == "patch" {
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
-        command.args(["patch", "wordpressclone", &text("name"), "--namespace", &text("namespace"), "--type=merge", "--patch", &object["change"].to_string()]);
+        command.args([
+            "patch",
+            "wordpressclone",
+            &text("name"),
+            "--namespace",
+            &text("namespace"),
+            "--type=merge",
+            "--patch",
+            &object["change"].to_string(),
+        ]);
         String::new()
     } else {
         command.args(verb.split(' ')).args(["--filename=-"]);
