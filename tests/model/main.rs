@@ -5,7 +5,7 @@
 //! writes and answers is written down here as in `src/admission/reservations.rs`. Both replicas may believe that they hold the
 //! lease at any time: exactness must not rest on it. Each planted bug breaks one rule of that file, and the checker finds it.
 
-#![expect(clippy::indexing_slicing, reason = "a replica that is not there is a mistake in the model")]
+#![expect(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a mistake in the model ends the check")]
 
 use clonewarden::{
     admission::ledger::Ledger,
@@ -50,13 +50,15 @@ struct World {
     bug: Option<Bug>,
     policies: Policies,
     /// Judgements that were made before: they depend on nothing but who lives, what is promised, and the name.
-    judged: Mutex<HashMap<(Vec<Born>, Vec<String>, u8), bool>>,
+    judged: Mutex<HashMap<Question, bool>>,
     /// The clones that live, as the product reads them.
     read: Mutex<HashMap<Vec<Born>, Arc<Residents>>>,
 }
 
 /// A name and the reservation it was let in on.
 type Born = (u8, u8);
+/// Who lives, what is promised, and who asks.
+type Question = (Vec<Born>, Vec<String>, u8);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct State {
