@@ -32,6 +32,9 @@ pub enum ForwardError {
         /// What went wrong.
         reason: String,
     },
+    /// It says nothing.
+    #[error("the holder at `{0}` does not answer")]
+    Silent(String),
     /// It answered, but is not the holder (any more).
     #[error("`{0}` does not hold the lease")]
     NotHolder(String),

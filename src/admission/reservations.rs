@@ -29,21 +29,25 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{info, warn};
 
 /// How long a promise stands at least. Source: kube-apiserver gives a create 34 s (`requestTimeoutUpperBound`, apiserver
 /// `endpoints/handlers/rest.go`); the rest is for a server that is slow to notice.
-pub const LAPSE: Duration = Duration::from_secs(40);
+pub const LAPSE: Duration = Duration::from_secs(60);
 
 /// How many reviews are judged and written together.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 64;
 /// How many promises may stand at a time. They are written whole, and a ConfigMap holds 1 MiB; in a healthy cluster a promise is
 /// settled within a second.
-const MOST: usize = 4_000;
+const MOST: usize = 2_000;
 /// How often it is looked whether this process holds the lease by now.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the list of clones may take with which a term begins.
+const LIST: Duration = Duration::from_secs(10);
+/// How many promises of which nothing came are looked at in one round: each is a read, and reviews wait meanwhile.
+const LOOKED_AT: usize = 16;
 /// How soon it is tried again to take the ledger over.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often promises are looked at that nothing came of.
@@ -182,6 +186,9 @@ struct Clerk {
     book: Book,
 }
 
+/// A promise that has to be written before it is answered.
+type Promised = (Box<str>, Verdict, oneshot::Sender<Answer>);
+
 /// Why nothing could be written.
 enum Unwritten {
     /// It is somebody else's term.
@@ -237,7 +244,7 @@ impl Clerk {
         let ledger = before.taken_over(identity);
         let version = found.map(|stored| stored.resource_version);
         let stored = write(cluster.as_ref(), text(&ledger), version.as_deref()).await.map_err(|error| format!("ConfigMap `{NAME}`: {error}"))?;
-        store.clones_listed_anew().await;
+        timeout(LIST, store.clones_listed_anew()).await.map_err(|_| format!("the clones could not be listed within {} s", LIST.as_secs()))?;
         let begun = Instant::now();
         info!(term = ledger.term, promised = ledger.claims.len(), "The ledger of promised places is taken over.");
         let since = ledger.claims.keys().map(|reservation| (reservation.clone(), begun)).collect();
@@ -256,19 +263,25 @@ impl Clerk {
         if let Err(Unwritten::Superseded) = written {
             self.end_term();
         }
-        for (verdict, reply) in promised {
+        for (reservation, verdict, reply) in promised {
             let answer = match &written {
                 Ok(()) => Answer::Judged(Box::new(verdict)),
                 Err(Unwritten::Superseded) => Answer::NotHolder,
-                // It may have been written all the same: the promise stays until it lapses.
                 Err(Unwritten::Unknown(problem)) => Answer::NotNow(problem.clone()),
             };
-            let _ = reply.send(answer);
+            let given = written.is_ok();
+            // Nothing can come of a promise that nobody was told of. It may stand in the ConfigMap all the same; the next write
+            // takes it out, and a next holder lets it lapse.
+            if (reply.send(answer).is_err() || !given)
+                && let Some(ledger) = open_book(&self.book).as_mut()
+            {
+                ledger.claims.remove(&reservation);
+            }
         }
     }
 
     /// Enters promises into the book; what promises nothing is answered at once.
-    fn promise(&mut self, batch: &mut Vec<Ask>) -> Vec<(Verdict, oneshot::Sender<Answer>)> {
+    fn promise(&mut self, batch: &mut Vec<Ask>) -> Vec<Promised> {
         let mut book = open_book(&self.book);
         let (Some(term), Some(ledger)) = (self.term.as_mut(), book.as_mut()) else { return Vec::new() };
         let residents = self.tools.store.residents();
@@ -277,18 +290,26 @@ impl Clerk {
         let now = Instant::now();
         let mut promised = Vec::new();
         for Ask { request, reply } in batch.drain(..) {
+            if reply.is_closed() {
+                // Whoever asked has given up.
+                continue;
+            }
             if ledger.claims.len() >= MOST {
                 let why = format!("{MOST} creations are under way and none of those clones was seen yet");
                 let _ = reply.send(Answer::NotNow(why));
                 continue;
             }
             let reservation: Box<str> = (self.tools.random)().into();
-            let verdict = admit::mutate(&request, Town { policies: &policies, residents: &residents, claims: &ledger.claims }, &reservation);
+            let town = Town { policies: &policies, residents: &residents, claims: &ledger.claims };
+            let Some(verdict) = unharmed(|| admit::mutate(&request, town, &reservation)) else {
+                let _ = reply.send(Answer::NotNow("judging it failed; the log says where".to_owned()));
+                continue;
+            };
             match verdict.claim.clone() {
                 Some(claim) => {
                     ledger.claims.insert(reservation.clone(), claim);
-                    term.since.insert(reservation, now);
-                    promised.push((verdict, reply));
+                    term.since.insert(reservation.clone(), now);
+                    promised.push((reservation, verdict, reply));
                 }
                 None => drop(reply.send(Answer::Judged(Box::new(verdict)))),
             }
@@ -336,9 +357,8 @@ impl Clerk {
         if let Some(ledger) = open_book(&self.book).as_mut() {
             term.settle(ledger, &self.tools.store.residents());
             let old = |reservation: &str| term.since.get(reservation).is_none_or(|since| since.elapsed() > LAPSE);
-            due.extend(
-                ledger.claims.iter().filter(|(reservation, _)| old(reservation)).map(|(reservation, claim)| (reservation.clone(), claim.clone())),
-            );
+            let old = ledger.claims.iter().filter(|(reservation, _)| old(reservation)).take(LOOKED_AT);
+            due.extend(old.map(|(reservation, claim)| (reservation.clone(), claim.clone())));
         }
         for (reservation, claim) in due {
             match self.tools.cluster.get(Kind::Clone, &claim.namespace, &claim.name).await {
@@ -369,6 +389,11 @@ impl Term {
 
 fn text(ledger: &Ledger) -> Result<String, ApiError> {
     serde_json::to_string(ledger).map_err(|error| ApiError::Refused { code: 0, message: error.to_string() })
+}
+
+/// A judgement that panics (which only a bug can make it do) is none; it must not end the task that judges all others.
+pub(super) fn unharmed<T>(judge: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(judge)).ok()
 }
 
 async fn write(cluster: &dyn Cluster, text: Result<String, ApiError>, version: Option<&str>) -> Result<Stored, ApiError> {

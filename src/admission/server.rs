@@ -6,8 +6,8 @@
 
 use super::{
     certs::{self, Identities},
-    forward::{Forwarder, LARGEST},
-    reservations::{Answer, Desk, Phase},
+    forward::{ForwardError, Forwarder, LARGEST},
+    reservations::{Answer, Desk, Phase, unharmed},
     review::{self, Review},
 };
 use crate::{
@@ -15,15 +15,15 @@ use crate::{
     export::registry::Metrics,
     observe::store::Store,
     plan::admit::{self, Operation, Refusal, Request, Residents, Town, Verdict},
-    policy::{Governing, Mode, Policies},
+    policy::{ClonePolicy, Governing, Mode, Namespaces, Policies},
 };
 use anyhow::Context;
 use axum::{
     Extension, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Query, State},
+    extract::{self, DefaultBodyLimit, Query, State},
     http::{StatusCode, header},
-    middleware::AddExtension,
+    middleware::{self, AddExtension},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -32,9 +32,9 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinHandle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,13 @@ const MARGIN: Duration = Duration::from_millis(500);
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How soon it is looked again who holds the lease.
 const AGAIN: Duration = Duration::from_millis(50);
+/// How long the holder may take with what is handed on to it. One whose machine is gone says nothing at all; the lease moves sooner
+/// than the API server gives up.
+const FORWARD: Duration = Duration::from_secs(4);
+/// How long a request may take from its first byte to its answer; the API server gives up after 30 s at the latest.
+const WHOLE: Duration = Duration::from_secs(35);
+/// How many reviews are under way at a time: each holds its objects in memory.
+const AT_ONCE: usize = 512;
 /// How long reviews that are under way may take when the process ends.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -112,6 +119,7 @@ pub fn start(listen: SocketAddr, office: Office, stop: CancellationToken) -> any
 }
 
 fn routes(office: Office) -> Router {
+    let free = Arc::new(Semaphore::new(AT_ONCE));
     Router::new()
         .route("/mutate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Mutate, &asked, body).await))
         .route("/validate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Validate, &asked, body).await))
@@ -121,6 +129,14 @@ fn routes(office: Office) -> Router {
             post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Validate, *peer, &body).await),
         )
         .layer(DefaultBodyLimit::max(LARGEST))
+        .layer(middleware::from_fn(move |request: extract::Request, next: middleware::Next| {
+            let free = Arc::clone(&free);
+            async move {
+                // It is never closed.
+                let _place = free.acquire_owned().await;
+                timeout(WHOLE, next.run(request)).await.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
+            }
+        }))
         .with_state(office)
 }
 
@@ -156,7 +172,7 @@ impl Office {
                 (true, None) => "no replica holds the lease",
                 (true, Some(_)) => "the replica that holds the lease did not answer in time",
             };
-            Outcome::Here(Box::new(Verdict { refusal: Some(Refusal::NotNow(why.to_owned())), ..Verdict::default() }))
+            Outcome::Here(Box::new(self.unjudged(&request, why)))
         });
         match response {
             Outcome::Here(verdict) => {
@@ -190,7 +206,10 @@ impl Office {
                         Answer::NotNow(why) => tell(&mut told, why, uid),
                     }
                 } else if let (Some(address), Some(identity)) = (self.leader.address(), identity) {
-                    match self.forwarder.forward(&identity, &address, phase, body.clone()).await {
+                    match timeout(FORWARD, self.forwarder.forward(&identity, &address, phase, body.clone()))
+                        .await
+                        .unwrap_or_else(|_| Err(ForwardError::Silent(address)))
+                    {
                         Ok(answer) => return Outcome::Elsewhere(answer),
                         Err(error) => tell(&mut told, error.to_string(), uid),
                     }
@@ -198,6 +217,21 @@ impl Office {
             }
             sleep(AGAIN).await;
         }
+    }
+
+    /// What is said to a review that nobody could judge in time: in audit nobody is turned away, and nobody is where no policy can
+    /// be in force.
+    fn unjudged(&self, request: &Request, why: &str) -> Verdict {
+        let policies = self.policies.borrow();
+        let namespaces = self.store.namespaces();
+        let may_govern = |policy: &ClonePolicy| match (&policy.namespaces, namespaces.get(&request.namespace)) {
+            (Namespaces::Selector(_), None) => true,
+            (_, labels) => policy.namespaces.contains(&request.namespace, labels),
+        };
+        if policies.policies.iter().any(|policy| policy.mode == Mode::Enforce && may_govern(policy)) {
+            return Verdict { refusal: Some(Refusal::NotNow(why.to_owned())), ..Verdict::default() };
+        }
+        Verdict { warnings: vec![format!("clonewarden could not judge this ({why})")], audit: true, ..Verdict::default() }
     }
 
     /// Judges what rests on a promise, as the holder of the lease.
@@ -228,8 +262,12 @@ impl Office {
         loop {
             let any = !self.policies.borrow().use_selectors();
             let seen = any || self.store.namespaces().contains_key(&request.namespace);
-            if seen || Instant::now() >= until {
+            if seen {
                 return true;
+            }
+            // Unknown is not ungoverned: the API server has seen the namespace, and so will we.
+            if Instant::now() >= until {
+                return false;
             }
             sleep(AGAIN).await;
         }
@@ -244,7 +282,7 @@ impl Office {
         let Ok(Review { uid, request: Some(request) }) = review::read(body) else {
             return (StatusCode::BAD_REQUEST, "this is no review of a clone\n").into_response();
         };
-        if !self.fence.holds() || !self.store.filled() {
+        if !self.fence.holds() || !self.is_known(&request).await {
             return (StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the lease\n").into_response();
         }
         match self.decide(phase, &request).await {
@@ -272,10 +310,11 @@ fn promises(request: &Request, policies: &Policies, residents: &Residents) -> bo
 }
 
 fn judged(phase: Phase, request: &Request, town: Town<'_>) -> Verdict {
-    match phase {
+    let verdict = unharmed(|| match phase {
         Phase::Mutate => admit::mutate(request, town, ""),
         Phase::Validate => admit::validate(request, town),
-    }
+    });
+    verdict.unwrap_or_else(|| Verdict { refusal: Some(Refusal::NotNow("judging it failed; the log says where".to_owned())), ..Verdict::default() })
 }
 
 /// Logs a reason to wait when it is another than the last one.

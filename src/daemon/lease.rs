@@ -78,6 +78,19 @@ impl Leader {
     }
 }
 
+/// Follows who holds the lease, for a process that is no candidate any more, for ever.
+pub async fn follow(cluster: &dyn Cluster, leader: &Leader) {
+    /// Reviews wait for the next holder meanwhile.
+    const EVERY: Duration = Duration::from_millis(250);
+    loop {
+        match cluster.read_lease(NAME).await {
+            Ok(found) => leader.set(&found.unwrap_or_default()),
+            Err(error) => tracing::debug!(%error, "The lease cannot be read."),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
 /// Tries to get and to keep the lease.
 pub struct Elector {
     cluster: Arc<dyn Cluster>,

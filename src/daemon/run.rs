@@ -2,7 +2,7 @@
 
 use super::{
     engine::{Ended, Engine, Vitals},
-    reload, schedule,
+    lease, reload, schedule,
     settings::Settings,
     shell::{Shell, Shown},
 };
@@ -99,18 +99,21 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
     };
     let address = settings.webhook.as_ref().map(|webhook| webhook.advertise.to_string()).unwrap_or_default();
     let watcher = shell.watcher();
+    let last = (Arc::clone(&cluster), vitals.leader.clone());
     let engine = Engine { cluster, clock, identity, address, cluster_id, policies, planner: plan::plan, wake, journal, watcher, vitals };
     let ended = tokio::select! {
         ended = engine.run(stop.clone()) => ended,
         () = died(webhook.as_mut()) => Ended::TaskDied("admission"),
     };
     if let Some(webhook) = webhook {
+        let following = tokio::spawn(async move { lease::follow(last.0.as_ref(), &last.1).await });
         if ended == Ended::Stopped {
             // Reviews still come here until everybody has heard that we go; whoever holds the lease by now judges them.
             tokio::time::sleep(LINGER).await;
         }
         close.cancel();
         webhook.close().await;
+        following.abort();
     }
     stop.cancel();
     follower.abort();

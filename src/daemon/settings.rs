@@ -203,6 +203,9 @@ impl Wanted {
             Some(text) => check.parse("--webhook-advertise", Some(text), "", "an address and a port such as 10.1.2.3:9443")?,
             None => own(),
         };
+        check.that(!advertise.ip().is_unspecified(), || {
+            format!("--webhook-advertise: no other replica can reach `{advertise}`; set POD_IP (fieldRef status.podIP), or say this one's address")
+        });
         let certs = self.certs.map(PathBuf::from);
         if let Some(missing) = certs.as_ref().filter(|folder| !folder.is_dir()) {
             check.problems.push(format!("--webhook-certs: `{}` is not a folder", missing.display()));

@@ -163,7 +163,12 @@ pub struct Definition {
     /// What the Pod of one clone asks for and may use, under the names that a quota has for it (`requests.cpu`); without what is
     /// an expression.
     pub needs: BTreeMap<String, Quantity>,
+    /// What the platform gives every clone, by the field of the spec: the defaults of [`PLATFORM`].
+    pub platform: BTreeMap<&'static str, String>,
 }
+
+/// Fields of a clone that are the platform's to fill in, not the caller's.
+pub const PLATFORM: [&str; 3] = ["albDnsName", "image", "sharedDatabase.host"];
 
 impl Definition {
     /// Reads a definition from the API server's JSON.
@@ -183,8 +188,20 @@ impl Definition {
             terminating: meta.terminating,
             cluster_tags: cluster.collect(),
             needs: needs(object),
+            platform: platform(object),
         })
     }
+}
+
+/// The defaults of the platform's fields, as KRO's SimpleSchema says them: `string | default="…" immutable=true`.
+fn platform(definition: &Value) -> BTreeMap<&'static str, String> {
+    let default = |field: &'static str| {
+        let said = definition.pointer(&format!("/spec/schema/spec/{}", field.replace('.', "/")))?.as_str()?;
+        let (_, rest) = said.split_once("default=\"")?;
+        let (value, _) = rest.split_once('"')?;
+        Some((field, value.to_owned()))
+    };
+    PLATFORM.into_iter().filter_map(default).collect()
 }
 
 /// What the containers of the Jobs in a definition ask for, together.

@@ -131,14 +131,16 @@ pub(crate) fn shared_host(object: &Value) -> Option<String> {
     (!wants_dedicated(object)).then(|| host_address(host, None))
 }
 
-/// `host:port`, the one form in which two addresses can be compared: without a port it is MySQL's.
+/// `host:port`, the one form in which two addresses can be compared: in lower case, without the dot of the root, and with MySQL's
+/// port where it says none.
 #[must_use]
 pub fn host_address(host: &str, port: Option<u16>) -> String {
-    match port {
-        Some(port) => format!("{host}:{port}"),
-        None if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) => host.to_owned(),
-        None => format!("{host}:3306"),
-    }
+    let (name, said) = match host.rsplit_once(':') {
+        Some((name, said)) => said.parse::<u16>().map_or((host, None), |said| (name, Some(said))),
+        None => (host, None),
+    };
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    format!("{name}:{}", port.or(said).unwrap_or(3306))
 }
 
 /// A TTL is a positive integer. Everything else that is said (zero, a string, a fraction, `null`) is unreadable.

@@ -63,7 +63,7 @@ impl OneKind {
         loop {
             // Noted before the list begins: it answers every question that was asked until now.
             let question = *relists.borrow_and_update();
-            match self.list().await {
+            match self.list(question != 0).await {
                 Ok(version) => {
                     pause = FIRST_PAUSE;
                     if self.kind == Kind::Clone {
@@ -78,7 +78,12 @@ impl OneKind {
                 }
                 Err(error) => self.incomplete(&error),
             }
-            self.clock.sleep(pause).await;
+            tokio::select! {
+                biased;
+                () = self.clock.sleep(pause) => {}
+                // Somebody waits for this list.
+                _ = relists.changed(), if self.kind == Kind::Clone => {}
+            }
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
@@ -99,12 +104,12 @@ impl OneKind {
         self.wake.notify_one();
     }
 
-    /// Lists every page, then swaps the whole list in.
-    async fn list(&self) -> Result<String, ApiError> {
+    /// Lists every page, then swaps the whole list in. Whoever promises places needs a list that is no older than the question.
+    async fn list(&self, quorum: bool) -> Result<String, ApiError> {
         let mut objects = Vec::new();
         let mut next = None;
         loop {
-            let page = self.cluster.list(self.kind, next, false).await?;
+            let page = self.cluster.list(self.kind, next, quorum).await?;
             // Trimmed page by page: the whole list as it was sent is many times the size of what is kept.
             objects.extend(page.items.iter().map(|object| Trimmed::read(self.kind, object)));
             next = page.next;

@@ -218,9 +218,14 @@ impl Store {
                 }
             }
         }
-        let needs = held.definitions.values().find(|definition| definition.makes_clones).map(|definition| definition.needs.clone());
+        let definition = held.definitions.values().find(|definition| definition.makes_clones);
+        // A kind that is not served has no objects; one that was not listed has we do not know how many.
+        let unlisted = [Kind::DbInstance, Kind::DbCluster, Kind::Definition, Kind::ResourceQuota];
+        let unlisted = unlisted.into_iter().filter(|kind| held.evidence.get(kind).is_none_or(|evidence| !evidence.complete && !evidence.absent));
         Residents {
-            needs: needs.unwrap_or_default(),
+            needs: definition.map(|definition| definition.needs.clone()).unwrap_or_default(),
+            platform: definition.map(|definition| definition.platform.clone()).unwrap_or_default(),
+            unlisted: unlisted.collect(),
             quotas,
             pods,
             clones: held.clones.values().cloned().collect(),

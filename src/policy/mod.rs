@@ -323,7 +323,8 @@ impl Policies {
 }
 
 impl Namespaces {
-    fn contains(&self, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
+    /// Whether a namespace with these labels (`None`: not known) is among them.
+    pub(crate) fn contains(&self, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
         match self {
             Self::Names(names) => names.iter().any(|name| name == namespace),
             Self::Selector(wanted) => labels.is_some_and(|labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value))),

@@ -10,13 +10,13 @@
 use crate::model::{Child, Kind, Quantity, Quota, WordPressClone};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
 /// What one clone takes up.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Claim {
     /// Its namespace.
     pub namespace: String,
@@ -27,7 +27,7 @@ pub struct Claim {
     /// Whether it has a database of its own.
     pub dedicated: bool,
     /// The address of the shared host that it lives on, if a policy chose one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
 }
 
@@ -48,6 +48,10 @@ pub struct Residents {
     pub quotas: Vec<Arc<Quota>>,
     /// How many Pods of clones run in each namespace that has such a quota.
     pub pods: BTreeMap<String, usize>,
+    /// What the definition of clones gives each of them.
+    pub platform: BTreeMap<&'static str, String>,
+    /// Kinds that could not be listed: of them nothing is known, which is not the same as nothing.
+    pub unlisted: BTreeSet<Kind>,
 }
 
 impl Residents {
@@ -132,7 +136,9 @@ impl<'a> Census<'a> {
 
     /// Databases that clones of the namespace have for themselves, those that dead clones left included.
     pub(super) fn dedicated(&self) -> usize {
-        let living: HashSet<&str> = self.here().iter().filter(|clone| clone.dedicated).map(|clone| clone.meta.uid.as_ref()).collect();
+        // A database of the newcomer's own namesake is one that is left, too.
+        let living = self.here().iter().filter(|clone| clone.dedicated && !self.is_newcomer(clone));
+        let living: HashSet<&str> = living.map(|clone| clone.meta.uid.as_ref()).collect();
         let here = self.residents.databases.iter().filter(|database| database.meta.namespace() == self.namespace);
         let left: HashSet<&str> =
             here.filter_map(|database| database.owner.as_ref()).map(|owner| owner.uid.as_ref()).filter(|uid| !living.contains(uid)).collect();

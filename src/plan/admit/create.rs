@@ -9,7 +9,7 @@ use super::{
     shape,
 };
 use crate::{
-    model::{Quantity, Reading, clone, names},
+    model::{Kind, Quantity, Reading, clone, names},
     policy::{ClonePolicy, Mode, Ttl},
 };
 use rust_decimal::prelude::ToPrimitive;
@@ -39,7 +39,11 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     let facts = placement::facts(edit.object(), owner, &request.namespace, &census, policy, town.policies);
     let choice = placement::choose(&request.object, &facts, policy, town.policies, &census)?;
     warnings.extend(choice.warnings.iter().cloned());
+    platform(&mut edit, &census, &mut warnings);
     place(&mut edit, &choice);
+    if matches!(choice.database, Database::Shared(None)) {
+        placement::check_room(edit.object(), policy, town.policies, &census)?;
+    }
     edit.set(&["metadata", "annotations", names::PLACEMENT_REASON], json!(choice.reason));
     edit.set(&["metadata", "annotations", names::RESERVATION], json!(reservation));
 
@@ -98,6 +102,19 @@ pub(super) fn lifetime(edit: &mut Edit, ttl: &Ttl, policy: &str, warnings: &mut 
     edit.set(&["spec", "ttlSeconds"], json!(seconds));
 }
 
+/// Fields that are the platform's say what the definition says: whoever could choose the image could run anything beside the
+/// clone's password, and whoever could choose the host could live where nobody counts.
+fn platform(edit: &mut Edit, census: &Census<'_>, warnings: &mut Vec<String>) {
+    for (field, default) in &census.residents().platform {
+        let path: Vec<&str> = std::iter::once("spec").chain(field.split('.')).collect();
+        let said = edit.object().pointer(&format!("/{}", path.join("/"))).and_then(Value::as_str).filter(|said| said != default);
+        if said.is_some() {
+            warnings.push(format!("`spec.{field}` is the platform's to choose; it stays what the ResourceGraphDefinition says"));
+            edit.set(&path, json!(default));
+        }
+    }
+}
+
 /// Writes the choice into the fields that the RGD reads.
 fn place(edit: &mut Edit, choice: &Choice) {
     let dedicated = !matches!(choice.database, Database::Shared(_));
@@ -135,6 +152,9 @@ fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
 
 /// Whether the namespace's quota can run one more clone. A Pod that it refuses would leave a clone that never works.
 fn quota(policy: &ClonePolicy, census: &Census<'_>, namespace: &str) -> Result<(), Refusal> {
+    if !policy.quota.is_empty() {
+        listed(census, &[Kind::Definition])?;
+    }
     for (resource, hard) in &policy.quota {
         // Kubernetes takes `cpu` for `requests.cpu`.
         let full = if matches!(resource.as_str(), "cpu" | "memory") { format!("requests.{resource}") } else { resource.clone() };
@@ -156,6 +176,14 @@ fn quota(policy: &ClonePolicy, census: &Census<'_>, namespace: &str) -> Result<(
     Ok(())
 }
 
+/// Whether these kinds have been listed: what is missing from a list that failed cannot be counted.
+fn listed(census: &Census<'_>, kinds: &[Kind]) -> Result<(), Refusal> {
+    match kinds.iter().find(|kind| census.residents().unlisted.contains(kind)) {
+        Some(kind) => Err(Refusal::NotNow(format!("objects of the kind {kind} could not be listed, and it counts on them"))),
+        None => Ok(()),
+    }
+}
+
 /// Whether there is room for one more under every limit.
 fn limits(claim: &Claim, policy: &ClonePolicy, census: &Census<'_>, warnings: &mut Vec<String>) -> Result<(), Refusal> {
     let mut check = |what: String, field: &'static str, most: Option<u32>, used: &dyn Fn() -> usize, leaving: &dyn Fn() -> usize| {
@@ -173,6 +201,9 @@ fn limits(claim: &Claim, policy: &ClonePolicy, census: &Census<'_>, warnings: &m
     };
     let limits = policy.limits;
     check("clones".to_owned(), "limits.clones", limits.clones, &|| census.clones(), &|| census.leaving(|_| true))?;
+    if claim.dedicated && limits.dedicated_databases.is_some() {
+        listed(census, &[Kind::DbInstance, Kind::DbCluster])?;
+    }
     if claim.dedicated {
         let leaving = || census.leaving(|clone| clone.dedicated);
         check("dedicated databases".to_owned(), "limits.dedicatedDatabases", limits.dedicated_databases, &|| census.dedicated(), &leaving)?;

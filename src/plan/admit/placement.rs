@@ -138,7 +138,19 @@ fn room<'p>(
         }
         full.push(format!("`{}` has {used} of {}", host.name, host.schemas));
     }
-    Err(Refusal::NoRoom { rule: rule.name.clone(), full: full.join(", "), place: policy.place_of("databases") })
+    Err(Refusal::NoRoom { rule: format!("`{}`", rule.name), full: full.join(", "), place: policy.place_of("databases") })
+}
+
+/// Whether the host has room that a clone lives on which no rule has placed, where that is one of ours.
+pub(super) fn check_room(clone: &Value, policy: &ClonePolicy, policies: &Policies, census: &Census<'_>) -> Result<(), Refusal> {
+    let address = crate::model::clone::shared_host(clone);
+    let Some(host) = policies.hosts.iter().find(|host| Some(host.address()) == address) else { return Ok(()) };
+    let used = census.on_host(&host.address());
+    if used < super::as_count(host.schemas) {
+        return Ok(());
+    }
+    let full = format!("`{}` has {used} of {}", host.name, host.schemas);
+    Err(Refusal::NoRoom { rule: "none, the platform's own host".to_owned(), full, place: policy.place_of("databases") })
 }
 
 /// What conditions may look at.

@@ -170,7 +170,7 @@ impl fmt::Display for Refusal {
                 }
             }
             Self::NoRoom { rule, full, place } => {
-                write!(f, "no host of rule `{rule}` has room: {full} ({place}); delete a clone that lives there, or add a host to the rule")
+                write!(f, "no host has room (rule {rule}): {full} ({place}); delete a clone that lives there, or add a host to the rule")
             }
             Self::QuotaFull(exhausted) => {
                 let Exhausted { resource, needs, hard, others, fit, namespace, place } = exhausted.as_ref();
@@ -184,8 +184,8 @@ impl fmt::Display for Refusal {
                 write!(f, "the policies `{one}` and `{other}` both govern `{namespace}`; whoever keeps them has to take it out of one")
             }
             Self::NotReviewed => f.write_str(
-                "no place was promised to this clone: the MutatingWebhookConfiguration of clonewarden is missing, or did not select it; \
-                 install deploy/webhooks.yaml whole",
+                "no place was promised to this clone: its policy changed this very moment (try again), or the MutatingWebhookConfiguration of \
+                 clonewarden is missing or did not select it (install deploy/webhooks.yaml whole)",
             ),
             Self::Altered { field } => {
                 write!(f, "another webhook changed `{field}` after clonewarden had decided it; let that webhook leave WordPressClones alone")

@@ -30,8 +30,8 @@ const PRODUCTION: (&str, usize) = ("admission-production", 100);
 /// How many creations are tried, and by how many clients at a time.
 const TRIES: usize = 10_000;
 const CLIENTS: usize = 12;
-/// A promise that nothing came of lapses after 40 s, and is looked for every 5.
-const FILLED_WITHIN: Duration = Duration::from_secs(75);
+/// A promise that nothing came of lapses after 60 s, and is looked for every 5.
+const FILLED_WITHIN: Duration = Duration::from_secs(95);
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let install = Install::new(&stage, "admission").await?;
