@@ -403,3 +403,6 @@ async fn write(cluster: &dyn Cluster, text: Result<String, ApiError>, version: O
 fn holds(object: &Value, reservation: &str) -> bool {
     crate::model::meta::entry(object, "annotations", names::RESERVATION).and_then(Value::as_str) == Some(reservation)
 }
+
+#[cfg(test)]
+mod tests;
