@@ -74,6 +74,8 @@ pub fn open(webhook: &Webhook, shared: Shared, stop: CancellationToken) -> anyho
         }
     };
     let (identities, certificates) = certs::start(source, clock);
+    // Nothing is ever in it before: a process has one webhook.
+    let _ = vitals.certificate.set(identities.clone());
     let tools = reservations::Tools {
         cluster,
         fence: vitals.fence.clone(),

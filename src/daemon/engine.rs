@@ -13,6 +13,7 @@ use crate::{
         notify::Notes,
         state::Keeper,
     },
+    admission::certs::Identities,
     model::State,
     observe::{mirror::Mirror, store::Store},
     plan::Planner,
@@ -24,7 +25,7 @@ use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -75,6 +76,8 @@ pub struct Vitals {
     pub fence: Fence,
     /// Where the holder of the lease answers reviews.
     pub leader: Leader,
+    /// The certificate of the webhook, if there is a webhook.
+    pub certificate: Arc<OnceLock<Identities>>,
     dropped_events: Arc<AtomicU64>,
     beats: Arc<Mutex<BTreeMap<&'static str, Timestamp>>>,
 }

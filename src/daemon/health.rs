@@ -92,6 +92,10 @@ impl Health {
             let why = self.vitals.keeper.trouble().map_or_else(|| "it was not read yet".to_owned(), |trouble| trouble.to_string());
             missing.push(format!("the state is not known: {why}"));
         }
+        if self.vitals.certificate.get().is_some_and(|certificate| certificate.borrow().is_none()) {
+            // Whoever was sent here would be hung up on.
+            missing.push("the webhook has no certificate yet".to_owned());
+        }
         missing
     }
 }
@@ -215,6 +219,10 @@ pub(crate) mod tests {
         fill(&vitals).await;
         let ready = health.ready();
         assert!(ready.good && ready.text.contains("stands by"), "{ready:?}");
+        let mut served = vitals.clone();
+        served.certificate = std::sync::Arc::default();
+        served.certificate.set(tokio::sync::watch::channel(None).1).unwrap();
+        assert!(Health::new(served).ready().text.contains("certificate"));
         let mut holding = vitals;
         holding.fence = crate::daemon::lease::Fence::open();
         assert!(Health::new(holding).ready().text.contains("it acts"));

@@ -58,7 +58,7 @@ pub struct ClonePolicy {
     pub file: String,
     /// The line of its `metadata.name`, from 1.
     pub line: u64,
-    /// The lines of the limits that it says, by their field (`limits.clones`): who is turned away is told where to look.
+    /// The lines of what clones may be refused for, by field (`limits.clones`, `quota`): who is turned away is told where to look.
     pub lines: BTreeMap<&'static str, u64>,
     /// `spec.mode`.
     pub mode: Mode,

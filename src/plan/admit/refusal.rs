@@ -178,7 +178,7 @@ impl fmt::Display for Refusal {
                 if let Some(others) = others {
                     write!(f, ", of which other Pods use {others}")?;
                 }
-                write!(f, "; that runs {fit} clones of {needs} each, and so many are there ({place}); delete one, or raise the quota")
+                write!(f, "; at {needs} a clone that is {fit}, and so many are there ({place}); delete one, or raise the quota")
             }
             Self::Conflict { namespace, one, other } => {
                 write!(f, "the policies `{one}` and `{other}` both govern `{namespace}`; whoever keeps them has to take it out of one")

@@ -241,11 +241,11 @@ fn the_original_designs_hundred_clones_are_sixty_four() {
     assert_eq!(admitted(63, None), "");
     assert!(
         admitted(64, None)
-            .starts_with("the quota of `wordpress-production` has 16 of `requests.cpu`; that runs 64 clones of 250m each, and so many are there")
+            .starts_with("the quota of `wordpress-production` has 16 of `requests.cpu`; at 250m a clone that is 64, and so many are there")
     );
     // Two replicas of the service that stands beside the clones use half a CPU each.
     assert_eq!(admitted(59, Some("15750m")), "");
-    assert!(admitted(60, Some("16")).contains("of which other Pods use 1; that runs 60 clones"), "{}", admitted(60, Some("16")));
+    assert!(admitted(60, Some("16")).contains("of which other Pods use 1; at 250m a clone that is 60"), "{}", admitted(60, Some("16")));
 }
 
 #[test]

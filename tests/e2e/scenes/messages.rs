@@ -15,6 +15,9 @@ use tokio::io::AsyncWriteExt as _;
 
 const ENFORCED: &str = "messages";
 const AUDITED: &str = "messages-audit";
+/// Where a quota runs one clone, and where a host has room for one.
+const POOR: &str = "messages-poor";
+const NARROW: &str = "messages-narrow";
 const RULES: &str = "ttl: {minimum: 30m, default: 2h, maximum: 4h}\nlimits: {clones: 3, dedicatedDatabases: 1, clonesPerOwner: 2}\n\
                      databases: [{name: critical, when: \"clone.labels['clonewarden.io/critical'] == 'true'\", use: dedicated, classes: [db.t3.micro, db.t3.small]}, {name: rest, use: shared, hosts: [messages-mysql]}]";
 
@@ -24,15 +27,21 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         install.govern(namespace, &[namespace], &format!("mode: {mode}\n{RULES}"))?;
         Clones::in_new_namespace(&stage.admin, namespace).await?;
     }
+    install.govern(POOR, &[POOR], "mode: enforce\nlimits: {clones: 1}\nquota: {requests.cpu: 300m}")?;
+    install.govern(NARROW, &[NARROW], "mode: enforce\ndatabases: [{name: all, use: shared, hosts: [messages-narrow]}]")?;
+    for namespace in [POOR, NARROW] {
+        Clones::in_new_namespace(&stage.admin, namespace).await?;
+    }
     std::fs::write(
         install.policies().join("hosts.yaml"),
-        "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {name: messages-mysql}\nspec: {endpoint: mysql.example, schemas: 40}\n",
+        "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {name: messages-mysql}\nspec: {endpoint: mysql.example, schemas: 40}\n---\n\
+         apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {name: messages-narrow}\nspec: {endpoint: narrow.example, schemas: 1}\n",
     )?;
     let balancer = Balancer::start().await?;
-    door::register(&install, balancer.address, &[ENFORCED, AUDITED]).await?;
+    door::register(&install, balancer.address, &[ENFORCED, AUDITED, POOR, NARROW]).await?;
     let outcome = talk(&stage, &install, &balancer).await;
     door::unregister(&stage, &install).await?;
-    for namespace in [ENFORCED, AUDITED] {
+    for namespace in [ENFORCED, AUDITED, POOR, NARROW] {
         Clones { api: stage.admin.clone(), namespace: namespace.to_owned() }.clear().await?;
     }
     outcome
@@ -90,6 +99,25 @@ async fn talk(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Res
     say("in audit: a name that is not the clone's id", "create --dry-run=server", clone(AUDITED, "two", json!({"cloneId": "three"}), json!({})))
         .await?;
     say("in audit: a critical clone", "create --dry-run=server", clone(AUDITED, "critical", json!({}), critical)).await?;
+
+    say("where one clone may be", "create", clone(POOR, "one", json!({}), json!({}))).await?;
+    say("one more than may be", "create", clone(POOR, "two", json!({}), json!({}))).await?;
+    install.govern(POOR, &[POOR], "mode: enforce\nquota: {requests.cpu: 300m}")?;
+    until("the limit is gone", Duration::from_secs(15), async || {
+        let said = kubectl(stage, "create --dry-run=server", &clone(POOR, "two", json!({}), json!({}))).await?;
+        ensure!(!said.contains("LimitReached"), "{said}");
+        Ok(())
+    })
+    .await?;
+    say("one more than the quota runs", "create", clone(POOR, "two", json!({}), json!({}))).await?;
+    say("on a host with room for one", "create", clone(NARROW, "one", json!({}), json!({}))).await?;
+    say("on a host that is full", "create", clone(NARROW, "two", json!({}), json!({}))).await?;
+    say(
+        "somewhere else than where the platform says",
+        "create --dry-run=server",
+        clone(ENFORCED, "else", json!({"image": "evil:latest"}), json!({})),
+    )
+    .await?;
 
     let stored = stage.admin.get(&format!("/apis/kro.run/v1alpha1/namespaces/{ENFORCED}/wordpressclones/two")).await?;
     ensure!(stored["spec"]["ttlSeconds"] == 1800 && stored["spec"]["sharedDatabase"]["host"] == "mysql.example:3306", "stored: {stored}");
