@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: demo test platform bench lint nightly fmt
+.PHONY: demo test platform bench lint fuzz nightly fmt
 
 demo: ## Build and run the daemon's real loop over an in-memory cluster. No cluster, no AWS, no network once built.
 	@$(CARGO) build --quiet --locked
@@ -20,7 +20,10 @@ platform: ## Start the real parts (etcd, kube-apiserver, KRO, ...) and leave the
 bench: ## Speed and memory, release build, on the real API server. Prints ratios within one run.
 	@tests/stages bench
 
-nightly: ## What takes too long for every change: many simulation seeds.
+fuzz: ## Throw bytes at what reads them, 20 seconds a target. FUZZ=-max_total_time=180 for longer.
+	@tests/stages fuzz
+
+nightly: ## What takes too long for every change: many simulation seeds, many fuzzing runs.
 	@tests/stages nightly
 
 fmt:

@@ -36,7 +36,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Some(request) = read.request else { return };
     let (residents, claims) = (Residents::default(), BTreeMap::new());
     let town = Town { policies: &POLICIES, residents: &residents, claims: &claims };
-    for (creates, verdict) in [(request.operation == Operation::Create, admit::mutate(&request, town, "r")), (false, admit::validate(&request, town))] {
+    for (creates, verdict) in [(request.operation == Operation::Create, admit::mutate(&request, town, "r")), (false, admit::validate(&request, town))]
+    {
         let answer = review::answer(&read.uid, &verdict);
         assert_eq!(answer["response"]["uid"], serde_json::json!(read.uid));
         let governed = request.namespace == "n" || request.namespace == "wordpress-staging";

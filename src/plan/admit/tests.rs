@@ -320,7 +320,7 @@ fn rooms_on_hosts_are_counted_over_all_namespaces() {
     assert_eq!(on(&there[..2]), "one.example:3306");
     assert_eq!(
         on(&there),
-        "no host has room (rule `all`): `two` has 1 of 1, `one` has 2 of 2 (staging.yaml:3); delete a clone that lives there, or add a host to the rule"
+        "no host has room (rule `all`): `two` has 1 of 1, `one` has 2 of 2 (staging.yaml:8); delete a clone that lives there, or add a host to the rule"
     );
 }
 
