@@ -245,7 +245,7 @@ async fn fall_apart(seed: u64) -> usize {
                     let Ok(Ok(verdict)) = answer else { return 0 };
                     // It has to pass the rest of the API server; some never do.
                     sleep(delay).await;
-                    if delay.as_millis() % 5 == 0 {
+                    if delay.as_millis().is_multiple_of(5) {
                         return 0;
                     }
                     site.store(&verdict, &name);

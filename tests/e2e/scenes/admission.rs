@@ -171,7 +171,7 @@ async fn create_all(api: Api, tally: Arc<Tally>) -> Result<()> {
         if number >= TRIES {
             return Ok(());
         }
-        let namespace = if number % 3 == 0 { STAGING.0 } else { PRODUCTION.0 };
+        let namespace = if number.is_multiple_of(3) { STAGING.0 } else { PRODUCTION.0 };
         match api.try_create(&path(namespace), &clone(namespace, &format!("c-{number}"))).await? {
             Ok(_) => tally.made.fetch_add(1, Ordering::Relaxed),
             Err((403, said)) if said.contains("LimitReached") => tally.full.fetch_add(1, Ordering::Relaxed),
