@@ -2,7 +2,7 @@
 
 use super::{
     certs::{Identity, PEER_NAME},
-    reservations::Phase,
+    review::Phase,
 };
 use axum::body::{Body, Bytes, to_bytes};
 use http::{Method, Request, StatusCode, header};

@@ -54,11 +54,11 @@ pub struct Admission {
     certificates: JoinHandle<()>,
 }
 
-/// Opens the webhook; it closes at `stop`.
+/// Opens the webhook. From `leaving` on no connection is kept for another review; it closes at `stop`.
 ///
 /// # Errors
 /// When the address cannot be had, or a name of the certificate is none.
-pub fn open(webhook: &Webhook, shared: Shared, stop: CancellationToken) -> anyhow::Result<Admission> {
+pub fn open(webhook: &Webhook, shared: Shared, leaving: CancellationToken, stop: CancellationToken) -> anyhow::Result<Admission> {
     let Shared { cluster, vault, clock, vitals, policies, identity, namespace, metrics } = shared;
     let source = match &webhook.certs {
         Some(folder) => certs::Source::Folder(folder.clone()),
@@ -99,6 +99,7 @@ pub fn open(webhook: &Webhook, shared: Shared, stop: CancellationToken) -> anyho
         identity: identities,
         forwarder: Arc::default(),
         metrics,
+        leaving,
     };
     let serving = server::start(webhook.listen, office, stop)?;
     Ok(Admission { serving, desk: clerk, certificates })

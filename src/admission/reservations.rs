@@ -55,26 +55,6 @@ const TIDY: Duration = Duration::from_secs(5);
 /// How often a write is tried whose outcome is not known.
 const TRIES: u32 = 3;
 
-/// Which of the two webhooks asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// The mutating one: it decides and promises.
-    Mutate,
-    /// The validating one: it checks that what comes is what was promised.
-    Validate,
-}
-
-impl Phase {
-    /// The word in paths and metrics.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Mutate => "mutate",
-            Self::Validate => "validate",
-        }
-    }
-}
-
 /// What the desk says to a review.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {

@@ -11,6 +11,26 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Which of the two webhooks asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The mutating one: it decides and promises.
+    Mutate,
+    /// The validating one: it checks that what comes is what was promised.
+    Validate,
+}
+
+impl Phase {
+    /// The word in paths and metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Validate => "validate",
+        }
+    }
+}
+
 /// A review as it was read.
 #[derive(Debug, Clone)]
 pub struct Review {

@@ -7,8 +7,8 @@
 use super::{
     certs::{self, Identities},
     forward::{ForwardError, Forwarder, LARGEST},
-    reservations::{Answer, Desk, Phase, unharmed},
-    review::{self, Review},
+    reservations::{Answer, Desk, unharmed},
+    review::{self, Phase, Review},
 };
 use crate::{
     daemon::lease::{Fence, Leader},
@@ -22,7 +22,7 @@ use axum::{
     Extension, Router,
     body::Bytes,
     extract::{self, DefaultBodyLimit, Query, State},
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, AddExtension},
     response::{IntoResponse, Response},
     routing::post,
@@ -77,6 +77,8 @@ pub struct Office {
     pub forwarder: Arc<Forwarder>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Set from when this process is told to end.
+    pub leaving: CancellationToken,
 }
 
 /// A server that listens.
@@ -119,6 +121,7 @@ pub fn start(listen: SocketAddr, office: Office, stop: CancellationToken) -> any
 }
 
 fn routes(office: Office) -> Router {
+    let leaving = office.leaving.clone();
     let free = Arc::new(Semaphore::new(AT_ONCE));
     Router::new()
         .route("/mutate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Mutate, &asked, body).await))
@@ -129,6 +132,13 @@ fn routes(office: Office) -> Router {
             post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Validate, *peer, &body).await),
         )
         .layer(DefaultBodyLimit::max(LARGEST))
+        .layer(middleware::map_response(move |mut response: Response| {
+            if leaving.is_cancelled() {
+                // A connection that is closed in between would take the next review with it.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            std::future::ready(response)
+        }))
         .layer(middleware::from_fn(move |request: extract::Request, next: middleware::Next| {
             let free = Arc::clone(&free);
             async move {

@@ -94,7 +94,7 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
                 namespace: kube.namespace().to_owned(),
                 metrics: Arc::clone(shell.metrics()),
             };
-            Some(admission::open(webhook, shared, close.clone())?)
+            Some(admission::open(webhook, shared, stop.clone(), close.clone())?)
         }
     };
     let address = settings.webhook.as_ref().map(|webhook| webhook.advertise.to_string()).unwrap_or_default();

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     act::{executor::Round, journal::Ending},
-    admission::reservations::Phase,
+    admission::review::Phase,
     daemon::warden::Watcher,
     model::{Snapshot, Source},
     plan::{Action, Plan, admit::Verdict},

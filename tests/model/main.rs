@@ -101,6 +101,8 @@ enum Step {
     /// The write happens, and nobody tells.
     WriteUnheard(usize),
     ReadBack(usize),
+    /// Nobody knows whether it was written: nobody is told of the promise, and it is taken back.
+    GiveUp(usize),
     See(usize),
     Lapse(usize, u8),
     Crash(usize),
@@ -215,7 +217,7 @@ impl Model for World {
                 Replica::Begun { .. } => steps.push(Step::List(at)),
                 Replica::Holding { ledger, seen, unwritten, .. } => {
                     if unwritten.is_some() {
-                        steps.extend([Step::Write(at), Step::ReadBack(at)]);
+                        steps.extend([Step::Write(at), Step::ReadBack(at), Step::GiveUp(at)]);
                         steps.extend((state.lost < LOSSES).then_some(Step::WriteUnheard(at)));
                     } else {
                         steps.extend((0..NAMES).filter(|_| state.asked < ASKS).map(|name| Step::Ask(at, name)));
@@ -282,6 +284,7 @@ impl Model for World {
             | Step::Tidy(at)
             | Step::WriteUnheard(at)
             | Step::ReadBack(at)
+            | Step::GiveUp(at)
             | Step::See(at)
             | Step::Lapse(at, _) => {
                 return self.hold(state, at, &step);
@@ -342,6 +345,10 @@ impl World {
                     return None;
                 }
                 version = state.version;
+            }
+            Step::GiveUp(_) => {
+                let (_, reservation) = unwritten.take()?;
+                ledger.claims.remove(reservation.to_string().as_str());
             }
             Step::See(_) => {
                 seen += 1;

@@ -88,7 +88,8 @@ async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Re
             holder.stop().await?;
             standby.until_leading().await?;
             let more = tally.failed.load(Ordering::Relaxed) - failed;
-            ensure!(more == 0, "{more} creations failed while the holder ended as Kubernetes ends it");
+            let last = tally.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            ensure!(more == 0, "{more} creations failed while the holder ended as Kubernetes ends it: {last}");
         } else {
             holder.kill()?;
         }
@@ -157,6 +158,8 @@ struct Tally {
     made: AtomicUsize,
     full: AtomicUsize,
     failed: AtomicUsize,
+    /// What the last one that failed was told.
+    last: Mutex<String>,
 }
 
 impl Tally {
@@ -176,7 +179,10 @@ async fn create_all(api: Api, tally: Arc<Tally>) -> Result<()> {
             Ok(_) => tally.made.fetch_add(1, Ordering::Relaxed),
             Err((403, said)) if said.contains("LimitReached") => tally.full.fetch_add(1, Ordering::Relaxed),
             // A review that was under way when its replica was killed.
-            Err((500 | 503, _)) => tally.failed.fetch_add(1, Ordering::Relaxed),
+            Err((500 | 503, said)) => {
+                *tally.last.lock().unwrap_or_else(PoisonError::into_inner) = said;
+                tally.failed.fetch_add(1, Ordering::Relaxed)
+            }
             Err((code, said)) => bail!("{code}: {said}"),
         };
     }

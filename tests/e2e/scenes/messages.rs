@@ -144,7 +144,8 @@ fn clone(namespace: &str, name: &str, spec: Value, metadata: Value) -> Value {
 /// What kubectl prints, whether it goes along or not.
 async fn kubectl(stage: &Stage, verb: &str, object: &Value) -> Result<String> {
     let mut command = tokio::process::Command::new(stage.platform.program("kubectl"));
-    command.env_clear().env("KUBECONFIG", stage.platform.kubeconfig());
+    // It keeps a cache in its home.
+    command.env_clear().env("KUBECONFIG", stage.platform.kubeconfig()).env("HOME", stage.platform.dir());
     let input = if verb == "patch" {
         let text = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
         command.args([
