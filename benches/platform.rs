@@ -137,7 +137,7 @@ impl Bench {
     /// Creations at a fixed rate, as the API server makes them: both reviews, then the object is stored.
     async fn admission(&mut self, live: usize) -> Result<()> {
         let daemon = self.daemon(live).await?;
-        let reviewer = Reviewer::new(&self.platform, daemon.webhook())?;
+        let reviewer = Reviewer::new(&self.platform, daemon.webhook()).await?;
         let (a_second, seconds) = CREATIONS;
         let load = self.machine.look(&daemon)?;
         let cpu = daemon.cpu()?;

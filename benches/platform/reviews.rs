@@ -37,7 +37,24 @@ pub(super) struct Took {
 }
 
 impl Reviewer {
-    pub(super) fn new(platform: &Platform, address: SocketAddr) -> Result<Self> {
+    /// Waits until the daemon has made its certificate, and shows it.
+    pub(super) async fn new(platform: &Platform, address: SocketAddr) -> Result<Self> {
+        let mut left = 30;
+        loop {
+            let one = match Self::by_secret(platform, address) {
+                Ok(reviewer) => reviewer.create(super::cluster::bare_clone(usize::MAX)).await.map(|_| reviewer),
+                Err(error) => Err(error),
+            };
+            match one {
+                Ok(reviewer) => return Ok(reviewer),
+                Err(error) if left == 0 => return Err(error.context("the webhook does not answer")),
+                Err(_) => left -= 1,
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    fn by_secret(platform: &Platform, address: SocketAddr) -> Result<Self> {
         let bundle = platform.kubectl(&["get", "secret", "clonewarden-webhook", "--namespace", "default", "-o", "jsonpath={.data.ca\\.crt}"])?;
         let bundle = STANDARD.decode(bundle.trim()).context("the CA bundle is not base64")?;
         let mut roots = RootCertStore::empty();
