@@ -8,7 +8,7 @@ use crate::{
         Child, Evidence, Kind, Meta, Quota, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord,
         snapshot::Departure,
     },
-    plan::admit::Residents,
+    plan::admit::{Residents, Tallied},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -228,6 +228,7 @@ impl Store {
             unlisted: unlisted.collect(),
             quotas,
             pods,
+            tallied: Tallied::default(),
             clones: held.clones.values().cloned().collect(),
             unreadable: held.unreadable.keys().filter(|(kind, _)| *kind == Kind::Clone).map(|(_, path)| path.clone()).collect(),
             databases: databases.collect(),

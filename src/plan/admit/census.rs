@@ -10,8 +10,8 @@
 use crate::model::{Child, Kind, Quantity, Quota, WordPressClone};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{Arc, OnceLock},
 };
 
 /// What one clone takes up.
@@ -52,6 +52,56 @@ pub struct Residents {
     pub platform: BTreeMap<&'static str, String>,
     /// Kinds that could not be listed: of them nothing is known, which is not the same as nothing.
     pub unlisted: BTreeSet<Kind>,
+    /// The clones, counted. Many requests are judged about the same residents, and there may be ten thousand of those.
+    pub tallied: Tallied,
+}
+
+/// Counted once somebody asks.
+#[derive(Debug, Clone, Default)]
+pub struct Tallied(OnceLock<Tallies>);
+
+/// How many clones there are, of each kind that a limit asks for.
+#[derive(Debug, Clone, Default)]
+struct Tallies {
+    namespaces: HashMap<Box<str>, Tally>,
+    hosts: HashMap<Arc<str>, usize>,
+}
+
+/// The clones of one namespace.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    clones: usize,
+    dedicated: usize,
+    owners: HashMap<Box<str>, usize>,
+}
+
+impl Tallies {
+    fn of(clones: &[Arc<WordPressClone>]) -> Self {
+        let mut tallies = Self::default();
+        for clones in clones.chunk_by(|one, next| one.meta.namespace() == next.meta.namespace()) {
+            let mut tally = Tally { clones: clones.len(), ..Tally::default() };
+            for clone in clones {
+                tally.dedicated = tally.dedicated.saturating_add(usize::from(clone.dedicated));
+                if let Some(owner) = &clone.owner {
+                    count(&mut tally.owners, owner);
+                }
+                if let Some(host) = &clone.host {
+                    count(&mut tallies.hosts, host);
+                }
+            }
+            if let Some(first) = clones.first() {
+                tallies.namespaces.insert(first.meta.namespace().into(), tally);
+            }
+        }
+        tallies
+    }
+}
+
+fn count<K: Eq + std::hash::Hash + Clone>(counts: &mut HashMap<K, usize>, key: &K) {
+    match counts.get_mut(key) {
+        Some(count) => *count = count.saturating_add(1),
+        None => drop(counts.insert(key.clone(), 1)),
+    }
 }
 
 impl Residents {
@@ -94,19 +144,28 @@ impl<'a> Census<'a> {
         clone.meta.name() == self.name && clone.meta.namespace() == self.namespace
     }
 
-    /// How many distinct names are taken: by these clones, and by promises for which this holds.
-    fn names(&self, clones: &[Arc<WordPressClone>], lives: impl Fn(&WordPressClone) -> bool, promised: impl Fn(&Claim) -> bool) -> usize {
-        let counts = |clone: &WordPressClone| !self.is_newcomer(clone) && lives(clone);
-        let living = clones.iter().filter(|clone| counts(clone)).count();
+    /// How many distinct names are taken: by `living` clones, which are those for which `lives` holds, and by promises for which
+    /// `promised` does.
+    fn names(&self, living: usize, lives: impl Fn(&WordPressClone) -> bool, promised: impl Fn(&Claim) -> bool) -> usize {
+        let itself = self.residents.find(self.namespace, self.name).is_some_and(|clone| lives(clone));
         // A promise whose clone lives already and is counted takes no second place.
         let claimed: HashSet<(&str, &str)> = self
             .claims
             .iter()
             .filter(|claim| promised(claim))
             .map(|claim| (claim.namespace.as_str(), claim.name.as_str()))
-            .filter(|(namespace, name)| self.residents.find(namespace, name).is_none_or(|clone| !counts(clone)))
+            .filter(|(namespace, name)| self.residents.find(namespace, name).is_none_or(|clone| !lives(clone)))
             .collect();
-        living.saturating_add(claimed.len())
+        living.saturating_sub(usize::from(itself)).saturating_add(claimed.len())
+    }
+
+    fn tallies(&self) -> &'a Tallies {
+        self.residents.tallied.0.get_or_init(|| Tallies::of(&self.residents.clones))
+    }
+
+    /// What the namespace's clones come to.
+    fn tally(&self, of: impl Fn(&Tally) -> usize) -> usize {
+        self.tallies().namespaces.get(self.namespace).map_or(0, of)
     }
 
     fn here(&self) -> &'a [Arc<WordPressClone>] {
@@ -121,7 +180,7 @@ impl<'a> Census<'a> {
     pub(super) fn clones(&self) -> usize {
         let (own, prefix) = (format!("{}/{}", self.namespace, self.name), format!("{}/", self.namespace));
         let unreadable = self.residents.unreadable.iter().filter(|path| path.starts_with(&prefix) && **path != own).count();
-        self.names(self.here(), |_| true, |claim| self.is_here(claim)).saturating_add(unreadable)
+        self.names(self.tally(|tally| tally.clones), |_| true, |claim| self.is_here(claim)).saturating_add(unreadable)
     }
 
     /// Clones of the namespace, of this kind, that are being deleted already.
@@ -131,7 +190,8 @@ impl<'a> Census<'a> {
 
     /// Clones of one owner in the namespace.
     pub(super) fn owned_by(&self, owner: &str) -> usize {
-        self.names(self.here(), |clone| clone.owner.as_deref() == Some(owner), |claim| self.is_here(claim) && claim.owner == owner)
+        let living = self.tally(|tally| tally.owners.get(owner).copied().unwrap_or_default());
+        self.names(living, |clone| clone.owner.as_deref() == Some(owner), |claim| self.is_here(claim) && claim.owner == owner)
     }
 
     /// Databases that clones of the namespace have for themselves, those that dead clones left included.
@@ -142,7 +202,8 @@ impl<'a> Census<'a> {
         let here = self.residents.databases.iter().filter(|database| database.meta.namespace() == self.namespace);
         let left: HashSet<&str> =
             here.filter_map(|database| database.owner.as_ref()).map(|owner| owner.uid.as_ref()).filter(|uid| !living.contains(uid)).collect();
-        self.names(self.here(), |clone| clone.dedicated, |claim| self.is_here(claim) && claim.dedicated).saturating_add(left.len())
+        self.names(self.tally(|tally| tally.dedicated), |clone| clone.dedicated, |claim| self.is_here(claim) && claim.dedicated)
+            .saturating_add(left.len())
     }
 
     /// What other Pods than clones' use of the namespace's quota, by the quota controller's last count.
@@ -155,7 +216,8 @@ impl<'a> Census<'a> {
 
     /// Clones of all namespaces that live on a shared host.
     pub(super) fn on_host(&self, address: &str) -> usize {
-        self.names(&self.residents.clones, |clone| clone.host.as_deref() == Some(address), |claim| claim.host.as_deref() == Some(address))
+        let living = self.tallies().hosts.get(address).copied().unwrap_or_default();
+        self.names(living, |clone| clone.host.as_deref() == Some(address), |claim| claim.host.as_deref() == Some(address))
     }
 }
 

@@ -20,7 +20,7 @@ mod shape;
 mod tests;
 mod update;
 
-pub use census::{Claim, Residents};
+pub use census::{Claim, Residents, Tallied};
 pub use placement::Database;
 pub use refusal::{Exhausted, Reached, Refusal};
 
