@@ -38,8 +38,7 @@ pub(super) fn policy() -> String {
 }
 
 /// A clone as somebody creates it.
-pub(super) fn bare_clone(number: usize) -> Value {
-    let name = format!("asked-{number}");
+pub(super) fn bare_clone(name: &str) -> Value {
     json!({
         "apiVersion": "kro.run/v1alpha1", "kind": "WordPressClone", "metadata": {"namespace": LIVE, "name": name},
         "spec": {"cloneId": name, "sourceUrl": "https://example.com", "ttlSeconds": 36_000},

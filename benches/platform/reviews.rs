@@ -42,7 +42,7 @@ impl Reviewer {
         let mut left = 30;
         loop {
             let one = match Self::by_secret(platform, address) {
-                Ok(reviewer) => reviewer.create(super::cluster::bare_clone(usize::MAX)).await.map(|_| reviewer),
+                Ok(reviewer) => reviewer.create(super::cluster::bare_clone("first"), true).await.map(|_| reviewer),
                 Err(error) => Err(error),
             };
             match one {
@@ -71,9 +71,9 @@ impl Reviewer {
     }
 
     /// Both reviews of one creation; returns the object as it would be stored.
-    pub(super) async fn create(&self, mut object: Value) -> Result<(Value, Took)> {
+    pub(super) async fn create(&self, mut object: Value, dry: bool) -> Result<(Value, Took)> {
         let begun = Instant::now();
-        let answer = self.ask("mutate", &object).await?;
+        let answer = self.ask("mutate", &object, dry).await?;
         let mutate = begun.elapsed().as_secs_f64();
         let patch = answer["response"]["patch"].as_str().with_context(|| format!("not let in: {answer}"))?;
         let patch: Vec<Value> = serde_json::from_slice(&STANDARD.decode(patch)?)?;
@@ -83,17 +83,17 @@ impl Reviewer {
             fields.insert(key.replace("~1", "/"), change["value"].clone());
         }
         let begun = Instant::now();
-        let answer = self.ask("validate", &object).await?;
+        let answer = self.ask("validate", &object, dry).await?;
         ensure!(answer["response"]["allowed"] == true, "not let in: {answer}");
         Ok((object, Took { mutate, validate: begun.elapsed().as_secs_f64() }))
     }
 
-    async fn ask(&self, phase: &str, object: &Value) -> Result<Value> {
+    async fn ask(&self, phase: &str, object: &Value, dry: bool) -> Result<Value> {
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
                 "uid": "bench", "operation": "CREATE", "resource": {"group": "kro.run", "version": "v1alpha1", "resource": "wordpressclones"},
-                "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"], "userInfo": {"username": "someone"}, "object": object,
+                "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"], "userInfo": {"username": "someone"}, "object": object, "dryRun": dry,
             },
         });
         let uri = format!("https://{}/{phase}?timeout=10s", self.address);
