@@ -83,6 +83,8 @@ async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Re
             Ok(())
         })
         .await?;
+        // After a kill either of the two that are left may have been faster.
+        (holder, standby) = holder_first(holder, standby).await?;
         if gently {
             let failed = tally.failed.load(Ordering::Relaxed);
             holder.stop().await?;
@@ -93,8 +95,7 @@ async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Re
         } else {
             holder.kill()?;
         }
-        let next = install.start_with_webhook()?;
-        holder = std::mem::replace(&mut standby, next);
+        holder = std::mem::replace(&mut standby, install.start_with_webhook()?);
         serve(balancer, &[&holder, &standby]);
     }
     while let Some(client) = clients.join_next().await {
@@ -102,7 +103,7 @@ async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Re
     }
     let took = begun.elapsed();
     churn.abort();
-    holder.until_leading().await?;
+    (holder, standby) = holder_first(holder, standby).await?;
 
     for (namespace, cap) in [STAGING, PRODUCTION] {
         let refill = Instant::now();
@@ -133,6 +134,17 @@ async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Re
         "{TRIES} creations in {:.1} s by {CLIENTS} clients: {made} made, {full} refused, {failed} failed; holder ended once and killed twice; peaks {peaks:?}",
         took.as_secs_f64()
     ))
+}
+
+/// Waits until one of two holds the lease; returns that one first.
+async fn holder_first(one: Daemon, other: Daemon) -> Result<(Daemon, Daemon)> {
+    let first = until("one of them holds the lease", Duration::from_secs(25), async || match (one.leads().await?, other.leads().await?) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
+        _ => bail!("neither {} nor {} does", one.name, other.name),
+    })
+    .await?;
+    Ok(if first { (one, other) } else { (other, one) })
 }
 
 fn serve(balancer: &Balancer, daemons: &[&Daemon]) {
