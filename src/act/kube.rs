@@ -1,8 +1,8 @@
 //! What is written to the Kubernetes API server. Every write says which form of an object it is about, is sent once, and has
 //! ended or failed within [`WRITE`].
 //!
-//! The verbs that RBAC has to allow: `delete` and `patch` on what is governed, `create` on `orphans` and `patch` on
-//! `orphans/status`, `create` on `events`, `create`, `patch` and `delete` on our `resourcequotas` and `limitranges`; in the own
+//! The verbs that RBAC has to allow: `delete` and `patch` on what is governed, `create` on `orphans`, `patch` and `update`
+//! on `orphans/status`, `create` on `events`, `create`, `patch` and `delete` on our `resourcequotas` and `limitranges`; in the own
 //! namespace `get`, `create` and `update` on `configmaps` and `leases`. For the webhook's certificate: see [`super::secrets`].
 
 mod apply;
@@ -73,6 +73,22 @@ pub(crate) async fn create(api: &Transport, kind: Kind, mut wanted: Value) -> Re
     let (uid, version) = (text(&made, "/metadata/uid"), text(&made, "/metadata/resourceVersion"));
     let patch = json!({"metadata": {"uid": uid, "resourceVersion": version}, "status": status});
     patch_pinned(api, kind, format!("{path}/status"), patch, until.saturating_duration_since(Instant::now())).await
+}
+
+/// Replaces the status of exactly the pinned object. The server takes nothing but the status of what is sent to this address.
+pub(crate) async fn set_status(api: &Transport, pin: &Pin, status: &Value) -> Result<(), ApiError> {
+    if pin.kind != Kind::Orphan {
+        return Err(refused("only the status of objects of our own is written"));
+    }
+    let path = pinned(pin)?;
+    let body = json!({
+        "apiVersion": pin.kind.api_version(),
+        "kind": pin.kind.name(),
+        "metadata": {"name": pin.name, "uid": pin.uid, "resourceVersion": pin.resource_version},
+        "status": status,
+    });
+    api.ask(Call::write("update", pin.kind.plural(), format!("{path}/status"), Body::Json(body), WRITE)).await?;
+    Ok(())
 }
 
 /// Writes an Event beside the object that it is about; in `default` if that has no namespace.

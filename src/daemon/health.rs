@@ -155,6 +155,9 @@ pub(crate) mod tests {
         fn create(&self, _: Kind, _: Value) -> BoxFuture<'_, Result<(), ApiError>> {
             nothing()
         }
+        fn set_status<'a>(&'a self, _: &'a Pin, _: &'a Value) -> BoxFuture<'a, Result<(), ApiError>> {
+            nothing()
+        }
         fn apply<'a>(&'a self, _: Kind, _: &'a Value, _: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
             nothing()
         }

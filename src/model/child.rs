@@ -56,6 +56,16 @@ pub struct Claim {
     pub arn: Option<Box<str>>,
     /// The value of the cluster tag in `spec.tags`: what the RGD says our cluster is called.
     pub cluster_tag: Option<Box<str>>,
+    /// `spec.dbClusterIdentifier` of a `DBInstance`: the Aurora cluster that it is a member of.
+    pub cluster: Option<Box<str>>,
+    /// Whether `spec.deletionProtection` is set: AWS refuses, and ACK then gives up for good.
+    pub protected: bool,
+    /// Whether ACK leaves the database alone when the object goes: its policy is to retain it, or it only reads.
+    pub retained: bool,
+    /// The final snapshot that ACK is told to have taken; `None`: it takes none.
+    pub final_snapshot: Option<Box<str>>,
+    /// `spec.dbInstanceClass`.
+    pub class: Option<Box<str>>,
 }
 
 impl Child {
@@ -140,10 +150,18 @@ fn claim(kind: Kind, object: &Value) -> Claim {
     let field = if kind == Kind::DbCluster { "/spec/dbClusterIdentifier" } else { "/spec/dbInstanceIdentifier" };
     let tags = object.pointer("/spec/tags").and_then(Value::as_array);
     let tag = tags.and_then(|tags| tags.iter().find(|tag| tag.get("key").and_then(Value::as_str) == Some(names::TAG_CLUSTER)));
+    let annotation = |key| meta::entry(object, "annotations", key).and_then(Value::as_str);
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Into::into);
+    let snapshot = annotation(names::ACK_FINAL_SNAPSHOT).filter(|_| annotation(names::ACK_SKIP_SNAPSHOT) == Some("false"));
     Claim {
         identifier: object.pointer(field).and_then(Value::as_str).unwrap_or_default().into(),
         arn: object.pointer("/status/ackResourceMetadata/arn").and_then(Value::as_str).map(Into::into),
         cluster_tag: tag.and_then(|tag| tag.get("value")).and_then(Value::as_str).map(Into::into),
+        cluster: text("/spec/dbClusterIdentifier").filter(|_| kind == Kind::DbInstance),
+        protected: object.pointer("/spec/deletionProtection").is_some_and(|protected| *protected != Value::Bool(false)),
+        retained: annotation(names::ACK_DELETION_POLICY) == Some("retain") || annotation(names::ACK_READ_ONLY) == Some("true"),
+        final_snapshot: snapshot.map(Into::into),
+        class: text("/spec/dbInstanceClass"),
     }
 }
 

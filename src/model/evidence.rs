@@ -16,6 +16,12 @@ pub enum Source {
     Cloud(Arc<str>, CloudList),
 }
 
+impl CloudList {
+    /// Every list of a sweep, in the order in which they are asked for: databases first, so that a snapshot that was taken of one
+    /// meanwhile is seen.
+    pub const ALL: [Self; 4] = [Self::Instances, Self::Clusters, Self::Snapshots, Self::ClusterSnapshots];
+}
+
 /// What a sweep over AWS lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CloudList {
@@ -62,22 +68,25 @@ pub struct Evidence {
     /// The API itself answers that it does not exist (404): its CRD is gone, or was never installed.
     #[serde(skip)]
     pub absent: bool,
+    /// How old it may be and still be acted on. A sweep is as old as the time between two of them.
+    #[serde(skip)]
+    pub valid_for: SignedDuration,
 }
 
 impl Evidence {
-    /// How old evidence may be and still be acted on. A healthy watch hears a bookmark about every minute.
+    /// How old evidence from a watch may be and still be acted on. A healthy watch hears a bookmark about every minute.
     pub const MAX_AGE: SignedDuration = SignedDuration::from_mins(5);
 
     /// Everything was seen at that time.
     #[must_use]
     pub fn complete(observed_at: Timestamp) -> Self {
-        Self { complete: true, observed_at, reason: None, absent: false }
+        Self { complete: true, observed_at, reason: None, absent: false, valid_for: Self::MAX_AGE }
     }
 
     /// Not everything was seen, and why.
     #[must_use]
     pub fn incomplete(observed_at: Timestamp, reason: impl Into<String>) -> Self {
-        Self { complete: false, observed_at, reason: Some(reason.into()), absent: false }
+        Self { complete: false, observed_at, reason: Some(reason.into()), absent: false, valid_for: Self::MAX_AGE }
     }
 
     /// The API answers that there is no such resource.
@@ -93,7 +102,7 @@ impl Evidence {
             return Some(self.reason.clone().unwrap_or_else(|| "incomplete".to_owned()));
         }
         let age = now.duration_since(self.observed_at);
-        (age > Self::MAX_AGE).then(|| format!("last seen {} ago", super::duration::human(age)))
+        (age > self.valid_for).then(|| format!("last seen {} ago", super::duration::human(age)))
     }
 }
 

@@ -67,6 +67,20 @@ pub const TAG_CLUSTER: &str = "Cluster";
 /// Tag in AWS on snapshots that the daemon made: the snapshot's own identifier.
 pub const TAG_SNAPSHOT: &str = "clonewarden.io/snapshot";
 
+/// Tag in AWS on snapshots that the daemon made: when it goes, RFC 3339.
+pub const TAG_EXPIRES_AT: &str = "clonewarden.io/expires-at";
+/// Tag in AWS on snapshots that the daemon made: the policy that governs it. Its namespace may be gone by then.
+pub const TAG_POLICY: &str = "clonewarden.io/policy";
+
+/// Annotation of ACK: `retain` leaves the database alone when the object goes.
+pub const ACK_DELETION_POLICY: &str = "services.k8s.aws/deletion-policy";
+/// Annotation of ACK: `"true"` means that ACK never writes, nor deletes.
+pub const ACK_READ_ONLY: &str = "services.k8s.aws/read-only";
+/// Annotation of ACK: `"false"` has a final snapshot taken. Without it there is none.
+pub const ACK_SKIP_SNAPSHOT: &str = "rds.services.k8s.aws/skip-final-snapshot";
+/// Annotation of ACK: the identifier of the final snapshot.
+pub const ACK_FINAL_SNAPSHOT: &str = "rds.services.k8s.aws/final-db-snapshot-identifier";
+
 /// The identifier that the RGD derives for a clone's database: `<cloneId>-<first 8 of the uid>`.
 #[must_use]
 pub fn database_identifier(clone_id: &str, uid: &str) -> String {

@@ -177,6 +177,10 @@ impl Cluster for KubeCluster {
         crate::act::kube::create(&self.api, kind, object).boxed()
     }
 
+    fn set_status<'a>(&'a self, pin: &'a Pin, status: &'a Value) -> BoxFuture<'a, Result<(), ApiError>> {
+        crate::act::kube::set_status(&self.api, pin, status).boxed()
+    }
+
     fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
         crate::act::kube::apply(&self.api, kind, object, pin).boxed()
     }

@@ -300,6 +300,15 @@ impl Cluster for SandboxCluster {
         Box::pin(self.call(Call::Create, move |world, issue| world.create(issue, kind, object).map(drop)))
     }
 
+    fn set_status<'a>(&'a self, pin: &'a Pin, status: &'a Value) -> BoxFuture<'a, Result<(), ApiError>> {
+        let (pin, status) = (pin.clone(), status.clone());
+        Box::pin(self.call(Call::SetStatus, move |world, issue| {
+            world.change(issue, pin.kind, (&pin.namespace, &pin.name), Some((&pin.uid, &pin.resource_version)), |object| {
+                json::set(object, &[], "status", Some(status));
+            })
+        }))
+    }
+
     fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
         let (object, pin) = (object.clone(), pin.cloned());
         Box::pin(self.call(Call::Apply, move |world, issue| {

@@ -20,6 +20,8 @@ pub enum Call {
     Annotate,
     /// `create`.
     Create,
+    /// `set_status`.
+    SetStatus,
     /// `apply`.
     Apply,
     /// `note`.

@@ -84,6 +84,10 @@ impl Cluster for Bugged {
         self.inner.create(kind, object)
     }
 
+    fn set_status<'a>(&'a self, pin: &'a Pin, status: &'a Value) -> BoxFuture<'a, Result<(), ApiError>> {
+        self.inner.set_status(pin, status)
+    }
+
     fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
         self.inner.apply(kind, object, pin)
     }

@@ -90,6 +90,10 @@ impl Cluster for Gated {
         self.real.create(kind, object)
     }
 
+    fn set_status<'a>(&'a self, pin: &'a Pin, status: &'a Value) -> BoxFuture<'a, Result<(), ApiError>> {
+        self.real.set_status(pin, status)
+    }
+
     fn apply<'a>(&'a self, kind: Kind, object: &'a Value, pin: Option<&'a Pin>) -> BoxFuture<'a, Result<(), ApiError>> {
         self.real.apply(kind, object, pin)
     }

@@ -1,6 +1,10 @@
 //! The narrow traits between the daemon and the world. `observe` and `act` hold the real implementations, `sandbox` the ones
 //! in memory; everything else sees only these.
 
+mod cloud;
+
+pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
+
 use crate::model::Kind;
 use futures::{future::BoxFuture, stream::BoxStream};
 use jiff::{SignedDuration, Timestamp};
@@ -157,6 +161,9 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// Creates an object of a kind of our own (`Orphan`), with its status; one that exists already is a conflict.
     fn create(&self, kind: Kind, object: Value) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// Replaces the status of exactly the pinned object of a kind of our own: what `status` leaves out is gone afterwards.
+    fn set_status<'a>(&'a self, pin: &'a Pin, status: &'a Value) -> BoxFuture<'a, Result<(), ApiError>>;
 
     /// Makes an object of a kind that has a name of our own ([`Kind::only`]) be there as `object` says. Without a pin it is
     /// created, and anything of its name that is there already is a conflict; with one, exactly the pinned object is brought to
