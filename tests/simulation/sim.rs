@@ -16,7 +16,7 @@ use clonewarden::{
     model::{Kind, Snapshot, Span},
     plan::{Decision, Plan},
     policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
-    ports::Clock,
+    ports::{Clock, NoCloud},
     sandbox::{clock::SandboxClock, cluster::SandboxCluster, faults::Levels, platform::Platform, rng::Rng, world::World},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -154,6 +154,9 @@ impl Sim {
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let engine = Engine {
             cluster: self.bug.cluster(handle.clone()),
+            cloud: Arc::new(NoCloud),
+            sweep_every: Duration::from_secs(300),
+            sweep: Arc::default(),
             clock: Arc::new(clock.clone()),
             address: String::new(),
             identity: id.clone(),
