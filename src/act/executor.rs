@@ -7,19 +7,21 @@
 use super::{
     journal::{Ending, Journal},
     notify::Notes,
+    orphans,
+    proof::Roll,
     state::Keeper,
 };
 use crate::{
     daemon::lease::Fence,
-    model::{Kind, Meta, State, orphan},
+    model::{Kind, Meta, State},
     observe::{store::Store, time_evidence},
-    plan::{Action, Decision, Plan, Reason, Target, render},
+    plan::{Action, Decision, Plan, Target},
     policy::Policies,
-    ports::{ApiError, Clock, Cluster, Pin},
+    ports::{ApiError, Clock, Cloud, Cluster, Pin},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -30,6 +32,8 @@ use tracing::{info, warn};
 
 /// How many writes are under way at once: what saturates an API server on two cores; more only adds waiting.
 const AT_ONCE: usize = 64;
+/// How many orphans go at once. Each is asked about several times first, and AWS throttles.
+const ENDS_AT_ONCE: usize = 8;
 /// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
 const OTHERS_A_ROUND: usize = 256;
 /// After so many conflicts on one object it is read once: the watch does not seem to bring its present form.
@@ -46,6 +50,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub struct Tools {
     /// The API server.
     pub cluster: Arc<dyn Cluster>,
+    /// AWS.
+    pub cloud: Arc<dyn Cloud>,
     /// Our clock.
     pub clock: Arc<dyn Clock>,
     /// The watched objects.
@@ -64,7 +70,7 @@ pub struct Tools {
 
 /// Everything that writes.
 pub struct Executor {
-    tools: Tools,
+    pub(super) tools: Tools,
     done: Mutex<HashMap<Box<str>, Done>>,
     /// What was made and may not have come back by the watch yet, and when it was made.
     made: Mutex<HashMap<String, Instant>>,
@@ -108,7 +114,7 @@ impl Executor {
         Self { tools, done: Mutex::default(), made: Mutex::default() }
     }
 
-    fn may_write(&self) -> bool {
+    pub(super) fn may_write(&self) -> bool {
         self.tools.fence.holds() && self.tools.keeper.allows_writes()
     }
 
@@ -128,32 +134,65 @@ impl Executor {
         self.forget_made(plan);
         let mut left_alone = false;
         let writes = plan.decisions.iter().filter(|decision| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
-        let (deletes, mut others): (Vec<_>, Vec<_>) = writes.partition(|decision| decision.action == Action::Delete);
+        let (ends, writes): (Vec<_>, Vec<_>) = writes.partition(|decision| orphans::is_end(decision));
+        let (deletes, mut others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|decision| decision.action == Action::Delete);
         round.again = left_alone || others.len() > OTHERS_A_ROUND;
         others.truncate(OTHERS_A_ROUND);
-        let mut waiting = deletes.into_iter().chain(others);
-        let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(AT_ONCE).map(|decision| self.carry_out(decision, plan)).collect();
-        while let Some((decision, ending)) = under_way.next().await {
-            under_way.extend(waiting.next().map(|next| self.carry_out(next, plan)));
-            self.settle(decision, plan, &ending).await;
-            round.again |= matches!(ending, Ending::Conflict(_) | Ending::Failed(_) | Ending::Stopped);
-            round.endings.push((decision.action, ending));
+        self.work_through(deletes.into_iter().chain(others), AT_ONCE, None, plan, &mut round).await;
+        if !ends.is_empty() && self.may_write() {
+            // Orphans wait for nobody, and nobody for them: they are asked about first.
+            let roll = Roll::call(self.tools.cluster.as_ref()).await;
+            let roll = roll.inspect_err(|error| warn!(%error, "Orphans wait: what lives could not be listed anew.")).ok();
+            self.work_through(ends.into_iter(), ENDS_AT_ONCE, roll.as_ref(), plan, &mut round).await;
         }
         self.forget(plan);
         round
     }
 
-    async fn carry_out<'p>(&self, decision: &'p Decision, plan: &Plan) -> (&'p Decision, Ending) {
+    /// Carries out one after the other, so many at once.
+    async fn work_through<'p>(
+        &self,
+        mut waiting: impl Iterator<Item = &'p Decision>,
+        at_once: usize,
+        roll: Option<&Roll>,
+        plan: &Plan,
+        round: &mut Round,
+    ) {
+        let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(at_once).map(|decision| self.carry_out(decision, roll, plan)).collect();
+        while let Some((decision, ending)) = under_way.next().await {
+            under_way.extend(waiting.next().map(|next| self.carry_out(next, roll, plan)));
+            self.settle(decision, plan, &ending).await;
+            round.again |= matches!(ending, Ending::Conflict(_) | Ending::Failed(_) | Ending::Stopped);
+            round.endings.push((decision.action, ending));
+        }
+    }
+
+    async fn carry_out<'p>(&self, decision: &'p Decision, roll: Option<&Roll>, plan: &Plan) -> (&'p Decision, Ending) {
         // A round of many deletes takes seconds: what it rests on must still stand when each of them is sent.
         let stands = self.may_write() && self.tools.policies.borrow().revision == plan.revision && self.clock_stands();
-        (decision, if stands { self.act(decision).await } else { Ending::Stopped })
+        (decision, if stands { self.act(decision, roll).await } else { Ending::Stopped })
     }
 
-    fn clock_stands(&self) -> bool {
-        time_evidence(self.tools.cluster.as_ref(), self.tools.clock.now()).complete
+    pub(super) fn clock_stands(&self) -> bool {
+        time_evidence(self.tools.cluster.as_ref(), self.tools.cloud.as_ref(), self.tools.clock.now()).complete
     }
 
-    async fn act(&self, decision: &Decision) -> Ending {
+    async fn act(&self, decision: &Decision, roll: Option<&Roll>) -> Ending {
+        if let (Target::Cloud(resource), Some(tags)) = (&decision.target, &decision.tags) {
+            return self.tag(resource, tags).await;
+        }
+        if let Some(course) = &decision.course {
+            return match (&decision.target, &course.parting) {
+                (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll).await,
+                (Target::Orphan(record), _) => self.close(record, course).await,
+                _ => match self.record(decision, course).await {
+                    Err(ApiError::NotFound) if course.record.is_none() => {
+                        Ending::Failed("the CRD of Orphan is not installed: `clonewarden crds | kubectl apply -f -`".to_owned())
+                    }
+                    written => orphans::ending(written),
+                },
+            };
+        }
         let written = match (&decision.target, decision.action) {
             (Target::Clone(clone), Action::Delete) => {
                 let deleted = self.tools.cluster.delete(&pin(Kind::Clone, &clone.meta)).await;
@@ -172,24 +211,9 @@ impl Executor {
                 None => return Ending::Done,
             },
             (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
-            (Target::Child(_) | Target::Cloud(_), Action::Mark) => {
-                match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, self.tools.clock.now())).await {
-                    // It is recorded already: the watch just has not said so.
-                    Err(ApiError::Conflict(_)) => Ok(()),
-                    Err(ApiError::NotFound) => {
-                        return Ending::Failed("the CRD of Orphan is not installed: `clonewarden crds | kubectl apply -f -`".to_owned());
-                    }
-                    other => other,
-                }
-            }
             _ => return Ending::Done,
         };
-        match written {
-            Ok(()) => Ending::Done,
-            Err(ApiError::NotFound) => Ending::Gone,
-            Err(ApiError::Conflict(detail)) => Ending::Conflict(detail),
-            Err(error) => Ending::Failed(error.to_string()),
-        }
+        orphans::ending(written)
     }
 
     /// Makes an object of ours, or brings exactly the one that was judged to what it should say.
@@ -214,7 +238,7 @@ impl Executor {
             return;
         }
         let key = decision.target.key();
-        let (news, read) = self.note_down(&key, version(decision), ending);
+        let (news, read) = self.note_down(&key, &version(decision), ending);
         if read {
             self.read_again(decision, at).await;
         }
@@ -229,6 +253,7 @@ impl Executor {
                 info!(action = decision.action.word(), target = %subject, code, "{}", decision.reason.message(at));
                 self.tools.notes.send(decision, at);
             }
+            Ending::Begun => info!(action = decision.action.word(), target = %subject, code, "What has to be said before it goes has been said."),
             Ending::Gone => info!(action = decision.action.word(), target = %subject, code, "It was gone already."),
             Ending::Conflict(detail) => {
                 info!(action = decision.action.word(), target = %subject, code, detail, "It is not what was judged any more; it is judged anew.")
@@ -246,7 +271,7 @@ impl Executor {
         let done = all.entry(key.into()).or_default();
         let news = std::mem::replace(&mut done.last, ending.word()) != ending.word() || *ending == Ending::Done;
         match ending {
-            Ending::Done | Ending::Gone => {
+            Ending::Done | Ending::Begun | Ending::Gone => {
                 done.on = Some((version.into(), Instant::now()));
                 done.conflicts = 0;
                 done.failures = 0;
@@ -292,7 +317,8 @@ impl Executor {
         }
         // A mark is written on another object than its target: the Orphan that the watch shows says that it is done. What is
         // made has no version to tell it by: see `made`.
-        !matches!(decision.action, Action::Mark | Action::Create) && done.covers(version(decision))
+        let made = decision.course.as_ref().is_some_and(|course| course.record.is_none()) || decision.action == Action::Create;
+        !made && done.covers(&version(decision))
     }
 
     /// What was made has come back by the watch once the plan does not ask for it any more; if it is missing after that, it is
@@ -320,16 +346,18 @@ impl Executor {
 fn is_write(decision: &Decision) -> bool {
     match decision.action {
         Action::Delete | Action::Unmark => true,
-        Action::Mark => !matches!(decision.reason, Reason::OwnerGone(_, true)),
-        _ => decision.write.is_some() || decision.apply.is_some(),
+        _ => decision.writes(),
     }
 }
 
-fn version(decision: &Decision) -> &str {
-    decision.target.meta().map(|meta| meta.resource_version.as_ref()).unwrap_or_default()
+/// The form of the object that is written, by which a repeat is told: what is written on an `Orphan` has that one's.
+fn version(decision: &Decision) -> String {
+    let record = decision.course.as_ref().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
+    let meta = record.map(|record| &record.meta).or_else(|| decision.target.meta());
+    meta.map(|meta| format!("{}/{}", decision.action.word(), meta.resource_version)).unwrap_or_default()
 }
 
-fn pin(kind: Kind, meta: &Meta) -> Pin {
+pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
     Pin {
         kind,
         namespace: meta.namespace().to_owned(),
@@ -337,27 +365,4 @@ fn pin(kind: Kind, meta: &Meta) -> Pin {
         uid: meta.uid.to_string(),
         resource_version: meta.resource_version.to_string(),
     }
-}
-
-/// The `Orphan` object that records a mark.
-fn orphan_object(decision: &Decision, now: Timestamp) -> Value {
-    let kind = decision.target.kind();
-    let mut target = render::target(&decision.target);
-    if let Some(target) = target.as_object_mut() {
-        target.remove("resourceVersion");
-    }
-    let owner = match &decision.reason {
-        Reason::OwnerGone(uid, _) => json!({"uid": uid}),
-        _ => Value::Null,
-    };
-    json!({
-        "apiVersion": Kind::Orphan.api_version(),
-        "kind": Kind::Orphan.name(),
-        "metadata": {"name": orphan::object_name(kind, &decision.target.key())},
-        "spec": {"id": decision.target.display(), "target": target, "owner": owner, "policy": decision.policy},
-        "status": {
-            "phase": "Marked", "firstSeen": now, "lastSeen": now, "observations": 1,
-            "reason": {"code": decision.reason.code(), "message": decision.reason.message(now)},
-        },
-    })
 }

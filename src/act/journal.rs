@@ -19,6 +19,8 @@ pub struct Journal(Mutex<Box<dyn Write + Send>>);
 pub enum Ending {
     /// The API server accepted it.
     Done,
+    /// A step that has to come first was done; the rest follows.
+    Begun,
     /// The object was gone already.
     Gone,
     /// The object is not the one that was judged any more; it is judged anew.
@@ -35,6 +37,7 @@ impl Ending {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Done => "done",
+            Self::Begun => "begun",
             Self::Gone => "gone",
             Self::Conflict(_) => "conflict",
             Self::Failed(_) => "failed",

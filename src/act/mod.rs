@@ -4,5 +4,7 @@ pub mod executor;
 pub mod journal;
 pub mod kube;
 pub mod notify;
+mod orphans;
+mod proof;
 pub(crate) mod secrets;
 pub mod state;

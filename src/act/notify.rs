@@ -1,10 +1,11 @@
 //! Events on the objects, through a bounded queue that never stands before a delete.
 
+use super::executor::pin;
 use crate::{
     daemon::lease::Fence,
     model::Kind,
     plan::{Action, Decision, Reason, Target},
-    ports::{Clock, Cluster, EventType, Note, Pin},
+    ports::{Clock, Cluster, EventType, Note},
 };
 use jiff::Timestamp;
 use std::{
@@ -72,25 +73,19 @@ fn note(decision: &Decision, at: Timestamp) -> Option<Note> {
         (Action::Delete, _) if decision.blocked_by.is_none() => EventType::Normal,
         _ => EventType::Warning,
     };
-    let meta = decision.target.meta()?;
-    let kind = match &decision.target {
-        Target::Clone(_) => Kind::Clone,
-        Target::Child(child) => child.kind,
-        Target::Orphan(_) => Kind::Orphan,
-        Target::Quota(quota) => quota.kind,
+    let about = match &decision.target {
+        Target::Clone(clone) => pin(Kind::Clone, &clone.meta),
+        Target::Child(child) => pin(child.kind, &child.meta),
+        Target::Orphan(orphan) => pin(Kind::Orphan, &orphan.meta),
+        Target::Quota(quota) => pin(quota.kind, &quota.meta),
+        Target::Cloud(_) => super::orphans::about(decision)?,
         _ => return None,
     };
     let blocked = decision.blocked_by.map(|by| format!(" (not done: {})", by.word())).unwrap_or_default();
-    let name: String = meta.name().chars().take(200).collect();
+    let name: String = about.name.chars().take(200).collect();
     Some(Note {
         name: format!("{name}.{}", decision.id()),
-        about: Pin {
-            kind,
-            namespace: meta.namespace().to_owned(),
-            name: meta.name().to_owned(),
-            uid: meta.uid.to_string(),
-            resource_version: meta.resource_version.to_string(),
-        },
+        about,
         event_type,
         reason: decision.reason.code().to_owned(),
         action: decision.action.word().to_owned(),

@@ -15,7 +15,7 @@ use crate::{
     },
     plan,
     policy::Policies,
-    ports::{Clock, Cluster},
+    ports::{Clock, Cluster, NoCloud},
     sandbox::{clock::SandboxClock, cluster::SandboxCluster, world::World},
 };
 use anyhow::Context;
@@ -87,6 +87,9 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     narrator.say(&opening(shell.address()));
     let wake = Arc::new(Notify::new());
     let engine = Engine {
+        cloud: Arc::new(NoCloud),
+        sweep_every: std::time::Duration::from_secs(300),
+        sweep: Arc::default(),
         cluster,
         clock,
         address: String::new(),

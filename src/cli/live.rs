@@ -12,7 +12,7 @@ use crate::{
         kube::{KubeCluster, install_tls},
         store::{Store, Trimmed},
     },
-    ports::{ApiError, Cluster},
+    ports::{ApiError, Cluster, NoCloud},
 };
 use anyhow::{Context, anyhow};
 use futures::future::join_all;
@@ -90,7 +90,7 @@ pub(super) async fn look(cluster: &dyn Cluster, cluster_id: Option<&str>, now: T
     }
     snapshot.state = state.state;
     snapshot.cluster_id = id;
-    observe::add_time(&mut snapshot, cluster, now);
+    observe::add_time(&mut snapshot, cluster, &NoCloud, now);
     Ok(snapshot)
 }
 

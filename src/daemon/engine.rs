@@ -15,10 +15,14 @@ use crate::{
     },
     admission::certs::Identities,
     model::State,
-    observe::{mirror::Mirror, store::Store},
+    observe::{
+        mirror::Mirror,
+        store::Store,
+        sweeps::{Sweeps, sweep_all},
+    },
     plan::Planner,
     policy::Policies,
-    ports::{Clock, Cluster},
+    ports::{Clock, Cloud, Cluster},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -43,6 +47,12 @@ const STATE_EVERY_STANDBY: Duration = Duration::from_secs(5);
 pub struct Engine {
     /// The API server.
     pub cluster: Arc<dyn Cluster>,
+    /// AWS.
+    pub cloud: Arc<dyn Cloud>,
+    /// How often AWS is swept.
+    pub sweep_every: Duration,
+    /// Has AWS swept now: cron does.
+    pub sweep: Arc<Notify>,
     /// Our clock.
     pub clock: Arc<dyn Clock>,
     /// Our name in the Lease; no two processes may share one.
@@ -70,6 +80,8 @@ pub struct Engine {
 pub struct Vitals {
     /// The watched objects.
     pub store: Arc<Store>,
+    /// What the sweeps over AWS have found.
+    pub sweeps: Arc<Sweeps>,
     /// The remembered state.
     pub keeper: Arc<Keeper>,
     /// Whether we may write.
@@ -116,12 +128,14 @@ impl Engine {
     /// Runs until it is stopped, loses the lease, or a part of it dies. Stopped, it finishes the writes that are under way
     /// and gives the lease back.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Vitals { store, keeper, fence, .. } = self.vitals.clone();
+        let Vitals { store, sweeps, keeper, fence, .. } = self.vitals.clone();
+        sweeps.expect(self.cloud.regions(), self.clock.now());
         let mut mirror = Mirror::start(&self.cluster, &self.clock, &store, &self.wake);
         let (notes, _notes_task) =
             Notes::start(Arc::clone(&self.cluster), Arc::clone(&self.clock), fence.clone(), Arc::clone(&self.vitals.dropped_events));
         let executor = Executor::new(Tools {
             cluster: Arc::clone(&self.cluster),
+            cloud: Arc::clone(&self.cloud),
             clock: Arc::clone(&self.clock),
             store: Arc::clone(&store),
             keeper: Arc::clone(&keeper),
@@ -132,6 +146,8 @@ impl Engine {
         });
         let warden = Warden {
             cluster: Arc::clone(&self.cluster),
+            cloud: Arc::clone(&self.cloud),
+            sweeps,
             clock: Arc::clone(&self.clock),
             store,
             keeper: Arc::clone(&keeper),
@@ -154,12 +170,27 @@ impl Engine {
             elector,
             vitals: self.vitals.clone(),
             wake: Arc::clone(&self.wake),
+            sweep: Arc::clone(&self.sweep),
             journal: Arc::clone(&self.journal),
             drained: drained.clone(),
         };
         let mut lease = tokio::spawn(leading.run(Arc::clone(&self.cluster), Arc::clone(&self.clock)));
-        let mut polling =
-            tokio::spawn(poll_state(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.vitals.clone(), self.wake, Arc::clone(&self.journal)));
+        let mut polling = tokio::spawn(poll_state(
+            Arc::clone(&self.cluster),
+            Arc::clone(&self.clock),
+            self.vitals.clone(),
+            Arc::clone(&self.wake),
+            Arc::clone(&self.journal),
+        ));
+        let sweeping = Sweeping {
+            cloud: self.cloud,
+            clock: Arc::clone(&self.clock),
+            vitals: self.vitals.clone(),
+            every: self.sweep_every,
+            asked: self.sweep,
+            wake: Arc::clone(&self.wake),
+        };
+        let mut sweeping = tokio::spawn(sweeping.run());
         let told = stop.clone();
         let mut looping = tokio::spawn(async move { warden.run(&told).await });
 
@@ -169,6 +200,7 @@ impl Engine {
             lost = &mut lease => if matches!(lost, Ok(Standing::Lost)) { Ended::LeaseLost } else { Ended::TaskDied("lease") },
             _ = &mut looping => if stop.is_cancelled() { Ended::Stopped } else { Ended::TaskDied("loop") },
             _ = &mut polling => Ended::TaskDied("state"),
+            _ = &mut sweeping => Ended::TaskDied("sweeps"),
             () = mirror.ended() => Ended::TaskDied("mirror"),
         };
         // From here on nothing new is written; what is on the wire is waited for before another may take the lease.
@@ -181,6 +213,7 @@ impl Engine {
             let _ = (&mut lease).await;
         }
         polling.abort();
+        sweeping.abort();
         looping.abort();
         lease.abort();
         ended
@@ -192,6 +225,7 @@ struct Leading {
     elector: Elector,
     vitals: Vitals,
     wake: Arc<Notify>,
+    sweep: Arc<Notify>,
     journal: Arc<Journal>,
     drained: CancellationToken,
 }
@@ -206,6 +240,7 @@ impl Leading {
                     info!("This process holds the lease: it acts.");
                     self.journal.noted("leaseAcquired", clock.now(), json!({"holder": self.elector.holder()}));
                     self.elector.open_fence();
+                    self.sweep.notify_one();
                     self.wake.notify_one();
                 }
                 Standing::Held => self.elector.open_fence(),
@@ -223,6 +258,37 @@ impl Leading {
                     self.elector.release().await;
                     return Standing::Waiting;
                 }
+            }
+        }
+    }
+}
+
+/// The task that sweeps AWS while we hold the lease: others need not pay for it.
+struct Sweeping {
+    cloud: Arc<dyn Cloud>,
+    clock: Arc<dyn Clock>,
+    vitals: Vitals,
+    every: Duration,
+    asked: Arc<Notify>,
+    wake: Arc<Notify>,
+}
+
+impl Sweeping {
+    async fn run(self) {
+        if self.cloud.regions().is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            if self.vitals.fence.holds() {
+                sweep_all(self.cloud.as_ref(), self.clock.as_ref(), &self.vitals.sweeps, self.every).await;
+                self.vitals.beat("sweeps", self.clock.now());
+                self.wake.notify_one();
+            }
+            // The alarm may be late, or there may be none.
+            tokio::select! {
+                biased;
+                () = self.asked.notified() => {}
+                () = self.clock.sleep(self.every) => {}
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     observe::kube::KubeCluster,
     plan,
     policy::Policies,
-    ports::{Clock, Cluster},
+    ports::{Clock, Cloud, Cluster, NoCloud},
 };
 use anyhow::{Context, bail};
 use futures::{FutureExt, future::BoxFuture};
@@ -50,7 +50,8 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
     let kube = Arc::new(kube);
     let cluster: Arc<dyn Cluster> = Arc::<KubeCluster>::clone(&kube);
     let journal = Arc::new(open_journal(&settings)?);
-    let wake = Arc::new(Notify::new());
+    let (sweep, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let cloud: Arc<dyn Cloud> = Arc::new(NoCloud);
     let stop = CancellationToken::new();
     let vitals = Vitals::default();
     info!(revision = %policies.revision, policies = policies.policies.len(), "The policies are loaded.");
@@ -72,7 +73,7 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
         }
     });
 
-    let _alarm = schedule::start(settings.sweep_every, Arc::clone(&wake)).await?;
+    let _alarm = schedule::start(settings.sweep_every, Arc::clone(&sweep), Arc::clone(&wake)).await?;
     let follower = tokio::spawn(reload::follow(settings.policies.clone(), Arc::clone(&clock), set_policies, set_broken, Arc::clone(&wake)));
     tokio::spawn(stop_on_signal(stop.clone())?);
     let cluster_id = match settings.cluster_id {
@@ -100,7 +101,22 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
     let address = settings.webhook.as_ref().map(|webhook| webhook.advertise.to_string()).unwrap_or_default();
     let watcher = shell.watcher();
     let last = (Arc::clone(&cluster), vitals.leader.clone());
-    let engine = Engine { cluster, clock, identity, address, cluster_id, policies, planner: plan::plan, wake, journal, watcher, vitals };
+    let engine = Engine {
+        cluster,
+        cloud,
+        sweep_every: settings.sweep_every.get().unsigned_abs(),
+        sweep,
+        clock,
+        identity,
+        address,
+        cluster_id,
+        policies,
+        planner: plan::plan,
+        wake,
+        journal,
+        watcher,
+        vitals,
+    };
     let ended = tokio::select! {
         ended = engine.run(stop.clone()) => ended,
         () = died(webhook.as_mut()) => Ended::TaskDied("admission"),

@@ -6,23 +6,28 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler};
 
-/// Wakes `wake` every `every`, at whole multiples of the hour (UTC), until the scheduler is dropped.
+/// Has AWS swept and wakes the loop every `every`, at whole multiples of the hour (UTC), until the scheduler is dropped.
 ///
 /// # Errors
 /// When the scheduler cannot be started.
-pub async fn start(every: Span, wake: Arc<Notify>) -> anyhow::Result<JobScheduler> {
+pub async fn start(every: Span, sweep: Arc<Notify>, wake: Arc<Notify>) -> anyhow::Result<JobScheduler> {
     let scheduler = JobScheduler::new().await.context("the scheduler cannot be made")?;
-    let job = Job::new(cron(every), move |_, _| wake.notify_one()).context("the sweep cannot be scheduled")?;
+    let job = Job::new(cron(every), move |_, _| {
+        sweep.notify_one();
+        wake.notify_one();
+    })
+    .context("the sweep cannot be scheduled")?;
     scheduler.add(job).await.context("the sweep cannot be scheduled")?;
     scheduler.start().await.context("the scheduler cannot be started")?;
     Ok(scheduler)
 }
 
-/// The cron expression (with seconds) for a divisor of the hour.
+/// The cron expression (with seconds) for a divisor of the minute or of the hour.
 fn cron(every: Span) -> String {
-    match every.as_secs() / 60 {
-        60 => "0 0 * * * *".to_owned(),
-        minutes => format!("0 */{minutes} * * * *"),
+    match (every.as_secs() / 60, every.as_secs() % 60) {
+        (60, _) => "0 0 * * * *".to_owned(),
+        (0, seconds) => format!("*/{seconds} * * * * *"),
+        (minutes, _) => format!("0 */{minutes} * * * *"),
     }
 }
 
@@ -34,5 +39,6 @@ mod tests {
     fn a_divisor_of_the_hour_becomes_a_cron_expression() {
         assert_eq!(cron(Span::minutes(5)), "0 */5 * * * *");
         assert_eq!(cron(Span::hours(1)), "0 0 * * * *");
+        assert_eq!(cron(Span::seconds(10)), "*/10 * * * * *");
     }
 }

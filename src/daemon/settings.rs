@@ -142,9 +142,9 @@ impl RunArgs {
         let listen = check.parse("--listen", self.listen.or(file.listen), "0.0.0.0:8080", "an address and a port such as 0.0.0.0:8080");
         let sweep_every = check.parse::<Span>("--sweep-every", self.sweep_every.or(file.sweep_every), "5m", "a duration such as 5m");
         if let Some(every) = sweep_every {
-            let minutes = every.as_secs() / 60;
-            let divides = every.as_secs() % 60 == 0 && minutes >= 1 && 60 % minutes == 0;
-            check.that(divides, || format!("--sweep-every: `{every}` does not divide an hour into whole minutes; take 1m, 5m, 10m, 15m, 30m or 1h"));
+            let seconds = every.as_secs();
+            let divides = seconds >= 1 && (60_i64.checked_rem(seconds) == Some(0) || seconds % 60 == 0 && 3_600_i64.checked_rem(seconds) == Some(0));
+            check.that(divides, || format!("--sweep-every: `{every}` divides neither a minute nor an hour; take 30s, 1m, 5m, 10m, 15m, 30m or 1h"));
         }
         let format = self.log_format.or(file.log_format).unwrap_or_else(|| "text".to_owned());
         check.that(matches!(format.as_str(), "text" | "json"), || format!("--log-format: `{format}` is neither text nor json"));

@@ -12,10 +12,10 @@ use crate::{
         state::Keeper,
     },
     model::Snapshot,
-    observe::{self, store::Store},
+    observe::{self, store::Store, sweeps::Sweeps},
     plan::{Action, Decision, Plan, Planner},
     policy::Policies,
-    ports::{Clock, Cluster},
+    ports::{Clock, Cloud, Cluster},
 };
 use jiff::Timestamp;
 use std::{
@@ -39,6 +39,10 @@ const LATEST: Duration = Duration::from_secs(8);
 pub struct Warden {
     /// The API server.
     pub cluster: Arc<dyn Cluster>,
+    /// AWS.
+    pub cloud: Arc<dyn Cloud>,
+    /// What the sweeps over it have found.
+    pub sweeps: Arc<Sweeps>,
     /// Our clock.
     pub clock: Arc<dyn Clock>,
     /// The watched objects.
@@ -167,7 +171,8 @@ impl Warden {
         let mut snapshot = self.store.snapshot(now);
         snapshot.state = state;
         snapshot.cluster_id.clone_from(&self.cluster_id);
-        observe::add_time(&mut snapshot, self.cluster.as_ref(), now);
+        self.sweeps.add_to(&mut snapshot);
+        observe::add_time(&mut snapshot, self.cluster.as_ref(), self.cloud.as_ref(), now);
         Some(snapshot)
     }
 
@@ -183,8 +188,8 @@ impl Warden {
                 continue;
             }
             // What is carried out now is journaled with how it ended.
-            let writes = decision.write.is_some() || decision.apply.is_some();
-            let carried_out = decision.effective() && (writes || matches!(decision.action, Action::Delete | Action::Mark | Action::Unmark));
+            let held = decision.action == Action::Hold;
+            let carried_out = decision.effective() && !held && (decision.writes() || matches!(decision.action, Action::Delete | Action::Unmark));
             if !carried_out {
                 self.journal.decided(decision, &plan.revision, plan.now);
                 if plan.state.paused.is_none() {

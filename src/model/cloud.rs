@@ -32,6 +32,8 @@ pub struct CloudResource {
     pub cluster: Option<String>,
     /// The identifiers of the instances in an Aurora cluster.
     pub members: Vec<String>,
+    /// Since when it has been seen to go, by our clock; only where sweeps are made one after the other.
+    pub going_since: Option<Timestamp>,
     /// A snapshot that AWS took by itself, and takes away by itself.
     pub automated: bool,
     /// What it is made of, for its price.
@@ -66,6 +68,12 @@ impl CloudResource {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         kind(self.list)
+    }
+
+    /// Whether it is a database, not a snapshot of one.
+    #[must_use]
+    pub fn is_database(&self) -> bool {
+        matches!(self.list, CloudList::Instances | CloudList::Clusters)
     }
 
     /// Whether AWS is already taking it away.
@@ -106,6 +114,7 @@ impl CloudResource {
             protected: object.get("DeletionProtection").and_then(Value::as_bool),
             cluster: text("DBClusterIdentifier").filter(|_| list == CloudList::Instances),
             members: members.into_iter().flatten().filter_map(member).collect(),
+            going_since: None,
             automated: text("SnapshotType").is_some_and(|kind| kind != "manual"),
             size: read_size(object),
             arn,

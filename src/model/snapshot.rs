@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub definitions: Vec<Definition>,
     /// Databases and snapshots in AWS.
     pub cloud: Vec<Arc<CloudResource>>,
+    /// Since when the clones have been watched without a gap: whoever was there since then was seen.
+    pub watched_since: Option<Timestamp>,
     /// Orphans marked before.
     pub orphans: Vec<Arc<OrphanRecord>>,
     /// What bounds namespaces and has our name, ours or not, sorted by kind, then `namespace/name`.

@@ -24,6 +24,12 @@ pub struct State {
     pub definitions_accepted: bool,
     /// Whether the clones' CRD has been served before.
     pub clones_served: bool,
+    /// The database that showed that another cluster uses our id; nothing in AWS is touched until a person has said it is all right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id_shared: Option<String>,
+    /// ARNs of those of which a person has said so.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub cluster_id_accepted: BTreeSet<String>,
     /// What people let go last, newest last.
     pub releases: Vec<Release>,
 }
@@ -105,7 +111,7 @@ impl State {
 
     /// Accepts what `source` shows at present as the truth; whether anything had been held because of it.
     ///
-    /// `clones`: a population that collapsed, or a CRD that is gone. `definitions`: ResourceGraphDefinitions that are gone.
+    /// `clones`: a population that collapsed, or a CRD that is gone. `cluster-id`: a database that another cluster seemed to have made. `definitions`: ResourceGraphDefinitions that are gone.
     /// Whether the CRD or a definition is gone at present, the caller has to have looked.
     pub fn release_source(&mut self, source: &str, gone: bool) -> bool {
         let collapsed = self.populations.get(source).is_some_and(|population| population.collapsed.is_some());
@@ -113,6 +119,10 @@ impl State {
             self.populations.remove(source);
         }
         match source {
+            "cluster-id" => {
+                let shown = self.cluster_id_shared.take();
+                shown.is_some_and(|arn| self.cluster_id_accepted.insert(arn))
+            }
             "clones" if gone => std::mem::take(&mut self.clones_served) | collapsed,
             "definitions" if gone => {
                 self.definitions.clear();

@@ -54,6 +54,8 @@ struct Held {
     departed: VecDeque<Departure>,
     deleted_by_us: HashSet<Box<str>>,
     evidence: BTreeMap<Kind, Evidence>,
+    /// Since when no clone can have come and gone unseen.
+    watched_since: Option<Timestamp>,
 }
 
 /// One object, trimmed: what is left of the JSON once it has been read.
@@ -106,7 +108,11 @@ impl Store {
 
     /// Records how well a kind is known.
     pub fn assess(&self, kind: Kind, evidence: Evidence) {
-        self.held().evidence.insert(kind, evidence);
+        let mut held = self.held();
+        if kind == Kind::Clone && !evidence.complete {
+            held.watched_since = None;
+        }
+        held.evidence.insert(kind, evidence);
     }
 
     /// The watch of a kind was heard: what is known of it is known as of now.
@@ -165,6 +171,10 @@ impl Store {
             held.apply(object);
         }
         held.evidence.insert(kind, Evidence::complete(now));
+        if kind == Kind::Clone {
+            // Between the end of the last watch and this list, some may have come and gone.
+            held.watched_since = Some(now);
+        }
     }
 
     /// Has the clones listed anew and waits until a list has replaced them that was begun after this call.
@@ -250,6 +260,7 @@ impl Store {
             definitions: held.definitions.values().cloned().collect(),
             orphans: held.orphans.values().cloned().collect(),
             departed: held.departed.iter().cloned().collect(),
+            watched_since: held.watched_since,
             ..Snapshot::default()
         };
         for (kind, evidence) in &held.evidence {
@@ -343,7 +354,9 @@ impl Held {
 
     fn forget(&mut self, now: Timestamp) {
         while self.departed.len() > REMEMBER_AT_MOST || self.departed.front().is_some_and(|gone| now.duration_since(gone.gone) > REMEMBER) {
-            self.departed.pop_front();
+            // Whoever went before that is not remembered any more.
+            let forgotten = self.departed.pop_front().map(|gone| gone.gone);
+            self.watched_since = self.watched_since.map(|since| forgotten.map_or(since, |gone| since.max(gone)));
         }
     }
 }

@@ -60,15 +60,29 @@ impl Surprises {
             }
             _ => false,
         };
-        if let (true, Some(meta)) = (due, decision.target.meta()) {
-            self.by_policy.entry(Arc::clone(&policy.name)).or_default().insert(meta.uid.to_string(), meta.path().to_string());
+        if due {
+            self.by_policy.entry(Arc::clone(&policy.name)).or_default().insert(decision.target.key(), decision.target.display());
+        }
+    }
+
+    /// Counts an orphan if it goes now or within the policy's next window.
+    pub(super) fn consider_orphan(&mut self, decision: &Decision, policy: &ClonePolicy, now: Timestamp) {
+        let Some(course) = &decision.course else { return };
+        if self.any_held && decision.action == Action::Hold {
+            self.leave(decision);
+        }
+        let goes = decision.action == Action::Delete;
+        self.any_now |= goes;
+        let soon = later(now, policy.brake.per.get());
+        if goes || decision.action == Action::Mark && course.status.deletes_at.is_some_and(|at| at <= soon) {
+            self.by_policy.entry(Arc::clone(&policy.name)).or_default().insert(decision.target.key(), decision.target.display());
         }
     }
 
     /// Notes one that could not be judged.
     pub(super) fn leave(&mut self, decision: &Decision) {
-        if let (true, Some(meta)) = (self.any_held, decision.target.meta()) {
-            self.unjudged.insert(meta.uid.to_string());
+        if self.any_held {
+            self.unjudged.insert(decision.target.key());
         }
     }
 }
@@ -127,13 +141,14 @@ pub(super) fn apply(surprises: &Surprises, snapshot: &Snapshot, ground: &Ground<
     if surprises.any_now {
         let surprising = draft.decisions.iter_mut().filter(|decision| decision.is_surprise() && decision.blocked_by.is_none());
         for decision in surprising {
-            let (Some(policy), Some(meta)) = (&decision.policy, decision.target.meta()) else { continue };
-            let released = brakes.get(policy.as_ref()).is_some_and(|brake| brake.released.contains(meta.uid.as_ref()));
+            let Some(policy) = &decision.policy else { continue };
+            let key = decision.target.key();
+            let released = brakes.get(policy.as_ref()).is_some_and(|brake| brake.released.contains(&key));
             if on.contains(policy) && !released {
                 decision.blocked_by = Some(BlockedBy::Brake);
             } else {
                 // Written before the delete is sent; one that fails is counted all the same, and so is one that was let go.
-                brakes.entry(policy.to_string()).or_default().carried.entry(meta.uid.to_string()).or_insert(now);
+                brakes.entry(policy.to_string()).or_default().carried.entry(key).or_insert(now);
             }
         }
     }

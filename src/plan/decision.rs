@@ -1,6 +1,6 @@
 //! What a plan is made of: decisions, each about one target and with its reason as data.
 
-use super::{lifetime::warned_text, reason::Reason};
+use super::{lifetime::warned_text, orphans::Course, reason::Reason};
 use crate::model::{
     Child, EvidenceSet, Kind, Meta, Quota, Source, State, WordPressClone, cloud::CloudResource, meta::Unreadable, names, orphan::OrphanRecord,
 };
@@ -199,6 +199,10 @@ pub struct Decision {
     pub write: Option<Write>,
     /// What is to be there afterwards, as it is sent, if an object of ours is made or changed.
     pub apply: Option<Arc<Value>>,
+    /// The tags that it is to have, of something in AWS.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// What its `Orphan` is to say, if it is about something that was left behind.
+    pub course: Option<Box<Course>>,
 }
 
 /// What is written on a clone. The annotations themselves are made only when they are sent.
@@ -232,7 +236,13 @@ impl Decision {
     /// A decision that nothing blocks and that writes nothing on a clone.
     #[must_use]
     pub fn new(action: Action, policy: Option<&Arc<str>>, target: Target, reason: Reason) -> Self {
-        Self { action, blocked_by: None, policy: policy.cloned(), target, reason, write: None, apply: None }
+        Self { action, blocked_by: None, policy: policy.cloned(), target, reason, write: None, apply: None, tags: None, course: None }
+    }
+
+    /// Whether carrying it out writes something, beside what it is about being deleted.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.write.is_some() || self.apply.is_some() || self.tags.is_some() || self.course.as_ref().is_some_and(|course| course.news)
     }
 
     /// Whether the daemon would do it.

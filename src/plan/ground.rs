@@ -132,6 +132,11 @@ impl<'a> Ground<'a> {
         self.clock_lack.is_none()
     }
 
+    /// Why it may not be.
+    pub(super) fn clock_lack(&self) -> Option<&str> {
+        self.clock_lack.as_deref()
+    }
+
     /// Why no clone may end now, or not this one.
     pub(super) fn no_end(&self, clone: &WordPressClone) -> Option<Reason> {
         if let Some(lack) = &self.clock_lack {

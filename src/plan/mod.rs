@@ -9,10 +9,11 @@ pub mod admit;
 pub mod brake;
 pub mod decision;
 mod diagnosis;
+mod doubt;
 mod ground;
 pub mod lifetime;
 mod limits;
-mod orphans;
+pub mod orphans;
 mod population;
 #[cfg(test)]
 mod promises;
@@ -68,10 +69,17 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         }
         draft.decisions.push(decision);
     }
-    brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
     ground.hold_unreadable(&mut draft);
     diagnosis::diagnose(snapshot, &ground, &mut draft);
-    orphans::find(snapshot, &ground, collapsed, &mut draft);
+    let others = draft.decisions.len();
+    orphans::find(snapshot, &ground, &collapsed, &mut state, &mut draft);
+    for decision in draft.decisions.iter().skip(others) {
+        let policy = decision.policy.as_ref().and_then(|name| policies.policies.iter().find(|policy| policy.name == *name));
+        if let Some(policy) = policy {
+            surprises.consider_orphan(decision, policy, now);
+        }
+    }
+    brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
     quota::keep(snapshot, &ground, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
@@ -120,6 +128,8 @@ impl Draft {
             }
             decision.write = None;
             decision.apply = None;
+            decision.course = None;
+            decision.tags = None;
         }
     }
 }
@@ -220,10 +230,14 @@ fn audited(step: Step, life: Lifetime, draft: &mut Draft, decision: &dyn Fn(Acti
 }
 
 impl Decision {
-    /// Whether this is the end of a clone that was not announced as what it was computed to be.
+    /// Whether this is the end of a clone that was not announced as what it was computed to be, or of an orphan.
     #[must_use]
     pub fn is_surprise(&self) -> bool {
-        matches!((self.action, &self.reason), (Action::Delete, Reason::Expired(life, announced)) if *announced > life.end)
+        match (self.action, &self.reason) {
+            (Action::Delete, Reason::Expired(life, announced)) => *announced > life.end,
+            (Action::Delete, Reason::OwnerGone(..) | Reason::SnapshotExpired(..)) => true,
+            _ => false,
+        }
     }
 }
 

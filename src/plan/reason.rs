@@ -3,11 +3,12 @@
 //! A reason holds numbers and dates; its words are made only when somebody reads them, so that a plan over a hundred thousand
 //! clones does not write a hundred thousand sentences.
 
+pub use super::doubt::Doubt;
+
 use super::lifetime::{Cause, Lifetime};
 use crate::model::{
     Source,
     duration::{human, roughly},
-    names,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -22,23 +23,6 @@ pub enum Limit {
     DedicatedDatabases,
     /// `limits.clonesPerOwner`, and whose.
     ClonesOf(Box<str>),
-}
-
-/// Why a thing may not be judged an orphan, or not go as one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doubt {
-    /// A living clone has the name of the dead owner.
-    NamesakeLives(Box<str>),
-    /// Our tags are on it, but its identifier is not the one derived from them: restores inherit tags.
-    InheritedTags(Box<str>),
-    /// A snapshot of its identifier has another resource id: somebody restored it.
-    Restored,
-    /// Another living object in the cluster claims it.
-    Claimed(Box<str>),
-    /// Nobody said which cluster this is, so nothing in AWS can be proven to be ours.
-    ClusterIdUnknown,
-    /// The RGD writes another cluster id than ours, or a placeholder.
-    ClusterIdMismatch(Box<str>),
 }
 
 /// Why a decision was taken.
@@ -80,8 +64,14 @@ pub enum Reason {
     NoPolicy,
     /// It may be no orphan.
     Doubtful(Doubt),
+    /// A snapshot that was made for an orphan has outlived its date; whether it was recorded before.
+    SnapshotExpired(Timestamp, bool),
     /// It was marked and is no orphan any more, and why.
     NoOrphan(&'static str),
+    /// What was marked is gone, in the cluster and in AWS.
+    Deleted,
+    /// It is the final snapshot of an orphan, and does not say yet that it is ours.
+    SnapshotOurs,
     /// A field cannot be read: which, and what it says.
     UnreadableValue(&'static str, Box<str>),
     /// It has been going for too long: since when, and what holds it.
@@ -123,7 +113,10 @@ impl Reason {
             Self::OwnerGone(..) => "OwnerGone",
             Self::NoPolicy => "NoPolicy",
             Self::Doubtful(doubt) => doubt.code(),
+            Self::SnapshotExpired(..) => "SnapshotExpired",
             Self::NoOrphan(_) => "NoOrphan",
+            Self::Deleted => "Deleted",
+            Self::SnapshotOurs => "SnapshotOurs",
             Self::UnreadableValue(..) => "UnreadableValue",
             Self::StuckTerminating(..) => "StuckTerminating",
             Self::Broken(_) => "Broken",
@@ -211,7 +204,10 @@ impl Reason {
             Self::OwnerGone(uid, _) => format!("its clone (uid {uid}) is gone"),
             Self::NoPolicy => "is an orphan that no policy governs: it is recorded, and never deleted".to_owned(),
             Self::Doubtful(doubt) => doubt.message(),
+            Self::SnapshotExpired(at, _) => format!("is a final snapshot that was kept until {at}"),
             Self::NoOrphan(why) => format!("is no orphan any more: {why}"),
+            Self::Deleted => "is gone".to_owned(),
+            Self::SnapshotOurs => "is the final snapshot that was taken for an orphan: it is tagged as ours, with its own date".to_owned(),
             Self::UnreadableValue(field, text) => {
                 format!("`{field}` says `{text}`, which cannot be read: it gets the longest life that the policy allows")
             }
@@ -295,10 +291,14 @@ impl Reason {
                 put("carried", json!(carried));
                 put("clones", json!(clones));
             }
+            Self::SnapshotExpired(at, recorded) => {
+                put("expiredAt", json!(at));
+                put("recorded", json!(recorded));
+            }
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),
             Self::Quota(finding) => finding.facts().into_iter().for_each(|(key, value)| put(&key, value)),
-            Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) | Self::NoPolicy => {}
+            Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) | Self::NoPolicy | Self::Deleted | Self::SnapshotOurs => {}
         }
         facts
     }
@@ -354,45 +354,6 @@ impl Limit {
             Self::Clones => "live clones".to_owned(),
             Self::DedicatedDatabases => "clones with a database of their own".to_owned(),
             Self::ClonesOf(owner) => format!("live clones of `{owner}`"),
-        }
-    }
-}
-
-impl Doubt {
-    fn code(&self) -> &'static str {
-        match self {
-            Self::NamesakeLives(_) => "NamesakeLives",
-            Self::InheritedTags(_) => "InheritedTags",
-            Self::Restored => "Restored",
-            Self::Claimed(_) => "Claimed",
-            Self::ClusterIdUnknown => "ClusterIdUnknown",
-            Self::ClusterIdMismatch(_) => "ClusterIdMismatch",
-        }
-    }
-
-    fn message(&self) -> String {
-        match self {
-            Self::NamesakeLives(path) => format!("a living clone is called `{path}` like its dead owner: whose it is must be settled by hand"),
-            Self::InheritedTags(expected) => {
-                format!("carries our tags but is not called `{expected}`: a restore or a copy inherits tags, it is not proven to be ours")
-            }
-            Self::Restored => "a snapshot of its identifier has another resource id: somebody restored it".to_owned(),
-            Self::Claimed(by) => format!("`{by}` in the cluster claims it"),
-            Self::ClusterIdUnknown => "no cluster id was given (`--cluster-id`): nothing in AWS can be proven to be ours".to_owned(),
-            Self::ClusterIdMismatch(other) if names::is_placeholder(other) => {
-                format!("the cluster id `{other}` is a placeholder that somebody forgot to replace: nothing in AWS is touched")
-            }
-            Self::ClusterIdMismatch(other) => format!("the RGD writes the cluster id `{other}`, which is not ours: nothing in AWS is touched"),
-        }
-    }
-
-    fn facts(&self, put: &mut impl FnMut(&str, Value)) {
-        match self {
-            Self::NamesakeLives(path) => put("namesake", json!(path)),
-            Self::InheritedTags(expected) => put("expected", json!(expected)),
-            Self::Claimed(by) => put("claimedBy", json!(by)),
-            Self::ClusterIdMismatch(other) => put("clusterId", json!(other)),
-            Self::Restored | Self::ClusterIdUnknown => {}
         }
     }
 }

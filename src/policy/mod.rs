@@ -211,7 +211,7 @@ pub enum AtLimit {
 }
 
 /// How orphans are treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrphanRules {
     /// How long something must have been an orphan.
     pub soak: Span,

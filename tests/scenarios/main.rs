@@ -94,7 +94,27 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 2] = ["ClockUntrusted", "Collapsed"];
+const NEED_A_DAEMON: [&str; 19] = [
+    "Busy",
+    "ClaimsForeign",
+    "ClockUntrusted",
+    "ClusterIdShared",
+    "Collapsed",
+    "Deleted",
+    "ExpiryUnreadable",
+    "MemberNotOurs",
+    "Protected",
+    "RegionNotSwept",
+    "SnapshotExpired",
+    "SnapshotImpossible",
+    "SnapshotOurs",
+    "StillNeeded",
+    "StuckDeleting",
+    "TagsGone",
+    "Vetoed",
+    "WaitsForCluster",
+    "WaitsForMembers",
+];
 
 #[test]
 fn every_reason_that_files_can_show_is_shown_by_a_scenario() {

@@ -316,7 +316,15 @@ impl Oracle {
         }
         if !thing.is_database() {
             let ours = thing.origin == Origin::Final && self.estate.asked.contains(&thing.seen.id);
-            return (!ours).then_some("it is not ours");
+            let clusters = thing.seen.list == CloudList::ClusterSnapshots;
+            let source = |other: &&std::sync::Arc<Thing>| {
+                let list = if clusters { CloudList::Clusters } else { CloudList::Instances };
+                other.seen.list == list && other.seen.region == thing.seen.region && thing.seen.snapshot_of.as_ref() == Some(&other.seen.id)
+            };
+            if !ours {
+                return Some("it is not ours");
+            }
+            return world.aws.things().find(source).map(|_| "it shows where a database came from");
         }
         if !is_proven(thing) || thing.origin != Origin::Made {
             return Some("it is not ours");
@@ -343,7 +351,7 @@ impl Oracle {
                 return Some("an object stands for it, and stays");
             }
         }
-        if restored(world, thing) || self.held_restored(&thing.seen.arn) {
+        if restored(world, thing) || self.held_restored(thing) {
             return Some("its identifier had another life");
         }
         let members = || world.aws.things().filter(|other| other.seen.cluster.as_ref() == Some(&thing.seen.id));
@@ -356,14 +364,15 @@ impl Oracle {
 
     /// Whether an instance in a cluster stays for a reason of its own.
     fn stays_alone(&self, world: &World, rules: &[Rule], member: &Thing) -> bool {
-        let alone = Thing { seen: clonewarden::model::cloud::CloudResource { cluster: None, ..member.seen.clone() }, ..member.clone() };
+        let mut alone = member.clone();
+        alone.seen.cluster = None;
         self.stays(world, rules, &alone).is_some_and(|why| why != "it goes already")
     }
 
-    /// The daemon has seen once that it was restored, and remembers.
-    fn held_restored(&self, arn: &str) -> bool {
-        let other = |mark: &&estate::Mark| mark.key == arn && mark.until == i64::MAX;
-        self.estate.marks.iter().filter(other).any(|mark| mark.phase == "Held")
+    /// Its mark is about another one of that identifier, or says that it was seen to have been restored.
+    fn held_restored(&self, thing: &Thing) -> bool {
+        let there = |mark: &&estate::Mark| mark.key == thing.seen.arn && mark.until == i64::MAX;
+        self.estate.marks.iter().filter(there).any(|mark| mark.resource_id != thing.seen.resource_id || mark.reason == "Restored")
     }
 
     /// When the last reason for which it may be there is over, and by when it must be gone.
@@ -386,6 +395,8 @@ impl Oracle {
         if !matches!(kind, Kind::DbInstance | Kind::DbCluster) {
             return false;
         }
+        let labels = &object["metadata"]["labels"];
+        let (name, uid) = (labels["kro.run/instance-name"].as_str().unwrap_or_default(), labels["kro.run/instance-id"].as_str().unwrap_or_default());
         let protected = object.pointer("/spec/deletionProtection") == Some(&Value::Bool(true));
         let field = if kind == Kind::DbCluster { "/spec/dbClusterIdentifier" } else { "/spec/dbInstanceIdentifier" };
         let home = text(object, "/spec/dbClusterIdentifier");
@@ -399,11 +410,12 @@ impl Oracle {
                 || !is_proven(thing)
                 || restored(world, thing)
                 || thing.origin != Origin::Made
-                || self.held_restored(&thing.seen.arn)
+                || self.held_restored(thing)
         };
         let shared =
             self.estate.claims.iter().filter(|claim| claim.until == i64::MAX && claim.kind == kind && claim.identifier == text(object, field));
-        protected || shared.count() > 1 || world.aws.things().filter(concerns).any(|thing| held(thing)) || self.mark_held(object)
+        let renamed = text(object, field) != format!("{name}-{}", uid.get(..8).unwrap_or(uid));
+        protected || renamed || shared.count() > 1 || world.aws.things().filter(concerns).any(|thing| held(thing)) || self.mark_held(object)
     }
 
     /// An object that somebody keeps, or whose fellow is kept: an Aurora cluster and its instances go together.

@@ -189,13 +189,14 @@ impl Sim {
         let regions: &[&str] = if self.aws { &[REGION, ELSEWHERE] } else { &[] };
         let cloud = SandboxCloud::new(&handle, Arc::new(clock.clone()), regions, self.dice.bits());
         cloud.set_faults(self.cloud_levels);
-        // The engine has no place for it yet.
-        let _sky = self.bug.cloud(cloud.clone());
         let (policies, loaded) = watch::channel(Arc::new(product(&self.rules, self.revision)));
         self.oracle.loads(&id, self.now(), &Arc::new(self.rules.clone()));
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let engine = Engine {
             cluster: self.bug.cluster(handle.clone()),
+            cloud: self.bug.cloud(cloud.clone()),
+            sweep_every: Duration::from_secs(if self.aws { 20 } else { 300 }),
+            sweep: Arc::default(),
             clock: Arc::new(clock.clone()),
             address: String::new(),
             identity: id.clone(),

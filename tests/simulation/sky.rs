@@ -13,7 +13,7 @@ use clonewarden::{
         ack::REGION,
         cloud::{
             faults::{CloudCall, CloudFate, CloudLevels},
-            thing::{Order, Thing},
+            thing::{Order, Origin, Thing},
         },
         faults::Call,
         history::Actor,
@@ -211,6 +211,11 @@ fn reader(sim: &mut Sim) {
 
 fn delete_in_aws(sim: &mut Sim) {
     let Some(thing) = some_thing(sim, |thing| !thing.seen.is_going() && !thing.seen.automated) else { return };
+    // Without the snapshot that it was restored from, nobody in the world could tell a copy from the original.
+    let source = |other: &Arc<Thing>| other.origin == Origin::Restored && Some(&other.seen.id) == thing.seen.snapshot_of.as_ref();
+    if sim.world().aws.things().any(source) {
+        return;
+    }
     let name = format!("by-hand-last-{}", sim.dice.below(100_000));
     let farewell = if thing.is_database() && sim.dice.chance(500) { Farewell::Snapshot(&name) } else { Farewell::Nothing };
     sim.tell(|| format!("somebody deletes {} in AWS", thing.seen.arn));

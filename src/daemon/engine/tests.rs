@@ -6,6 +6,7 @@ use crate::{
     daemon::warden::Nobody,
     model::{Kind, names},
     policy::load_files,
+    ports::NoCloud,
     sandbox::{
         clock::SandboxClock,
         cluster::SandboxCluster,
@@ -59,6 +60,9 @@ impl Scene {
         self.started += 1;
         let engine = Engine {
             cluster: Arc::new(self.cluster.clone()),
+            cloud: Arc::new(NoCloud),
+            sweep_every: std::time::Duration::from_secs(300),
+            sweep: Arc::default(),
             clock: Arc::new(self.clock.clone()),
             address: String::new(),
             identity: format!("daemon-{}", self.started),

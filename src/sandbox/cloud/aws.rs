@@ -385,5 +385,6 @@ fn blank((region, list, id): &Place) -> CloudResource {
         members: Vec::new(),
         automated: false,
         size: Size::default(),
+        going_since: None,
     }
 }

@@ -13,7 +13,7 @@ use clonewarden::{
     model::Kind,
     observe::kube::KubeCluster,
     plan, policy,
-    ports::{ApiError, Cluster, LeaseRecord, Note, Page, Pin, Stored, WatchEvent},
+    ports::{ApiError, Cluster, LeaseRecord, NoCloud, Note, Page, Pin, Stored, WatchEvent},
 };
 use futures::{FutureExt as _, future::BoxFuture, stream::BoxStream};
 use jiff::{SignedDuration, Timestamp};
@@ -140,6 +140,9 @@ impl GatedLoop {
         let (sender, policies) = watch::channel(Arc::new(loaded));
         let engine = Engine {
             cluster: Arc::new(Gated { real: KubeCluster::over(client, lease, install.namespace.clone()), gate }),
+            cloud: Arc::new(NoCloud),
+            sweep_every: Duration::from_secs(300),
+            sweep: Arc::default(),
             clock: Arc::new(SystemClock),
             address: String::new(),
             identity: format!("in-process-{}", install.namespace),

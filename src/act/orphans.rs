@@ -1,0 +1,167 @@
+//! Carries out what is decided about orphans: their `Orphan` objects, their end, and the tags of their final snapshots.
+//!
+//! The end of an orphan is several steps, each of which may be the last one of this process. What is about to be asked for is
+//! written on the `Orphan` first, so that whoever goes on knows it: above all the name of the final snapshot.
+
+use super::{
+    executor::{Executor, pin},
+    journal::Ending,
+    proof::{Roll, Unproved},
+};
+use crate::{
+    model::{
+        Kind,
+        cloud::{self, CloudResource},
+        evidence::CloudList,
+        names,
+        orphan::{self, OrphanRecord},
+    },
+    plan::{
+        Action, Decision, Target,
+        orphans::{Course, Parting},
+        render,
+    },
+    ports::{ApiError, CloudError, Farewell, Pin},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Whether a decision is the end of something that was left behind.
+pub(super) fn is_end(decision: &Decision) -> bool {
+    decision.action == Action::Delete && decision.course.is_some()
+}
+
+impl Executor {
+    /// Writes on the `Orphan` what it should say.
+    pub(super) async fn record(&self, decision: &Decision, course: &Course) -> Result<(), ApiError> {
+        let status = serde_json::to_value(&course.status).map_err(|error| ApiError::Unavailable(error.to_string()))?;
+        match &course.record {
+            Some(record) => self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &status).await,
+            None => match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, course, status)).await {
+                // It is recorded already: the watch just has not said so.
+                Err(ApiError::Conflict(_)) => Ok(()),
+                other => other,
+            },
+        }
+    }
+
+    /// Ends one orphan, one step further than it is.
+    pub(super) async fn end(&self, decision: &Decision, course: &Course, parting: &Parting, roll: Option<&Roll>) -> Ending {
+        let Some(roll) = roll else {
+            return Ending::Failed("the clones could not be listed anew: nothing that is judged by absence goes".to_owned());
+        };
+        let Some(record) = &course.record else { return Ending::Conflict("it has no Orphan".to_owned()) };
+        match roll.proves(self.tools.cluster.as_ref(), self.tools.cloud.as_ref(), decision, course).await {
+            Ok(()) => {}
+            Err(Unproved::Gone) => return Ending::Gone,
+            Err(Unproved::Otherwise(why)) => return Ending::Conflict(why),
+            Err(Unproved::Unknown(why)) => return Ending::Failed(why),
+        }
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        if course.news
+            && let Err(error) = self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await
+        {
+            return ending(Err(error));
+        }
+        // Asking and writing took their time: the lease, or a person, may have said otherwise meanwhile.
+        if !self.may_write() || !self.clock_stands() {
+            return Ending::Stopped;
+        }
+        match &decision.target {
+            Target::Child(child) => match parting.snapshot.as_ref().filter(|_| parting.tell_ack) {
+                Some(id) => {
+                    let told = [(names::ACK_SKIP_SNAPSHOT, Some("false".to_owned())), (names::ACK_FINAL_SNAPSHOT, Some(id.clone()))];
+                    match self.tools.cluster.annotate(&pin(child.kind, &child.meta), &BTreeMap::from(told)).await {
+                        Ok(()) => Ending::Begun,
+                        Err(error) => ending(Err(error)),
+                    }
+                }
+                None => ending(self.tools.cluster.delete(&pin(child.kind, &child.meta)).await),
+            },
+            Target::Cloud(resource) => {
+                let farewell = parting.snapshot.as_deref().map_or(Farewell::Nothing, Farewell::Snapshot);
+                cloud_ending(self.tools.cloud.delete(resource, farewell).await)
+            }
+            _ => Ending::Failed("it is nothing that can be left behind".to_owned()),
+        }
+    }
+
+    /// Says of a final snapshot that it is ours.
+    pub(super) async fn tag(&self, resource: &CloudResource, tags: &BTreeMap<String, String>) -> Ending {
+        cloud_ending(self.tools.cloud.tag(resource, tags).await)
+    }
+
+    /// Writes that an orphan is gone, once AWS has said so itself.
+    pub(super) async fn close(&self, record: &OrphanRecord, course: &Course) -> Ending {
+        let list = CloudList::ALL.into_iter().find(|list| cloud::kind(*list) == record.kind.as_ref());
+        if let (Some(list), Some(id)) = (list, record.id.as_deref()) {
+            let regions: Vec<_> = match &record.region {
+                Some(region) => vec![region],
+                None => self.tools.cloud.regions().iter().collect(),
+            };
+            for region in regions {
+                match self.tools.cloud.describe(list, region, id).await {
+                    Ok(None) => {}
+                    Ok(Some(there)) if record.resource_id.as_deref().is_some_and(|id| id != there.resource_id) => {}
+                    Ok(Some(there)) => return Ending::Conflict(format!("AWS still describes it: `{}`", there.status)),
+                    Err(error) => return Ending::Failed(format!("AWS: {error}")),
+                }
+            }
+        }
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        ending(self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await)
+    }
+}
+
+pub(super) fn ending(written: Result<(), ApiError>) -> Ending {
+    match written {
+        Ok(()) => Ending::Done,
+        Err(ApiError::NotFound) => Ending::Gone,
+        Err(ApiError::Conflict(detail)) => Ending::Conflict(detail),
+        Err(error) => Ending::Failed(error.to_string()),
+    }
+}
+
+fn cloud_ending(asked: Result<(), CloudError>) -> Ending {
+    match asked {
+        Ok(()) => Ending::Done,
+        Err(CloudError::NotFound) => Ending::Gone,
+        Err(error) => Ending::Failed(format!("AWS: {error}")),
+    }
+}
+
+/// The object that an Event about something in AWS is written on: its `Orphan`.
+pub(super) fn about(decision: &Decision) -> Option<Pin> {
+    decision.course.as_ref()?.record.as_ref().map(|record| pin(Kind::Orphan, &record.meta))
+}
+
+/// The `Orphan` object that records a mark.
+fn orphan_object(decision: &Decision, course: &Course, status: Value) -> Value {
+    let kind = decision.target.kind();
+    let mut target = render::target(&decision.target);
+    if let Some(target) = target.as_object_mut() {
+        target.remove("resourceVersion");
+        target.retain(|_, value| value.as_str() != Some(""));
+        if let Target::Child(child) = &decision.target
+            && let Some(claim) = &child.database
+        {
+            target.insert("id".to_owned(), json!(claim.identifier));
+        }
+    }
+    let mut owner = json!({"uid": course.owner.uid});
+    if let Some(owner) = owner.as_object_mut() {
+        owner.extend((!course.owner.namespace.is_empty()).then(|| ("namespace".to_owned(), json!(course.owner.namespace))));
+        owner.extend(course.owner.name.as_ref().map(|name| ("name".to_owned(), json!(name))));
+    }
+    json!({
+        "apiVersion": Kind::Orphan.api_version(),
+        "kind": Kind::Orphan.name(),
+        "metadata": {"name": orphan::object_name(kind, &decision.target.key())},
+        "spec": {"id": decision.target.display(), "target": target, "owner": owner, "policy": decision.policy},
+        "status": status,
+    })
+}

@@ -1,0 +1,177 @@
+//! What is judged by absence is proved again, right before: nobody living owns it, nobody else claims it, and it still is what the
+//! plan saw. Nothing here decides; whatever is not exactly so ends the attempt.
+
+use crate::{
+    model::{Child, Kind, cloud::CloudResource, names},
+    plan::{
+        Decision, Target,
+        orphans::{Course, DeadOwner},
+    },
+    ports::{ApiError, Cloud, CloudError, Cluster},
+};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// Every clone and every object that stands for a database, listed anew by quorum reads: one look for all orphans of a round.
+pub(super) struct Roll {
+    uids: HashSet<String>,
+    claims: Vec<Child>,
+}
+
+/// Why something is not proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unproved {
+    /// It is not what was judged, or it is no orphan: it is judged anew.
+    Otherwise(String),
+    /// It is gone already.
+    Gone,
+    /// It could not be asked.
+    Unknown(String),
+}
+
+impl From<ApiError> for Unproved {
+    fn from(error: ApiError) -> Self {
+        Self::Unknown(error.to_string())
+    }
+}
+
+impl From<CloudError> for Unproved {
+    fn from(error: CloudError) -> Self {
+        Self::Unknown(format!("AWS: {error}"))
+    }
+}
+
+impl Roll {
+    /// Calls the roll. A kind of clone that is not served is no empty list.
+    pub(super) async fn call(cluster: &dyn Cluster) -> Result<Self, ApiError> {
+        let clones = all(cluster, Kind::Clone).await?;
+        let mut uids = HashSet::with_capacity(clones.len());
+        for clone in &clones {
+            let uid = clone.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty());
+            // One of unknown uid may be the owner of anything.
+            uids.insert(uid.ok_or_else(|| ApiError::Unavailable("a clone without a uid was listed".to_owned()))?.to_owned());
+        }
+        let mut claims = Vec::new();
+        for kind in [Kind::DbInstance, Kind::DbCluster] {
+            let objects = match all(cluster, kind).await {
+                // ACK is not installed: whoever needs to know refuses, see `of_database`.
+                Err(ApiError::NotFound) => continue,
+                other => other?,
+            };
+            for object in objects {
+                let child =
+                    Child::read(kind, &object).map_err(|problem| ApiError::Unavailable(format!("a {kind} cannot be read: {}", problem.problem)))?;
+                claims.extend(child);
+            }
+        }
+        Ok(Self { uids, claims })
+    }
+
+    /// Whether what is to go is an orphan still.
+    pub(super) async fn proves(&self, cluster: &dyn Cluster, cloud: &dyn Cloud, decision: &Decision, course: &Course) -> Result<(), Unproved> {
+        self.of_owner(cluster, &course.owner).await?;
+        match &decision.target {
+            Target::Child(child) => {
+                self.of_claim(child)?;
+                match &course.database {
+                    // ACK deletes that with it.
+                    Some(database) if child.database.as_ref().is_some_and(|claim| !claim.retained) => match still_is(cloud, database).await {
+                        Err(Unproved::Gone) => Err(Unproved::Otherwise("AWS is deleting its database already".to_owned())),
+                        proved => proved,
+                    },
+                    _ => Ok(()),
+                }
+            }
+            Target::Cloud(resource) => {
+                self.of_database(resource)?;
+                still_is(cloud, resource).await
+            }
+            _ => Err(Unproved::Otherwise("it is nothing that can be left behind".to_owned())),
+        }
+    }
+
+    /// The owner does not live, and nothing that lives is called like it.
+    async fn of_owner(&self, cluster: &dyn Cluster, owner: &DeadOwner) -> Result<(), Unproved> {
+        if owner.uid.is_empty() || self.uids.contains(owner.uid.as_ref()) {
+            return Err(Unproved::Otherwise(format!("a clone with the uid `{}` lives", owner.uid)));
+        }
+        let Some(name) = owner.name.as_deref().filter(|_| !owner.namespace.is_empty()) else { return Ok(()) };
+        match cluster.get(Kind::Clone, &owner.namespace, name).await? {
+            None => Ok(()),
+            Some(_) => Err(Unproved::Otherwise(format!("a clone called `{}/{name}` lives", owner.namespace))),
+        }
+    }
+
+    /// No other object stands for the same database.
+    fn of_claim(&self, child: &Child) -> Result<(), Unproved> {
+        let Some(claim) = &child.database else { return Ok(()) };
+        let rival = |other: &&Child| {
+            let same = other.database.as_ref().is_some_and(|theirs| {
+                theirs.identifier == claim.identifier && other.kind == child.kind || theirs.arn.is_some() && theirs.arn == claim.arn
+            });
+            same && other.meta.uid != child.meta.uid
+        };
+        self.claims.iter().find(rival).map_or(Ok(()), |rival| Err(Unproved::Otherwise(format!("{} {} claims it", rival.kind, rival.meta.path()))))
+    }
+
+    /// No object stands for it at all: else it would go only through that.
+    fn of_database(&self, resource: &CloudResource) -> Result<(), Unproved> {
+        if !resource.is_database() {
+            return Ok(());
+        }
+        let claims = |other: &&Child| {
+            other.database.as_ref().is_some_and(|claim| {
+                claim.arn.as_deref() == Some(resource.arn.as_str())
+                    || claim.identifier.as_ref() == resource.id && (other.kind == Kind::DbCluster) == (resource.kind() == Kind::DbCluster.name())
+            })
+        };
+        self.claims.iter().find(claims).map_or(Ok(()), |claim| Err(Unproved::Otherwise(format!("{} {} claims it", claim.kind, claim.meta.path()))))
+    }
+}
+
+/// The one resource is described again: it is the very one that was judged, and nothing has been done to it that matters; nor does
+/// anything tell of an earlier life of its identifier.
+async fn still_is(cloud: &dyn Cloud, judged: &CloudResource) -> Result<(), Unproved> {
+    let Some(now) = cloud.describe(judged.list, &judged.region, &judged.id).await? else { return Err(Unproved::Gone) };
+    if now.is_going() {
+        return Err(Unproved::Gone);
+    }
+    let same = now.arn == judged.arn && now.resource_id == judged.resource_id && now.created == judged.created && now.tags == judged.tags;
+    if !same {
+        return Err(Unproved::Otherwise("AWS describes it otherwise than before: ARN, resource id, creation time or tags".to_owned()));
+    }
+    if now.status != judged.status || sorted(&now.members) != sorted(&judged.members) {
+        return Err(Unproved::Otherwise(format!("AWS says `{}` now, not `{}`", now.status, judged.status)));
+    }
+    if judged.is_database() {
+        if now.protected != Some(false) {
+            return Err(Unproved::Otherwise("its deletion protection is on".to_owned()));
+        }
+        let kin = cloud.kin(judged.list, &judged.region, &judged.id).await?;
+        if let Some(other) = kin.iter().find(|kin| !kin.resource_id.is_empty() && kin.resource_id != judged.resource_id) {
+            return Err(Unproved::Otherwise(format!("{} is of another resource ({}): somebody restored it", other.what, other.resource_id)));
+        }
+    } else if now.tag(names::TAG_SNAPSHOT) != Some(now.id.as_str()) {
+        return Err(Unproved::Otherwise("its tag does not say that it is ours".to_owned()));
+    }
+    Ok(())
+}
+
+fn sorted(ids: &[String]) -> Vec<&str> {
+    let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    ids.sort_unstable();
+    ids
+}
+
+async fn all(cluster: &dyn Cluster, kind: Kind) -> Result<Vec<Value>, ApiError> {
+    let mut objects = Vec::new();
+    let mut next = None;
+    loop {
+        let page = cluster.list(kind, next, true).await?;
+        objects.extend(page.items);
+        next = page.next;
+        if next.is_none() {
+            return Ok(objects);
+        }
+    }
+}

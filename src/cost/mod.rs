@@ -1,0 +1,3 @@
+//! What things cost. Pure: money is `rust_decimal`, in USD.
+
+pub mod prices;

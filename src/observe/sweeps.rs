@@ -1,0 +1,197 @@
+//! What the sweeps over AWS have found: of each region and list the last whole answer, with how well it is known.
+//!
+//! A list that fails keeps what was known, marked incomplete: missing is not empty. One region that fails holds only itself.
+
+use crate::{
+    model::{Evidence, Snapshot, Source, cloud::CloudResource, evidence::CloudList},
+    ports::{Clock, Cloud, CloudError, Sweep},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tracing::{info, warn};
+
+/// How many sweeps may fail in a row before what the last one found is too old to act on.
+const MISSED: i32 = 3;
+
+/// The last sweeps. Cheap to share; every method takes the lock for a moment.
+#[derive(Default)]
+pub struct Sweeps(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    lists: BTreeMap<Source, Known>,
+    successes: BTreeMap<Arc<str>, Timestamp>,
+}
+
+struct Known {
+    evidence: Evidence,
+    resources: Vec<Arc<CloudResource>>,
+}
+
+impl Sweeps {
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These regions will be swept: until then nothing is known of them, which is not that there is nothing.
+    pub fn expect(&self, regions: &[Arc<str>], now: Timestamp) {
+        let mut held = self.held();
+        for region in regions {
+            for list in CloudList::ALL {
+                let unknown = || Known { evidence: Evidence::incomplete(now, "no sweep has ended yet"), resources: Vec::new() };
+                held.lists.entry(Source::Cloud(Arc::clone(region), list)).or_insert_with(unknown);
+            }
+        }
+    }
+
+    /// Takes in a sweep; sweeps are made every `every`.
+    pub fn take(&self, sweep: Sweep, every: Duration) {
+        let mut held = self.held();
+        let Sweep { region, begun, lists } = sweep;
+        let mut whole = true;
+        for list in CloudList::ALL {
+            let source = Source::Cloud(Arc::clone(&region), list);
+            let answer = lists.get(&list).cloned().unwrap_or_else(|| Err(CloudError::NotWhole("it was not asked for".to_owned())));
+            let before = held.lists.get(&source);
+            let answer = answer.and_then(|resources| keeps_its_tags(before.map_or(&[], |known| &known.resources), resources));
+            match answer {
+                Ok(resources) => {
+                    let resources = follow(before.map_or(&[], |known| &known.resources), resources, begun);
+                    let evidence = Evidence { valid_for: valid_for(every), ..Evidence::complete(begun) };
+                    held.lists.insert(source, Known { evidence, resources });
+                }
+                Err(error) => {
+                    whole = false;
+                    let resources = held.lists.remove(&source).map(|known| known.resources).unwrap_or_default();
+                    info!(%source, %error, "A sweep did not come to an end; what it would have shown is held.");
+                    held.lists.insert(source, Known { evidence: Evidence::incomplete(begun, error.to_string()), resources });
+                }
+            }
+        }
+        if whole {
+            held.successes.insert(region, begun);
+        } else {
+            warn!(%region, "The sweep of a region of AWS is not complete.");
+        }
+    }
+
+    /// Adds to a snapshot what is known of AWS.
+    pub fn add_to(&self, snapshot: &mut Snapshot) {
+        for (source, known) in &self.held().lists {
+            snapshot.evidence.insert(source.clone(), known.evidence.clone());
+            snapshot.cloud.extend(known.resources.iter().cloned());
+        }
+    }
+
+    /// When the last complete sweep of each region began.
+    #[must_use]
+    pub fn successes(&self) -> BTreeMap<Arc<str>, Timestamp> {
+        self.held().successes.clone()
+    }
+}
+
+/// How long what a sweep found may be acted on.
+fn valid_for(every: Duration) -> SignedDuration {
+    let every = SignedDuration::try_from(every).unwrap_or(Evidence::MAX_AGE);
+    every.checked_mul(MISSED).unwrap_or(Evidence::MAX_AGE).max(Evidence::MAX_AGE)
+}
+
+/// Tags do not vanish from half of everything at once: such an answer is not whole.
+fn keeps_its_tags(before: &[Arc<CloudResource>], now: Vec<CloudResource>) -> Result<Vec<CloudResource>, CloudError> {
+    let tagged = |resource: &CloudResource| resource.tags.as_ref().is_some_and(|tags| !tags.is_empty());
+    let had: HashMap<&str, bool> = before.iter().map(|resource| (resource.arn.as_str(), tagged(resource))).collect();
+    let (mut kept, mut lost) = (0_usize, 0_usize);
+    for resource in now.iter().filter(|resource| had.get(resource.arn.as_str()) == Some(&true)) {
+        if tagged(resource) {
+            kept = kept.saturating_add(1);
+        } else {
+            lost = lost.saturating_add(1);
+        }
+    }
+    if lost > 0 && lost >= kept {
+        return Err(CloudError::NotWhole(format!("{lost} of {} had tags before and have none now", lost.saturating_add(kept))));
+    }
+    Ok(now)
+}
+
+/// Carries over since when something has been going.
+fn follow(before: &[Arc<CloudResource>], now: Vec<CloudResource>, begun: Timestamp) -> Vec<Arc<CloudResource>> {
+    let going: HashMap<&str, Timestamp> = before.iter().filter_map(|resource| Some((resource.arn.as_str(), resource.going_since?))).collect();
+    let since = |resource: &CloudResource| resource.is_going().then(|| going.get(resource.arn.as_str()).copied().unwrap_or(begun));
+    now.into_iter().map(|resource| Arc::new(CloudResource { going_since: since(&resource), ..resource })).collect()
+}
+
+/// Sweeps every region, each by itself.
+pub async fn sweep_all(cloud: &dyn Cloud, clock: &dyn Clock, sweeps: &Sweeps, every: Duration) {
+    sweeps.expect(cloud.regions(), clock.now());
+    let all = cloud.regions().iter().map(|region| async move { sweeps.take(cloud.sweep(region).await, every) });
+    futures::future::join_all(all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn database(id: &str, status: &str, tags: &serde_json::Value) -> CloudResource {
+        let object = json!({
+            "DBInstanceIdentifier": id, "DBInstanceArn": format!("arn:aws:rds:us-east-1:123456789012:db:{id}"),
+            "DbiResourceId": "db-1", "DBInstanceStatus": status, "TagList": tags,
+        });
+        CloudResource::read(CloudList::Instances, &object).unwrap()
+    }
+
+    fn sweep(begun: &str, instances: Result<Vec<CloudResource>, CloudError>) -> Sweep {
+        let empty = [CloudList::Clusters, CloudList::Snapshots, CloudList::ClusterSnapshots].map(|list| (list, Ok(Vec::new())));
+        let lists = empty.into_iter().chain([(CloudList::Instances, instances)]).collect();
+        Sweep { region: Arc::from("us-east-1"), begun: begun.parse().unwrap(), lists }
+    }
+
+    fn look(sweeps: &Sweeps) -> (Option<String>, Vec<Arc<CloudResource>>) {
+        let mut snapshot = Snapshot::default();
+        sweeps.add_to(&mut snapshot);
+        let source = Source::Cloud(Arc::from("us-east-1"), CloudList::Instances);
+        (snapshot.evidence.lack(&source, "2026-02-05T14:03:00Z".parse().unwrap()), snapshot.cloud)
+    }
+
+    const EVERY: Duration = Duration::from_secs(300);
+
+    #[test]
+    fn a_failed_list_keeps_what_was_known_and_says_that_it_failed() {
+        let sweeps = Sweeps::default();
+        sweeps.expect(&[Arc::from("us-east-1")], "2026-02-05T14:00:00Z".parse().unwrap());
+        assert_eq!(look(&sweeps).0.as_deref(), Some("no sweep has ended yet"));
+        sweeps.take(sweep("2026-02-05T14:00:00Z", Ok(vec![database("a", "available", &json!([]))])), EVERY);
+        assert_eq!((look(&sweeps).0, look(&sweeps).1.len()), (None, 1));
+        sweeps.take(sweep("2026-02-05T14:01:00Z", Err(CloudError::Unavailable("throttled".to_owned()))), EVERY);
+        assert_eq!((look(&sweeps).0.as_deref(), look(&sweeps).1.len()), (Some("no answer: throttled"), 1));
+        assert_eq!(sweeps.successes().values().map(ToString::to_string).collect::<Vec<_>>(), ["2026-02-05T14:00:00Z"]);
+    }
+
+    #[test]
+    fn tags_that_vanish_all_at_once_are_a_broken_answer() {
+        let sweeps = Sweeps::default();
+        let tags = json!([{"Key": "Cluster", "Value": "c"}]);
+        let some = |tags: &[&serde_json::Value]| tags.iter().zip(["a", "b", "c"]).map(|(tags, id)| database(id, "available", tags)).collect();
+        sweeps.take(sweep("2026-02-05T14:00:00Z", Ok(some(&[&tags, &tags, &tags]))), EVERY);
+        // One of three may have lost them by somebody's hand.
+        sweeps.take(sweep("2026-02-05T14:01:00Z", Ok(some(&[&tags, &tags, &json!([])]))), EVERY);
+        assert_eq!(look(&sweeps).0, None);
+        sweeps.take(sweep("2026-02-05T14:02:00Z", Ok(some(&[&json!([]), &json!([]), &json!([])]))), EVERY);
+        assert!(look(&sweeps).0.is_some_and(|lack| lack.contains("2 of 2 had tags before")));
+    }
+
+    #[test]
+    fn since_when_something_goes_is_remembered() {
+        let sweeps = Sweeps::default();
+        for (begun, status) in [("2026-02-05T14:00:00Z", "available"), ("2026-02-05T14:01:00Z", "deleting"), ("2026-02-05T14:02:00Z", "deleting")] {
+            sweeps.take(sweep(begun, Ok(vec![database("a", status, &json!([]))])), EVERY);
+        }
+        let going = look(&sweeps).1.iter().map(|resource| resource.going_since).collect::<Vec<_>>();
+        assert_eq!(going, ["2026-02-05T14:01:00Z".parse().ok()]);
+    }
+}

@@ -1,0 +1,98 @@
+//! Instances and Aurora clusters in AWS whose clone is gone.
+
+use super::{Case, DeadOwner, Search, Verdict};
+use crate::model::{Kind, cloud::CloudResource, evidence::CloudList, later, names, orphan::status::OrphanPhase, snapshot::Origin};
+use crate::plan::{
+    Action, Decision, Draft, Reason, Target,
+    doubt::{Doubt, STUCK_AFTER},
+};
+use std::sync::Arc;
+
+impl Search<'_, '_> {
+    /// Judges Aurora clusters.
+    pub(super) fn clusters(&mut self, draft: &mut Draft) {
+        self.databases(CloudList::Clusters, draft);
+    }
+
+    /// Judges instances, those in Aurora clusters too.
+    pub(super) fn instances(&mut self, draft: &mut Draft) {
+        self.databases(CloudList::Instances, draft);
+    }
+
+    fn databases(&mut self, list: CloudList, draft: &mut Draft) {
+        if self.sky.closed.is_some() {
+            return;
+        }
+        for resource in self.snapshot.cloud.iter().filter(|resource| resource.list == list) {
+            let Some((uid, clone_id)) = self.sky.ours_by_tags(resource) else { continue };
+            if self.sky.lack_for(list, &resource.region).is_some() {
+                continue;
+            }
+            let owner =
+                DeadOwner { uid: uid.into(), namespace: resource.tag(names::TAG_NAMESPACE).unwrap_or_default().into(), name: Some(clone_id.into()) };
+            let expected = names::database_identifier(clone_id, uid);
+            if resource.id != expected {
+                self.conclude(Case::of(resource, owner, Some(Doubt::InheritedTags(expected.into()))), draft);
+            } else if !self.live.has(uid) {
+                self.of_dead_owner(resource, owner, draft);
+            }
+        }
+    }
+
+    fn of_dead_owner(&mut self, resource: &Arc<CloudResource>, owner: DeadOwner, draft: &mut Draft) {
+        let now = draft.now;
+        let ours = self.known.get(resource.arn.as_str()).is_some_and(|record| record.phase() == Some(OrphanPhase::Deleting));
+        if resource.is_going() {
+            let since = resource.going_since.unwrap_or(now);
+            let stuck = later(since, STUCK_AFTER);
+            if stuck <= now {
+                self.conclude(Case::of(resource, owner, Some(Doubt::StuckDeleting(since))), draft);
+                return;
+            }
+            draft.wake_at(stuck);
+            if ours {
+                self.judged.insert(resource.arn.clone());
+            }
+            // A clone is not gone before its database is.
+            if self.snapshot.origin == Origin::Live {
+                let policy = self.ground.policy_of(&owner.namespace).map(|policy| &policy.name);
+                draft.decisions.push(Decision::new(Action::Keep, policy, Target::Cloud(Arc::clone(resource)), Reason::Terminating(since)));
+            }
+            return;
+        }
+        if self.follows(&owner.uid, draft) {
+            return;
+        }
+        let Some(doubt) = self.database_doubt(resource, &owner) else { return };
+        let verdict = self.conclude(Case::of(resource, owner, doubt), draft);
+        if resource.list == CloudList::Clusters && verdict != Verdict::Stays {
+            self.ready.insert(resource.id.clone());
+        }
+    }
+
+    /// What speaks against a database whose clone is gone; `None`: the object in the cluster that stands for it is the orphan.
+    fn database_doubt(&self, resource: &CloudResource, owner: &DeadOwner) -> Option<Option<Doubt>> {
+        let path = format!("{}/{}", owner.namespace, owner.name.as_deref().unwrap_or_default());
+        if self.live.has_path(&path) {
+            return Some(Some(Doubt::NamesakeLives(path.into())));
+        }
+        if self.sky.is_restored(resource) {
+            return Some(Some(Doubt::Restored));
+        }
+        let mut claimed = false;
+        for child in self.sky.claims(resource) {
+            let same = (child.kind == Kind::DbCluster) == (resource.list == CloudList::Clusters);
+            let dead = child.owner.as_ref().is_some_and(|owner| !self.live.has(&owner.uid));
+            if !dead {
+                return Some(Some(Doubt::Claimed(format!("{} {}", child.kind, child.meta.path()).into())));
+            }
+            claimed |= same;
+        }
+        if claimed {
+            return None;
+        }
+        // What the answer does not say is no permission.
+        let protected = resource.protected != Some(false) && self.snapshot.origin == Origin::Live;
+        Some(protected.then_some(Doubt::Protected))
+    }
+}

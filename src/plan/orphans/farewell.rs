@@ -1,0 +1,172 @@
+//! Whether a database can go now, and with which final snapshot. What cannot have one is held, not leaked in silence.
+
+use super::{Parting, Search, sky::list_of};
+use crate::model::{Child, cloud::CloudResource, evidence::CloudList, later, orphan::OrphanRecord};
+use crate::plan::{Target, doubt::Doubt};
+use crate::policy::OrphanRules;
+use jiff::{SignedDuration, Timestamp};
+
+/// How long a database may take to come up, before it counts as one that never will.
+const UP_WITHIN: SignedDuration = SignedDuration::from_hours(2);
+
+/// Whether AWS takes a final snapshot of a database in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Yes,
+    /// Not before something that is under way has ended.
+    NotNow,
+    Never,
+}
+
+/// By the states that the RDS user guide lists under "Viewing DB instance status" and "Deleting a DB instance": one that has
+/// failed can only be deleted without a final snapshot.
+fn takes_snapshot(status: &str) -> Takes {
+    match status {
+        "available" | "stopped" | "storage-optimization" => Takes::Yes,
+        "failed"
+        | "incompatible-network"
+        | "incompatible-option-group"
+        | "incompatible-parameters"
+        | "incompatible-restore"
+        | "incompatible-create"
+        | "inaccessible-encryption-credentials"
+        | "inaccessible-encryption-credentials-recoverable"
+        | "insufficient-capacity"
+        | "restore-error"
+        | "cloning-failed"
+        | "migration-failed"
+        | "storage-full" => Takes::Never,
+        _ => Takes::NotNow,
+    }
+}
+
+/// The identifier in AWS of what a target is, or stands for.
+pub(super) fn identifier(target: &Target) -> &str {
+    match target {
+        Target::Cloud(resource) => &resource.id,
+        Target::Child(child) => child.database.as_ref().map_or("", |claim| claim.identifier.as_ref()),
+        _ => "",
+    }
+}
+
+impl Search<'_, '_> {
+    /// How a database goes that no object stands for.
+    pub(super) fn database_parting(
+        &self,
+        resource: &CloudResource,
+        rules: OrphanRules,
+        record: Option<&OrphanRecord>,
+        now: Timestamp,
+    ) -> Result<Parting, Doubt> {
+        if let Some(cluster) = &resource.cluster {
+            return self.member_parting(cluster);
+        }
+        self.members_are_gone(resource)?;
+        let snapshot = self.final_snapshot(resource, rules, record, now)?;
+        Ok(Parting { snapshot, tell_ack: false })
+    }
+
+    /// How an object goes that stands for a database: ACK deletes that with it, and by itself takes no final snapshot.
+    pub(super) fn object_parting(&self, child: &Child, rules: OrphanRules, record: Option<&OrphanRecord>, now: Timestamp) -> Result<Parting, Doubt> {
+        let Some(claim) = child.database.as_ref().filter(|claim| !claim.retained) else { return Ok(Parting { snapshot: None, tell_ack: false }) };
+        if let Some(cluster) = &claim.cluster {
+            return self.member_parting(cluster);
+        }
+        let resource = self.sky.claimed(child);
+        let snapshot = match resource {
+            Some(resource) => {
+                self.members_are_gone(resource)?;
+                self.final_snapshot(resource, rules, record, now)?
+            }
+            // Nothing is there to be lost; should ACK come to make it meanwhile, it still takes a snapshot.
+            None => rules.final_snapshot.then(|| self.choose(list_of(child.kind), &claim.identifier, record, now)),
+        };
+        let told = claim.final_snapshot.as_deref();
+        match (snapshot, told) {
+            // Told by us, in an earlier step.
+            (Some(id), Some(told)) if id == told => Ok(Parting { snapshot: Some(id), tell_ack: false }),
+            // Told by a person: that snapshot is theirs.
+            (_, Some(_)) => Ok(Parting { snapshot: None, tell_ack: false }),
+            (Some(id), None) => Ok(Parting { snapshot: Some(id), tell_ack: true }),
+            (None, None) => Ok(Parting { snapshot: None, tell_ack: false }),
+        }
+    }
+
+    /// An instance of an Aurora cluster has no snapshot of its own, and goes only if its cluster does.
+    fn member_parting(&self, cluster: &str) -> Result<Parting, Doubt> {
+        let there = !self.sky.named(CloudList::Clusters, cluster).is_empty();
+        if there && !self.ready.contains(cluster) {
+            return Err(Doubt::WaitsForCluster(cluster.into()));
+        }
+        Ok(Parting { snapshot: None, tell_ack: false })
+    }
+
+    /// An Aurora cluster goes after the instances in it, and not at all if one of them is not ours.
+    fn members_are_gone(&self, cluster: &CloudResource) -> Result<(), Doubt> {
+        if cluster.list != CloudList::Clusters {
+            return Ok(());
+        }
+        let mut waits = Vec::new();
+        let owner = self.sky.ours_by_tags(cluster).map(|(uid, _)| uid);
+        for id in &cluster.members {
+            let found = self.sky.named(CloudList::Instances, id).iter().find(|member| member.region == cluster.region);
+            match found {
+                Some(member) if member.is_going() => {}
+                Some(member) if !owner.is_some_and(|uid| self.sky.is_proven(member, uid)) => return Err(Doubt::MemberNotOurs(id.as_str().into())),
+                // One that the list of instances does not show yet: the next sweep will.
+                Some(_) | None => waits.push(id.clone()),
+            }
+        }
+        if waits.is_empty() { Ok(()) } else { Err(Doubt::WaitsForMembers(waits)) }
+    }
+
+    fn final_snapshot(
+        &self,
+        resource: &CloudResource,
+        rules: OrphanRules,
+        record: Option<&OrphanRecord>,
+        now: Timestamp,
+    ) -> Result<Option<String>, Doubt> {
+        let impossible = || Doubt::SnapshotImpossible(resource.status.as_str().into());
+        let released = record.and_then(|record| record.release.as_deref()) == Some(impossible().code());
+        if !rules.final_snapshot {
+            return Ok(None);
+        }
+        let half_made = resource.status == "creating" && resource.created.is_none_or(|created| later(created, UP_WITHIN) <= now);
+        match takes_snapshot(&resource.status) {
+            Takes::Yes => Ok(Some(self.choose(resource.list, &resource.id, record, now))),
+            Takes::NotNow if !half_made => Err(Doubt::Busy(resource.status.as_str().into())),
+            Takes::NotNow | Takes::Never if released => Ok(None),
+            Takes::NotNow | Takes::Never => Err(impossible()),
+        }
+    }
+
+    /// The identifier of the final snapshot: the one that was chosen before, unless there is a snapshot of that name by now.
+    fn choose(&self, list: CloudList, id: &str, record: Option<&OrphanRecord>, now: Timestamp) -> String {
+        let list = if list == CloudList::Clusters { CloudList::ClusterSnapshots } else { CloudList::Snapshots };
+        let before = record.and_then(|record| record.status.as_ref()?.final_snapshot.as_ref()).map(|snapshot| snapshot.id.clone());
+        let free = |name: &String| self.sky.named(list, name).is_empty();
+        before.filter(free).unwrap_or_else(|| format!("{id}-final-{}", now.strftime("%Y%m%d%H%M%S")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_not_known_waits() {
+        for (status, takes) in [
+            ("available", Takes::Yes),
+            ("backing-up", Takes::NotNow),
+            ("creating", Takes::NotNow),
+            ("something-new", Takes::NotNow),
+            ("", Takes::NotNow),
+            ("failed", Takes::Never),
+            ("incompatible-restore", Takes::Never),
+            ("storage-full", Takes::Never),
+        ] {
+            assert_eq!(takes_snapshot(status), takes, "{status}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `Orphan`s of what was not judged this time: it is no orphan any more, or it is gone. What cannot be seen stays as it is.
+
+use super::{Course, DeadOwner, Search, course};
+use crate::model::{
+    Kind, Source,
+    cloud::{self, CloudResource},
+    evidence::CloudList,
+    later, names,
+    orphan::{OrphanRecord, status::OrphanPhase},
+    snapshot::Origin,
+};
+use crate::plan::{Action, Decision, Draft, Reason, Target, doubt::Doubt};
+use jiff::SignedDuration;
+use std::sync::Arc;
+
+/// How long the `Orphan` of something that is gone is kept.
+const HISTORY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Where something is that was marked.
+enum Whereabouts<'a> {
+    /// It cannot be said.
+    Unknown,
+    Gone,
+    There(Option<&'a Arc<CloudResource>>),
+}
+
+impl<'a> Search<'a, '_> {
+    pub(super) fn history(&self, draft: &mut Draft) {
+        for record in self.snapshot.orphans.iter().filter(|record| !self.judged.contains(&record.key)) {
+            let whereabouts = self.whereabouts(record);
+            match (record.phase(), whereabouts) {
+                (_, Whereabouts::Unknown) => {}
+                (Some(OrphanPhase::Deleting), Whereabouts::Gone) if self.snapshot.origin == Origin::Live => self.close(record, draft),
+                (Some(OrphanPhase::Deleted), Whereabouts::Gone) => self.forget(record, draft),
+                // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
+                (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
+                (_, Whereabouts::Gone) => unmark(record, "it is gone", draft),
+                (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, draft),
+                (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),
+            }
+        }
+    }
+
+    fn whereabouts(&self, record: &OrphanRecord) -> Whereabouts<'a> {
+        if record.in_aws() {
+            return self.in_aws(record);
+        }
+        let Some(kind) = Kind::CHILDREN.into_iter().find(|kind| kind.name() == record.kind.as_ref()) else { return Whereabouts::Unknown };
+        if self.snapshot.evidence.lack(&Source::Objects(kind), self.ground.now).is_some() {
+            return Whereabouts::Unknown;
+        }
+        if self.snapshot.children.iter().any(|child| child.meta.uid.as_ref() == record.key) {
+            return Whereabouts::There(None);
+        }
+        // The object is gone; its database is not gone before AWS says so.
+        let list = match kind {
+            Kind::DbInstance => CloudList::Instances,
+            Kind::DbCluster => CloudList::Clusters,
+            _ => return Whereabouts::Gone,
+        };
+        let Some(id) = record.id.as_deref() else { return Whereabouts::Gone };
+        let there = self.sky.named(list, id).iter().copied().find(|resource| resource.tag(names::TAG_CLONE_UID) == record.owner.as_deref());
+        if there.is_some() && record.phase() == Some(OrphanPhase::Deleting) {
+            return Whereabouts::There(there);
+        }
+        let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
+        if lacks { Whereabouts::Unknown } else { Whereabouts::Gone }
+    }
+
+    fn in_aws(&self, record: &OrphanRecord) -> Whereabouts<'a> {
+        let list = CloudList::ALL.into_iter().find(|list| cloud::kind(*list) == record.kind.as_ref());
+        let (Some(list), Some(region), Some(id)) = (list, &record.region, record.id.as_deref()) else { return Whereabouts::Unknown };
+        if self.sky.closed.is_some() || self.sky.lack(list, region).is_some() {
+            return Whereabouts::Unknown;
+        }
+        let found = self.sky.named(list, id).iter().copied().find(|resource| resource.arn == record.key);
+        found.map_or(Whereabouts::Gone, |resource| Whereabouts::There(Some(resource)))
+    }
+
+    /// It is gone: its `Orphan` says so from now on. The executor asks AWS once more before it writes that.
+    fn close(&self, record: &Arc<OrphanRecord>, draft: &mut Draft) {
+        let mut status = record.status.as_deref().cloned().unwrap_or_default();
+        course::close(&mut status, draft.now);
+        course::seal(&mut status, draft.now);
+        let owner = DeadOwner { uid: record.owner.clone().unwrap_or_default(), namespace: record.namespace.clone().unwrap_or_default(), name: None };
+        let course = Course { record: Some(Arc::clone(record)), status, news: true, owner, database: None, parting: None };
+        let decision = Decision::new(Action::Update, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Deleted);
+        draft.decisions.push(Decision { course: Some(Box::new(course)), ..decision });
+    }
+
+    /// What is gone is remembered for a while, and for as long as its final snapshot is there.
+    fn forget(&self, record: &Arc<OrphanRecord>, draft: &mut Draft) {
+        let status = record.status.as_ref();
+        let until = later(status.and_then(|status| status.deleted_at).unwrap_or(record.meta.created), HISTORY);
+        if until > draft.now {
+            return draft.wake_at(until);
+        }
+        let snapshot = status.and_then(|status| status.final_snapshot.as_ref());
+        let lists = [CloudList::Snapshots, CloudList::ClusterSnapshots];
+        let kept = |id: &str| lists.into_iter().any(|list| !self.sky.named(list, id).is_empty());
+        let known = || lists.into_iter().all(|list| self.sky.regions.iter().all(|region| self.sky.lack(list, region).is_none()));
+        if snapshot.is_none_or(|snapshot| !kept(&snapshot.id) && known()) {
+            unmark(record, "it has been gone for a while", draft);
+        }
+    }
+}
+
+fn unmark(record: &Arc<OrphanRecord>, why: &'static str, draft: &mut Draft) {
+    draft.decisions.push(Decision::new(Action::Unmark, None, Target::Orphan(Arc::clone(record)), Reason::NoOrphan(why)));
+}
+
+/// Tags that were there and are not are a broken answer, or somebody's wish: neither proves anything.
+fn tags_gone(resource: &CloudResource) -> bool {
+    resource.is_database() && resource.tag(names::TAG_CLUSTER).is_none()
+}
+
+fn hold(record: &Arc<OrphanRecord>, draft: &mut Draft) {
+    draft.decisions.push(Decision::new(Action::Hold, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Doubtful(Doubt::TagsGone)));
+}
