@@ -293,7 +293,10 @@ impl Oracle {
             let named = self.estate.clones.values().any(|stay| stay.until == i64::MAX && stay.path == format!("{namespace}/{name}"));
             let kept = self.estate.mark(uid).is_some_and(|mark| mark.keep.now().copied().unwrap_or_default());
             let Some(died) = self.estate.died(owner) else { continue };
-            if named || kept || !object["metadata"]["deletionTimestamp"].is_null() || self.object_stays(world, kind, object) {
+            // A Job that stays makes its Pod anew.
+            let job = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
+            let controlled = job.is_some_and(|job| world.objects(Kind::Job).any(|object| text(object, "/metadata/uid") == job));
+            if named || kept || controlled || !object["metadata"]["deletionTimestamp"].is_null() || self.object_stays(world, kind, object) {
                 continue;
             }
             let settled = died.max(since).saturating_add(2 * (rule.soak + WATCH_LAG) + SLACK);

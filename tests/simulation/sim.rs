@@ -111,6 +111,7 @@ pub(crate) struct Sim {
     revision: u32,
     tell: bool,
     told: usize,
+    told_of_aws: usize,
 }
 
 impl Sim {
@@ -144,6 +145,7 @@ impl Sim {
             revision: 0,
             tell,
             told: 0,
+            told_of_aws: 0,
             rng,
         };
         sim.oracle.inherits = aws;
@@ -266,19 +268,22 @@ impl Sim {
         world.advance_to(self.truth.now());
         if self.tell {
             for write in world.history().iter().skip(self.told).filter(|write| write.daemon().is_some()) {
-                let annotations = |object: &Option<Arc<serde_json::Value>>| {
-                    object.as_deref().map(|object| {
-                        object
-                            .get("state.json")
-                            .and_then(serde_json::Value::as_str)
-                            .map_or_else(|| object["metadata"]["annotations"].to_string(), |state| state.replace(['\n', ' '], ""))
-                    })
-                };
                 let (kind, by, path) =
                     (write.kind.map_or("", Kind::name), write.daemon().unwrap_or_default(), format!("{}/{}", write.namespace, write.name));
-                eprintln!("    {} {by} {:?} {kind} {path} {:?} -> {:?}", write.at, write.verb, annotations(&write.before), annotations(&write.after));
+                eprintln!(
+                    "    {} {by} {:?} {kind} {path} {:?} -> {:?}",
+                    write.at,
+                    write.verb,
+                    gist(write.before.as_deref()),
+                    gist(write.after.as_deref())
+                );
             }
             self.told = world.history().len();
+            for write in world.aws.history().iter().skip(self.told_of_aws) {
+                let (by, thing) = (&write.issue.by, write.thing().map(|thing| (&thing.seen.arn, &thing.seen.resource_id)));
+                eprintln!("    {} {by:?} in AWS: {:?} of {thing:?}", write.at, write.deed);
+            }
+            self.told_of_aws = world.aws.history().len();
         }
         let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
         let acting = self.daemons.iter().map(|daemon| &daemon.handle).find(|handle| handle.id() == holder && !handle.crashed());
@@ -373,6 +378,21 @@ impl Sim {
             }
         }
     }
+}
+
+/// What is worth telling of an object that a daemon wrote.
+fn gist(object: Option<&serde_json::Value>) -> Option<String> {
+    let object = object?;
+    if let Some(state) = object.get("state.json").and_then(serde_json::Value::as_str) {
+        return Some(state.replace(['\n', ' '], ""));
+    }
+    let orphan = object.get("kind").is_some_and(|kind| kind == "Orphan");
+    let status = &object["status"];
+    Some(if orphan {
+        format!("{} {} {} {} last {}", object["spec"]["id"], status["phase"], status["reason"]["code"], status["soak"], status["lastSeen"])
+    } else {
+        object["metadata"]["annotations"].to_string()
+    })
 }
 
 impl Rule {
