@@ -66,7 +66,7 @@ class Faults:
     def take(self, call):
         """The first fault for a call, which has then happened once more."""
         for fault in self.waiting:
-            if fault["times"] == 0 or fault.get("op", call.op) != call.op or fault.get("match", "").encode() not in call.body:
+            if fault["times"] == 0 or fault.get("op", call.op) != call.op or fault.get("match", "") not in call.text:
                 continue
             if "repeatMarker" in fault and "Marker" not in call.parameters:
                 continue

@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from email.utils import formatdate
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_plus
 
 # Before moto reads them. Every instance has an automated snapshot, which count against the limit; nobody starts a machine here.
 os.environ["MOTO_RDS_SNAPSHOT_LIMIT"] = "1000000"
@@ -40,6 +40,8 @@ class Call:
 
     def __init__(self, env, body):
         self.body = body
+        # What a fault is matched against: a client may escape whatever it likes.
+        self.text = unquote_plus(body.decode("utf-8", "replace"))
         self.parameters = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         # The Query protocol says it in the body, the JSON protocols in a header.
         self.op = self.parameters.get("Action") or env.get("HTTP_X_AMZ_TARGET", "").rsplit(".", 1)[-1]
@@ -139,8 +141,9 @@ class Server:
 class Handler(MotoRequestHandler):
     """One connection; the calls are noted by the server."""
 
-    def log_request(self, *_):
-        pass
+    def send_response(self, code, message=None):
+        # Without a Date of its own beside the server's.
+        self.send_response_only(code, message)
 
 
 def main():

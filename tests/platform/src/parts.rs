@@ -253,7 +253,8 @@ pub(crate) const PARTS: &[Part] = &[
         name: "aws",
         program: Program::In(python::NAME, "bin/python"),
         lasts: Lasts::WithPlatform,
-        after: &[],
+        // It needs nothing, but its start is two seconds of work that the API server is waited for in.
+        after: &["kube-apiserver"],
         ports: &["aws"],
         args: |site| args![python::sources().join("server.py").display(), site.port("aws")?],
         // Or it would write into the source tree.
