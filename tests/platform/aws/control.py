@@ -1,4 +1,30 @@
-"""The control API: what a test says to the endpoint itself, in JSON, under /control/. What it does not know is an error."""
+"""The control API: what a test says to the endpoint itself, in JSON, under /control/. What it does not know is an error.
+
+POST reset   {}                             an empty account, default times, no faults, no record
+POST timing  {"creating": 1.0, "backingUp": 0.3, "deleting": 1.0, "snapshot": 0.5}
+                                            how many seconds the states last that begin from now on; 0 leaves one out
+POST shift   {"seconds": 86400}             AWS' time moves on: everything is that much older, and what is to come that much
+                                            nearer. The wall clock and the Date header stay
+POST date    {"skewSeconds": 120}           the Date header is off by that much, and nothing else
+POST rds     {"region": R, "id" | "cluster" | "snapshot" | "clusterSnapshot": NAME, "set": {...}}
+                                            facts: "status" (it stays until a call changes it), "created" (RFC 3339),
+                                            "deletionProtection", "tags" ({key: value}; null: none, and no TagList element)
+POST bulk    {"region": R, "count": 5000, "prefix": P, "tags": {...}}
+                                            available instances P-0001 and so on; {n} in a tag's value is the number
+POST faults  [{...}, ...]                   in place of all others; the first that fits a call happens to it. "op" (an action)
+                                            and "match" (a part of the decoded body) say to which, "times" how often (1; -1:
+                                            for ever), and one of these what:
+                                              "code" (with "status", "message")  an error of the service, without the call
+                                              "latencyMs"     the call is late         "reset"       hung up on, without the call
+                                              "truncate"      the body is cut, to a share (up to 1) or a number of bytes
+                                              "dropTags"      no TagList elements      "dropMarker"  no marker of a next page
+                                              "repeatMarker"  the marker asked with    "shortPage"   so many resources less
+                                              "lostAnswer"    the call is carried out, and then hung up on
+GET  faults                                 those that are left
+GET  calls   ?since=N                       every call but the first N: op, service, region, parameters (no passwords), status
+                                            (null: no answer), fault, at (seconds of the wall clock), userAgent
+GET  ready                                  {} once it serves
+"""
 
 import datetime
 import json
