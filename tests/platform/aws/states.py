@@ -198,8 +198,9 @@ class Rds(RDSBackend):
     def create_db_cluster(self, kwargs):
         if kwargs["db_cluster_identifier"] in self.clusters:
             raise refused.RDSClientError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
-        group = kwargs.get("db_subnet_group_name")
-        if group and group not in self.subnet_groups:
+        # `default` is moto's word for none.
+        group = kwargs.get("db_subnet_group_name") or "default"
+        if group != "default" and group not in self.subnet_groups:
             raise refused.DBSubnetGroupNotFoundError(group)
         cluster = super().create_db_cluster(kwargs)
         cluster.db_cluster_resource_id = unique("cluster-")

@@ -65,6 +65,7 @@ fn is_tagged(answer: &Answer, clone: &Value, object: &str) {
     ] {
         assert!(tags.contains(&tag), "{tag} is not in {tags:?}");
     }
+    assert!(tags.iter().any(|tag| tag.starts_with("services.k8s.aws/controller-version=rds-v")), "{tags:?}");
 }
 
 /// Brings the next state about, and has ACK look at once: by itself it does so every 30 s.
