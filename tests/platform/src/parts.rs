@@ -253,7 +253,7 @@ pub(crate) const PARTS: &[Part] = &[
         name: "aws",
         program: Program::In(python::NAME, "bin/python"),
         lasts: Lasts::WithPlatform,
-        // It needs nothing, but its start is two seconds of work that the API server is waited for in.
+        // It needs nothing of it. But its start is two seconds of work, and everything else waits for the API server's.
         after: &["kube-apiserver"],
         ports: &["aws"],
         args: |site| args![python::sources().join("server.py").display(), site.port("aws")?],
