@@ -4,5 +4,6 @@ pub mod executor;
 pub mod journal;
 pub mod kube;
 pub mod notify;
+pub(crate) mod rds;
 pub(crate) mod secrets;
 pub mod state;
