@@ -13,6 +13,8 @@
 mod account;
 mod call;
 mod counts;
+#[cfg(test)]
+pub(crate) mod fake;
 mod fault;
 mod table;
 #[cfg(test)]

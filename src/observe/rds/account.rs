@@ -32,13 +32,13 @@ impl Account {
     }
 
     /// The account, if AWS said so a short while ago.
-    fn fresh(&self) -> Option<String> {
+    pub(super) fn fresh(&self) -> Option<String> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.checked.filter(|checked| checked.elapsed() < FRESH).and_then(|_| known.first.clone())
     }
 
     /// Takes what AWS says now.
-    fn said(&self, account: &str) -> Result<(), CloudError> {
+    pub(super) fn said(&self, account: &str) -> Result<(), CloudError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let wrong = match (&self.told, &known.first) {
             (Some(told), _) if told != account => Some(format!("the credentials belong to account {account}, not to {told} (`--aws-account`)")),

@@ -199,6 +199,7 @@ fn judge<T, E: Error + 'static>(operation: &str, sent: Result<T, SdkError<E, Htt
         (_, Heard::Broken(status, why)) => Err(CloudError::NotWhole(format!("HTTP {status}: {why}"))),
         (Err(error), Heard::Nothing) => Err(failure(&error)),
         (Ok(_), Heard::Nothing) => Err(CloudError::NotWhole("it was not checked".to_owned())),
-        (Ok(_), Heard::Fault(_)) | (Err(_), Heard::Whole(_)) => Err(CloudError::NotWhole("it can be read in two ways".to_owned())),
+        (Ok(_), Heard::Fault(_)) => Err(CloudError::NotWhole("it can be read in two ways".to_owned())),
+        (Err(_), Heard::Whole(_)) => Err(CloudError::NotWhole("a field in it is not of its type".to_owned())),
     }
 }

@@ -151,7 +151,11 @@ pub(super) fn read(table: Table, answer: Element) -> Result<Page, String> {
     // AWS has been seen to close a last page with an empty marker. A marker cut short is no whole XML.
     let marker = result.text("Marker")?.map(str::to_owned);
     let mut page = Page { items: Vec::new(), marker };
-    for item in taken(result, &list)?.children {
+    let items = taken(result, &list)?;
+    if !items.text.trim().is_empty() {
+        return Err(format!("{list} holds a text"));
+    }
+    for item in items.children {
         if item.name != table.item() {
             return Err(format!("{list} holds something else than a {}", table.item()));
         }
@@ -165,9 +169,6 @@ pub(super) fn read(table: Table, answer: Element) -> Result<Page, String> {
 pub(super) fn taken(mut outer: Element, name: &str) -> Result<Element, String> {
     if outer.one(name)?.is_none() {
         return Err(format!("{name} is missing"));
-    }
-    if !outer.text.trim().is_empty() {
-        return Err(format!("{} holds a text", outer.name));
     }
     let place = outer.children.iter().position(|child| child.name == name);
     place.map(|place| outer.children.swap_remove(place)).ok_or_else(|| format!("{name} is missing"))
