@@ -242,7 +242,8 @@ impl Executor {
         if read {
             self.read_again(decision, at).await;
         }
-        if !news {
+        let refresh = *ending == Ending::Done && decision.course.as_ref().is_some_and(|course| course.is_refresh());
+        if !news || refresh {
             return;
         }
         self.tools.journal.acted(decision, &plan.revision, at, ending);

@@ -6,5 +6,6 @@ pub mod kube;
 pub mod notify;
 mod orphans;
 mod proof;
+pub(crate) mod rds;
 pub(crate) mod secrets;
 pub mod state;

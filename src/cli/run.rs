@@ -15,7 +15,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
-/// Settings or policies that cannot be used (2); a daemon that could not start or had to end (1).
+/// Settings, policies or an AWS account that cannot be used (2); a daemon that could not start or had to end (1).
 pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
     let settings = args.settle().map_err(Failure::input)?;
     let policies = inputs::load(&settings.policies)?;
@@ -25,7 +25,8 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started").map_err(Failure::failed)?;
     runtime.block_on(async {
         let cluster = KubeCluster::connect(settings.namespace.as_deref()).await.map_err(Failure::input)?;
-        run::run(settings, policies, cluster).await.map_err(Failure::failed)
+        let rds = run::connect_cloud(&settings).await.map_err(Failure::input)?;
+        run::run(settings, policies, cluster, rds).await.map_err(Failure::failed)
     })
 }
 

@@ -10,10 +10,10 @@ use crate::{
     act::journal::Journal,
     admission::{self, Admission, Shared},
     model::Kind,
-    observe::kube::KubeCluster,
+    observe::{kube::KubeCluster, rds::RdsCloud},
     plan,
     policy::Policies,
-    ports::{Clock, Cloud, Cluster, NoCloud},
+    ports::{Clock, Cloud, CloudError, Cluster, NoCloud},
 };
 use anyhow::{Context, bail};
 use futures::{FutureExt, future::BoxFuture};
@@ -40,18 +40,44 @@ impl Clock for SystemClock {
     }
 }
 
+/// Connects to AWS, if any of its regions is governed.
+///
+/// # Errors
+/// The credentials belong to another account than the one that was given. While the account cannot be asked for, nothing in AWS
+/// is known and nothing there is done; that is no reason not to govern clones.
+pub async fn connect_cloud(settings: &Settings) -> Result<Option<RdsCloud>, CloudError> {
+    if settings.aws_regions.is_empty() {
+        if settings.aws_account.is_some() {
+            info!("No region is given (--aws-regions), so nothing in AWS is governed and --aws-account means nothing.");
+        }
+        return Ok(None);
+    }
+    let rds = RdsCloud::connect(&settings.aws_regions, settings.aws_account.as_deref(), Arc::new(SystemClock)).await;
+    let regions = settings.aws_regions.join(",");
+    match tokio::time::timeout(ACCOUNT, rds.check_account()).await {
+        Ok(Ok(account)) => info!(account, regions, "Talking to AWS."),
+        Ok(Err(wrong @ CloudError::Elsewhere(_))) => return Err(wrong),
+        Ok(Err(error)) => warn!(%error, regions, "AWS does not say whose credentials these are; until it does, nothing in AWS is known."),
+        Err(_) => warn!(regions, "AWS does not answer; until it does, nothing in AWS is known."),
+    }
+    Ok(Some(rds))
+}
+
+/// How long the start waits to hear whose credentials these are. A wrong account must not go unnoticed for a slow answer, and
+/// clones must not wait for AWS; every sweep asks again.
+const ACCOUNT: Duration = Duration::from_secs(15);
+
 /// Runs the daemon until it is told to stop.
 ///
 /// # Errors
 /// When something is wrong before it starts (the address, the journal), or when it had to end: the lease was lost, or a part
 /// of it died. The process must then end too, so that another one acts.
-pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds: Option<RdsCloud>) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kube = Arc::new(kube);
     let cluster: Arc<dyn Cluster> = Arc::<KubeCluster>::clone(&kube);
     let journal = Arc::new(open_journal(&settings)?);
     let (sweep, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let cloud: Arc<dyn Cloud> = Arc::new(NoCloud);
     let stop = CancellationToken::new();
     let vitals = Vitals::default();
     info!(revision = %policies.revision, policies = policies.policies.len(), "The policies are loaded.");
@@ -72,6 +98,19 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster) -> a
             metrics.api_requests(request.verb, request.resource, request.outcome, count);
         }
     });
+
+    let attempts = rds.as_ref().map(RdsCloud::attempts);
+    if let Some(attempts) = attempts {
+        shell.metrics().before_gathering(move |metrics| {
+            for (attempt, count) in attempts.counts() {
+                metrics.aws_requests(attempt.operation, attempt.outcome, count);
+            }
+        });
+    }
+    let cloud: Arc<dyn Cloud> = match rds {
+        Some(rds) => Arc::new(rds),
+        None => Arc::new(NoCloud),
+    };
 
     let _alarm = schedule::start(settings.sweep_every, Arc::clone(&sweep), Arc::clone(&wake)).await?;
     let follower = tokio::spawn(reload::follow(settings.policies.clone(), Arc::clone(&clock), set_policies, set_broken, Arc::clone(&wake)));

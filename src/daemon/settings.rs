@@ -38,6 +38,12 @@ pub struct RunArgs {
     /// The namespace of Lease and state; default: the Pod's own, else the kubeconfig context's, else `default`.
     #[arg(long, env = "CLONEWARDEN_NAMESPACE", value_name = "NS")]
     pub namespace: Option<String>,
+    /// The AWS account that the credentials must belong to; default: the one that AWS says first.
+    #[arg(long, env = "CLONEWARDEN_AWS_ACCOUNT", value_name = "ID")]
+    pub aws_account: Option<String>,
+    /// The AWS regions whose databases are governed, separated by commas; default: no AWS at all.
+    #[arg(long, env = "CLONEWARDEN_AWS_REGIONS", value_name = "REGIONS")]
+    pub aws_regions: Option<String>,
     /// How often everything is looked at even if nothing happens: a divisor of an hour, in whole minutes.
     #[arg(long, env = "CLONEWARDEN_SWEEP_EVERY", value_name = "DURATION")]
     pub sweep_every: Option<String>,
@@ -72,6 +78,10 @@ pub struct Settings {
     pub webhook: Option<Webhook>,
     /// The namespace of Lease and state, if it was given.
     pub namespace: Option<String>,
+    /// The AWS account that the credentials must belong to, if it was given.
+    pub aws_account: Option<String>,
+    /// The AWS regions that are governed; none: there is no AWS.
+    pub aws_regions: Vec<Arc<str>>,
     /// How often everything is looked at.
     pub sweep_every: Span,
     /// The journal file; `None`: standard output.
@@ -160,6 +170,12 @@ impl RunArgs {
             configuration: self.webhook_configuration.or(file.webhook_configuration),
         };
         let webhook = webhook.settle(&mut check);
+        let aws_account = self.aws_account.or(file.aws_account);
+        if let Some(account) = &aws_account {
+            let valid = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+            check.that(valid, || format!("--aws-account: `{account}` is no account: it has 12 digits, such as 123456789012"));
+        }
+        let aws_regions = check.regions(&self.aws_regions.or(file.aws_regions).unwrap_or_default());
         let namespace = self.namespace.or(file.namespace);
         let journal = self.journal.or(file.journal).filter(|path| path != "-").map(PathBuf::from);
 
@@ -170,6 +186,8 @@ impl RunArgs {
                 listen,
                 webhook,
                 namespace,
+                aws_account,
+                aws_regions,
                 sweep_every,
                 journal,
                 json_logs: format == "json",
@@ -232,11 +250,33 @@ impl Check {
         value
     }
 
+    fn regions(&mut self, text: &str) -> Vec<Arc<str>> {
+        let mut regions: Vec<Arc<str>> = Vec::new();
+        for region in text.split(',').map(str::trim).filter(|region| !region.is_empty()) {
+            self.that(is_region(region), || format!("--aws-regions: `{region}` is no region; write it as us-east-1"));
+            self.that(!regions.iter().any(|known| **known == *region), || format!("--aws-regions: `{region}` is there twice"));
+            regions.push(Arc::from(region));
+        }
+        regions
+    }
+
     fn parse<T: std::str::FromStr>(&mut self, flag: &str, value: Option<String>, default: &str, what: &str) -> Option<T> {
         let text = value.unwrap_or_else(|| default.to_owned());
         let parsed = text.parse().ok();
         self.that(parsed.is_some(), || format!("{flag}: `{text}` is not {what}"));
         parsed
+    }
+}
+
+/// Two letters, words, and a digit: `us-east-1`, `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    match parts.as_slice() {
+        [country, words @ .., number] => {
+            country.len() == 2 && !words.is_empty() && letters(country) && words.iter().all(letters) && matches!(number.as_bytes(), [b'0'..=b'9'])
+        }
+        _ => false,
     }
 }
 
@@ -272,12 +312,38 @@ mod tests {
             log_format: Some("xml".into()),
             log: Some("=,=".into()),
             clone_metrics: Some("many".into()),
+            aws_account: Some("12345".into()),
+            aws_regions: Some("us-east-1,Frankfurt".into()),
             config: Some("/there/is/no/such/file".into()),
             ..RunArgs::default()
         };
         let problems = args.settle().unwrap_err().0;
-        for flag in ["--policies", "--cluster-id", "--listen", "--sweep-every", "--log-format", "--log:", "--clone-metrics", "--config"] {
+        for flag in [
+            "--policies",
+            "--cluster-id",
+            "--listen",
+            "--sweep-every",
+            "--log-format",
+            "--log:",
+            "--clone-metrics",
+            "--aws-account",
+            "--aws-regions",
+            "--config",
+        ] {
             assert!(problems.iter().any(|problem| problem.starts_with(flag)), "{flag}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn regions_are_checked_and_are_there_once() {
+        let settle = |regions: &str| RunArgs { policies: policies(), aws_regions: Some(regions.into()), ..RunArgs::default() }.settle();
+        let regions = settle("us-east-1, eu-central-1,us-gov-west-1").unwrap().aws_regions;
+        assert_eq!(regions.iter().map(|region| &**region).collect::<Vec<_>>(), ["us-east-1", "eu-central-1", "us-gov-west-1"]);
+        assert!(settle(" ").unwrap().aws_regions.is_empty());
+        for wrong in
+            ["us-east-1,us-east-1", "us-1", "us-east", "us-east-", "us-east-10", "u-east-1", "us--1", "US-east-1", "us-e4st-1", "us-east-1;x"]
+        {
+            assert!(settle(wrong).unwrap_err().0.iter().all(|problem| problem.starts_with("--aws-regions")), "{wrong}");
         }
     }
 

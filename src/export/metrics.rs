@@ -296,6 +296,8 @@ metrics! {
         "Whether the policy folder as it stands cannot be loaded, so that the last good set stays in force.";
     api_requests: Counters Count "clonewarden_api_requests_total" ["verb", "resource", "outcome"]
         "Requests to the API server. `list` beyond the first of a resource are lists made anew after a broken watch, or once an hour.";
+    aws_requests: Counters Count "clonewarden_aws_requests_total" ["operation", "outcome"]
+        "Attempts to ask AWS something, by how they ended: `ok`, `not_found`, `state` (its state does not allow it now), `refused`, `forbidden`, `throttled`, `unavailable`, `timeout`, or `cut` (there was an answer, and it was not whole). A call may take several.";
     events_dropped: Counters Count "clonewarden_events_dropped_total" []
         "Kubernetes Events that were not written because too many waited. The journal has what they would have said.";
     build_info: Gauges Info "clonewarden_build_info" ["version"]

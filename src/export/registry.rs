@@ -163,6 +163,11 @@ impl Metrics {
         self.families.api_requests.raise(&[verb, resource, outcome], whole(total));
     }
 
+    /// How often AWS was asked one thing and answered in one way since the start.
+    pub fn aws_requests(&self, operation: &str, outcome: &str, total: u64) {
+        self.families.aws_requests.raise(&[operation, outcome], whole(total));
+    }
+
     /// Every metric as it is now. Takes milliseconds, reads `/proc` and waits for a plan that is just being counted: not for a
     /// task that others wait for.
     #[must_use]

@@ -353,6 +353,7 @@ fn what_others_count_is_asked_for_when_it_is_gathered() {
         metrics.policies_broken(true);
         metrics.events_dropped(7);
         metrics.api_requests("list", "pods", "ok", 1 << 40);
+        metrics.aws_requests("DescribeDBInstances", "cut", 2);
         metrics.clock_skew(Some(SignedDuration::from_millis(-1_500)));
     });
     for _ in 0..2 {
@@ -360,6 +361,7 @@ fn what_others_count_is_asked_for_when_it_is_gathered() {
         assert_eq!(world.value("clonewarden_policy_load_failed"), Some(1.0));
         assert_eq!(world.value("clonewarden_events_dropped_total"), Some(7.0));
         assert_eq!(world.value("clonewarden_api_requests_total{outcome=\"ok\",resource=\"pods\",verb=\"list\"}"), Some(1_099_511_627_776.0));
+        assert_eq!(world.value("clonewarden_aws_requests_total{operation=\"DescribeDBInstances\",outcome=\"cut\"}"), Some(2.0));
         assert_eq!(world.value("clonewarden_clock_skew_seconds"), Some(-1.5));
     }
     world.metrics.before_gathering(|metrics| metrics.clock_skew(None));

@@ -18,7 +18,7 @@ mod config;
 mod counts;
 #[cfg(test)]
 pub(crate) mod fake;
-mod skew;
+pub(super) mod skew;
 mod stored;
 mod vault;
 mod watch;

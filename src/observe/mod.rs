@@ -3,6 +3,7 @@
 pub mod files;
 pub mod kube;
 pub mod mirror;
+pub mod rds;
 pub mod store;
 pub mod sweeps;
 

@@ -1,4 +1,4 @@
-//! The API server's clock, as far as the `Date` of its answers tells.
+//! A server's clock (the API server's, AWS'), as far as the `Date` of its answers tells.
 //!
 //! Between two answers it is carried on by the monotonic clock, so that a jump of our wall clock shows at once and not only
 //! with the next answer. An answer that was long on its way makes us look ahead, never behind by more than half a second:
@@ -16,19 +16,33 @@ const FRESH: Duration = Duration::from_secs(60);
 const HALF: SignedDuration = SignedDuration::from_millis(500);
 
 /// What the last dated answer said, and when it came.
-#[derive(Debug, Default)]
-pub(super) struct ServerClock(Mutex<Option<(Timestamp, Instant)>>);
+#[derive(Debug)]
+pub(in crate::observe) struct ServerClock {
+    last: Mutex<Option<(Timestamp, Instant)>>,
+    fresh: Duration,
+}
+
+impl Default for ServerClock {
+    fn default() -> Self {
+        Self::fresh_for(FRESH)
+    }
+}
 
 impl ServerClock {
+    /// A clock that an answer tells the time of for this long.
+    pub(in crate::observe) fn fresh_for(fresh: Duration) -> Self {
+        Self { last: Mutex::default(), fresh }
+    }
+
     /// Takes a `Date` header that has just come. One that cannot be read says nothing.
-    pub(super) fn heard(&self, date: &str) {
+    pub(in crate::observe) fn heard(&self, date: &str) {
         if let Ok(date) = DateTimeParser::new().parse_timestamp(date) {
             self.record(date, Instant::now());
         }
     }
 
     fn record(&self, date: Timestamp, at: Instant) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Answers come on several threads: an older one must not take the place of a newer one.
         if last.is_none_or(|(_, before)| before <= at) {
             *last = Some((date, at));
@@ -36,10 +50,10 @@ impl ServerClock {
     }
 
     /// How far `now` is ahead of the server's clock; `None` if it is too long since it was heard.
-    pub(super) fn skew(&self, now: Timestamp, at: Instant) -> Option<SignedDuration> {
-        let (date, heard) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+    pub(in crate::observe) fn skew(&self, now: Timestamp, at: Instant) -> Option<SignedDuration> {
+        let (date, heard) = (*self.last.lock().unwrap_or_else(PoisonError::into_inner))?;
         let since = at.saturating_duration_since(heard);
-        if since > FRESH {
+        if since > self.fresh {
             return None;
         }
         let server = date.checked_add(HALF).ok()?.checked_add(SignedDuration::try_from(since).ok()?).ok()?;

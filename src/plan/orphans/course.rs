@@ -40,6 +40,16 @@ pub struct Course {
     pub parting: Option<Parting>,
 }
 
+impl Course {
+    /// Whether it only says that the same has been seen once more: no news for anybody.
+    #[must_use]
+    pub fn is_refresh(&self) -> bool {
+        let code = |status: &OrphanStatus| status.reason.as_ref().map(|reason| reason.code.clone());
+        let before = self.record.as_ref().and_then(|record| record.status.as_deref());
+        self.parting.is_none() && before.is_some_and(|before| before.phase == self.status.phase && code(before) == code(&self.status))
+    }
+}
+
 /// The clone that something was made for, and that is not in the live set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadOwner {

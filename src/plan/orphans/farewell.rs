@@ -61,8 +61,8 @@ impl Search<'_, '_> {
         if let Some(cluster) = &resource.cluster {
             return self.member_parting(cluster);
         }
-        self.members_are_gone(resource)?;
         let snapshot = self.final_snapshot(resource, rules, record, now)?;
+        self.members_are_gone(resource)?;
         Ok(Parting { snapshot, tell_ack: false })
     }
 
@@ -75,8 +75,9 @@ impl Search<'_, '_> {
         let resource = self.sky.claimed(child);
         let snapshot = match resource {
             Some(resource) => {
+                let snapshot = self.final_snapshot(resource, rules, record, now)?;
                 self.members_are_gone(resource)?;
-                self.final_snapshot(resource, rules, record, now)?
+                snapshot
             }
             // Nothing is there to be lost; should ACK come to make it meanwhile, it still takes a snapshot.
             None => rules.final_snapshot.then(|| self.choose(list_of(child.kind), &claim.identifier, record, now)),

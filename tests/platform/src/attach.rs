@@ -116,6 +116,16 @@ impl Platform {
         Ok(format!("https://127.0.0.1:{}", self.api_port()?))
     }
 
+    /// The address of the AWS endpoint: every service and region of one account, and the control API under `/control/`
+    /// (see `aws/control.py`).
+    ///
+    /// # Errors
+    /// When `parts.json` does not say it.
+    pub fn aws_endpoint(&self) -> Result<String> {
+        let port = self.part("aws")?.port.context("parts.json gives aws no port")?;
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+
     /// The certificate that the API server is to be trusted by.
     #[must_use]
     pub fn ca(&self) -> PathBuf {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::pins::{self, BUILD_FLAGS, Copied, PINS, Pin};
+use crate::python;
 
 /// Where a built part came from and what it cost.
 #[derive(Debug)]
@@ -43,7 +44,8 @@ pub(crate) fn all() -> Result<Vec<Built>> {
     let cache = pins::cache_root()?;
     fs::create_dir_all(&cache).with_context(|| format!("cannot make the cache folder {}", cache.display()))?;
     let mut lock = None;
-    PINS.iter()
+    let mut all: Vec<_> = PINS
+        .iter()
         .map(|pin| {
             if let Some(program) = from_assets(pin)? {
                 return Ok(Built { name: pin.name, how: How::Assets, program: Some(program), folder: PathBuf::new() });
@@ -51,9 +53,7 @@ pub(crate) fn all() -> Result<Vec<Built>> {
             let folder = cache.join(pin.cache_key(&go)?);
             let mut how = How::Cached;
             if !folder.is_dir() {
-                if lock.is_none() {
-                    lock = Some(take_lock(&cache)?);
-                }
+                take_lock(&mut lock, &cache)?;
                 // Somebody may have built it while this run waited for the lock.
                 if !folder.is_dir() {
                     how = How::Now(build(pin, &go, &folder)?);
@@ -61,7 +61,18 @@ pub(crate) fn all() -> Result<Vec<Built>> {
             }
             Ok(Built { name: pin.name, how, program: pin.package.map(|_| folder.join(pin.name)), folder })
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    let folder = python::place(&cache)?;
+    let mut how = How::Cached;
+    if !python::is_whole(&folder) {
+        take_lock(&mut lock, &cache)?;
+        if !python::is_whole(&folder) {
+            how = How::Now(python::make(&folder)?);
+        }
+    }
+    // No program to be linked: a Python that is started by another name does not know its environment.
+    all.push(Built { name: python::NAME, how, program: None, folder });
+    Ok(all)
 }
 
 /// The table that `build` prints.
@@ -89,14 +100,19 @@ fn from_assets(pin: &Pin) -> Result<Option<PathBuf>> {
     Ok(Some(program))
 }
 
-fn take_lock(cache: &Path) -> Result<File> {
+/// Takes the lock of the cache, if this run does not have it yet.
+fn take_lock(lock: &mut Option<File>, cache: &Path) -> Result<()> {
+    if lock.is_some() {
+        return Ok(());
+    }
     let path = cache.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot open the lock {}", path.display()))?;
     if file.try_lock().is_err() {
         note(&format!("another run is building: waiting for {}", path.display()));
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
-    Ok(file)
+    *lock = Some(file);
+    Ok(())
 }
 
 fn build(pin: &Pin, go: &Path, folder: &Path) -> Result<Duration> {

@@ -6,6 +6,7 @@
 //! ```text
 //!   pins     what is built             parts    what runs, in which order
 //!   compile  builds it into a cache    site     the run's folder, ports, keys, kubeconfigs
+//!   python   installs what is Python
 //!   process  starts and ends processes ready    looks whether a part is ready
 //!   supervise the one loop             control  the socket by which a test kills and restarts parts
 //! ```
@@ -20,6 +21,7 @@ mod kubeconfig;
 mod parts;
 mod pins;
 mod process;
+mod python;
 mod ready;
 mod record;
 mod run;

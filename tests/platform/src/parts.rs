@@ -6,6 +6,7 @@
 
 use anyhow::Result;
 
+use crate::python;
 use crate::site::Site;
 
 /// Names and values of environment variables.
@@ -37,6 +38,8 @@ pub(crate) struct Part {
 pub(crate) enum Program {
     /// The pin of that name.
     Built(&'static str),
+    /// A file in the folder of what is built under that name.
+    In(&'static str, &'static str),
     /// A program in PATH, and how to get it.
     #[expect(dead_code, reason = "for the parts that the system brings: the first of them joins with the database")]
     InPath { name: &'static str, install: &'static str },
@@ -244,6 +247,57 @@ pub(crate) const PARTS: &[Part] = &[
             ]
         },
         env: |site| Ok(vec![("KUBECONFIG", site.kubeconfig("kro"))]),
+        ready: &[Ready::Http("/readyz")],
+    },
+    Part {
+        name: "aws",
+        program: Program::In(python::NAME, "bin/python"),
+        lasts: Lasts::WithPlatform,
+        // It needs nothing of it. But its start is two seconds of work, and everything else waits for the API server's.
+        after: &["kube-apiserver"],
+        ports: &["aws"],
+        args: |site| args![python::sources().join("server.py").display(), site.port("aws")?],
+        // Or it would write into the source tree.
+        env: |_| Ok(vec![("PYTHONDONTWRITEBYTECODE", "1".to_owned())]),
+        ready: &[Ready::Http("/control/ready")],
+    },
+    Part {
+        name: "ack",
+        program: Program::Built("ack-rds"),
+        lasts: Lasts::WithPlatform,
+        // It asks AWS who it is, and ends when there is no answer.
+        after: &["crds", "aws"],
+        ports: &["ack", "ack-metrics"],
+        args: |site| {
+            let aws = site.aws_endpoint()?;
+            args![
+                "--aws-region=us-east-1",
+                format!("--aws-endpoint-url={aws}"),
+                format!("--aws-identity-endpoint-url={aws}"),
+                "--allow-unsafe-aws-endpoint-urls",
+                // Accounts per namespace, by a ConfigMap in a namespace that is not here.
+                "--enable-carm=false",
+                format!("--healthz-addr={}", site.address("ack")?),
+                format!("--metrics-addr={}", site.address("ack-metrics")?),
+                // One at a time would make each clone wait for all others.
+                "--reconcile-default-max-concurrent-syncs=8",
+                // What its Helm chart writes, and what tells which object an instance comes from. None of these keys is
+                // one that a clone's own tags have.
+                "--resource-tags=services.k8s.aws/controller-version=%CONTROLLER_SERVICE%-%CONTROLLER_VERSION%,\
+                 services.k8s.aws/namespace=%K8S_NAMESPACE%,app.kubernetes.io/managed-by=%MANAGED_BY%,\
+                 kro.run/kro-version=%KRO_VERSION%,services.k8s.aws/resource-name=%K8S_RESOURCE_NAME%,\
+                 services.k8s.aws/cluster=platform",
+            ]
+        },
+        // No AWS_CA_BUNDLE: with one, its client for a plain endpoint does not start.
+        env: |site| {
+            Ok(vec![
+                ("KUBECONFIG", site.kubeconfig("ack-rds")),
+                ("AWS_ACCESS_KEY_ID", "testing".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", "testing".to_owned()),
+                ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ])
+        },
         ready: &[Ready::Http("/readyz")],
     },
 ];

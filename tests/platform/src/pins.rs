@@ -19,6 +19,8 @@ const KUBERNETES_VERSION: &str = "-X k8s.io/component-base/version.gitVersion=v1
      -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=35";
 /// KRO writes this on every object (`kro.run/kro-version`); without it, it says `devel`.
 const KRO_VERSION: &str = "-X sigs.k8s.io/release-utils/version.gitVersion=v0.9.3";
+/// ACK writes this into the tags of what it makes; without it, it says `rds-unknown`.
+const ACK_VERSION: &str = "-X github.com/aws-controllers-k8s/rds-controller/pkg/version.GitVersion=v1.10.1";
 
 /// Files that a part needs from its module's own source folder, such as its CRDs.
 #[derive(Debug)]
@@ -110,13 +112,11 @@ pub(crate) const PINS: &[Pin] = &[
         }],
         in_assets: false,
     },
-    // The controller joins once there is an AWS endpoint: then this entry gets its package
-    // (github.com/aws-controllers-k8s/rds-controller/cmd/controller, which the pin already covers).
     Pin {
         name: "ack-rds",
         folder: "ack-rds",
-        package: None,
-        link: "",
+        package: Some("github.com/aws-controllers-k8s/rds-controller/cmd/controller"),
+        link: ACK_VERSION,
         copied: &[Copied { module: "github.com/aws-controllers-k8s/rds-controller", from: &["helm/crds"], into: "crds" }],
         in_assets: false,
     },
@@ -164,7 +164,7 @@ fn module_files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// First 16 hex digits of a SHA-256 in which every name and value carries its length, so that no two lists meet.
-fn hash(inputs: &[(String, Vec<u8>)]) -> String {
+pub(crate) fn hash(inputs: &[(String, Vec<u8>)]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for (name, bytes) in inputs {
         for part in [name.as_bytes(), bytes] {

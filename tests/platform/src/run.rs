@@ -25,7 +25,8 @@ usage: clonewarden-platform build            build what is pinned, print what ea
        clonewarden-platform run -- CMD ...   build, start, run CMD, end everything; exits as CMD did
 
 CMD gets KUBECONFIG (cluster admin), CLONEWARDEN_PLATFORM (the run's folder: parts.json, logs/, audit.log,
-kubeconfigs/) and CLONEWARDEN_PLATFORM_BIN (the folder with kubectl and the rest).
+kubeconfigs/), CLONEWARDEN_PLATFORM_BIN (the folder with kubectl and the rest) and CLONEWARDEN_PLATFORM_AWS (the address
+of the AWS endpoint; no variable of AWS' own is set, so that nothing goes to AWS, or there, by accident).
 KUBEBUILDER_ASSETS: a folder that has etcd, kube-apiserver and kubectl already.
 ";
 
@@ -65,8 +66,10 @@ fn build() -> Result<u8> {
 fn up() -> Result<u8> {
     with_platform(|supervisor| {
         let dir = supervisor.site().dir().display().to_string();
+        let aws = supervisor.site().aws_endpoint()?;
         print(&format!(
             "export KUBECONFIG={dir}/kubeconfigs/admin\nexport CLONEWARDEN_PLATFORM={dir}\nexport CLONEWARDEN_PLATFORM_BIN={dir}/bin\n\
+             export CLONEWARDEN_PLATFORM_AWS={aws}\n\
              # {dir}/bin/kubectl get nodes; logs in {dir}/logs; Ctrl-C ends it\n"
         ));
         while !supervisor.told_to_stop() {
@@ -84,6 +87,7 @@ fn run(command: &[String]) -> Result<u8> {
             ("KUBECONFIG".to_owned(), site.kubeconfig("admin")),
             ("CLONEWARDEN_PLATFORM".to_owned(), site.dir().to_string_lossy().into_owned()),
             ("CLONEWARDEN_PLATFORM_BIN".to_owned(), site.path("bin")),
+            ("CLONEWARDEN_PLATFORM_AWS".to_owned(), site.aws_endpoint()?),
         ]);
         let mut guarded = Guarded::start(command, &env)?;
         let outcome = follow(supervisor, &mut guarded);

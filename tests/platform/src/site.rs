@@ -66,7 +66,7 @@ impl Site {
         self.dir.join(name).to_string_lossy().into_owned()
     }
 
-    /// The folder with a pin's copied files, as text.
+    /// A file or folder in the place of what was built, as text.
     pub(crate) fn files_of(&self, pin: &str, into: &str) -> Result<String> {
         let folder = self.folders.get(pin).with_context(|| format!("`{pin}` is not built: add it to PINS in pins.rs"))?;
         Ok(folder.join(into).to_string_lossy().into_owned())
@@ -80,6 +80,11 @@ impl Site {
     /// `127.0.0.1:<port>`.
     pub(crate) fn address(&self, name: &str) -> Result<String> {
         Ok(format!("127.0.0.1:{}", self.port(name)?))
+    }
+
+    /// The address of the AWS endpoint.
+    pub(crate) fn aws_endpoint(&self) -> Result<String> {
+        Ok(format!("http://{}", self.address("aws")?))
     }
 
     /// The kubeconfig of a fixed user.

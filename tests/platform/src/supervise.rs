@@ -197,6 +197,7 @@ impl Running {
     fn prepare(part: &'static Part, site: &Site) -> Result<Self> {
         let program = match part.program {
             Program::Built(pin) => site.path(&format!("bin/{pin}")),
+            Program::In(built, file) => site.files_of(built, file)?,
             Program::InPath { name, install } => {
                 find_in_path(name).with_context(|| format!("{} needs `{name}`, which is not in PATH: {install}", part.name))?
             }

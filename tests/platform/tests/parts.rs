@@ -31,7 +31,8 @@ fn a_part_is_killed_stopped_and_restarted_on_its_port() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let platform = Platform::attach().unwrap();
     platform.kubectl(&["create", "namespace", "kept"]).unwrap();
-    for (part, end) in [("kwok", Platform::stop as fn(&Platform, &str) -> _), ("etcd", Platform::kill), ("kube-apiserver", Platform::kill)] {
+    let [stop, kill]: [fn(&Platform, &str) -> anyhow::Result<()>; 2] = [Platform::stop, Platform::kill];
+    for (part, end) in [("kwok", stop), ("aws", kill), ("ack", kill), ("etcd", kill), ("kube-apiserver", kill)] {
         let before = platform.part(part).unwrap();
         end(&platform, part).unwrap();
         assert!(!runs(before.pid.unwrap()), "{part}");

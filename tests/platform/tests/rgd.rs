@@ -2,7 +2,8 @@
 //! with everything.
 //!
 //! Run by `clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored`. One test, because the two
-//! variants are the same kind in the same cluster. ACK does not run here: what it would report is written by hand.
+//! variants are the same kind in the same cluster. ACK is stopped: what it would report is written by hand (`ack.rs` shows
+//! what it really does).
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by a panic, and so do its helpers")]
 
@@ -228,6 +229,7 @@ fn ends_in_order(platform: &Platform, namespace: &str) {
 #[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
 fn both_variants_are_accepted_and_clones_of_each_kind_come_and_go() {
     let platform = Platform::attach().unwrap();
+    platform.stop("ack").unwrap();
 
     overlay_of_the_comment(&platform);
     let order = define(&platform, &rendered(&platform, ""));
@@ -269,4 +271,5 @@ fn both_variants_are_accepted_and_clones_of_each_kind_come_and_go() {
 
     undefine(&platform);
     platform.kubectl(&["delete", "namespace", "rgd-full", "rgd-shared", "--wait=false"]).unwrap();
+    platform.restart("ack").unwrap();
 }
