@@ -299,7 +299,9 @@ impl Oracle {
             if named || kept || controlled || !object["metadata"]["deletionTimestamp"].is_null() || self.object_stays(world, kind, object) {
                 continue;
             }
-            let settled = died.max(since).saturating_add(2 * (rule.soak + WATCH_LAG) + SLACK);
+            let path = format!("{namespace}/{name}");
+            let namesakes = self.estate.clones.values().filter(|stay| stay.path == path).map(|stay| stay.until).max().unwrap_or(i64::MIN);
+            let settled = died.max(since).max(namesakes).saturating_add(2 * (rule.soak + WATCH_LAG) + SLACK);
             if settled <= now {
                 let mark = self.estate.mark(uid);
                 return leak(format!("{kind} {} is left {} s after it should be gone: {object}, {mark:?}", estate::path(object), now - settled));

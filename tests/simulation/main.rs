@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! SIM_SEEDS=50000 cargo test --release --test simulation     many seeds
+//! SIM_GO_ON=1 cargo test --test simulation -- --nocapture     whatever breaks, in every seed
 //! SIM_SEED=123 cargo test --test simulation                  one seed, told aloud
 //! ```
 
@@ -46,6 +47,7 @@ fn number(variable: &str) -> Option<u64> {
 fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
     let (next, broken) = (AtomicU64::new(1), Mutex::new(None::<(u64, oracle::Broken)>));
     let (deleted, surprised, in_aws) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let go_on = bug == Bug::None && number("SIM_GO_ON").is_some();
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -61,6 +63,7 @@ fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
                             surprised.fetch_add(told.surprised as u64, Ordering::Relaxed);
                             in_aws.fetch_add(told.in_aws as u64, Ordering::Relaxed);
                         }
+                        Err(what) if go_on => println!("seed {seed}: {}: {}", what.promise, what.what),
                         Err(what) => *broken.lock().unwrap() = Some((seed, what)),
                     }
                 }
