@@ -281,7 +281,6 @@ impl Sweeping {
         loop {
             if self.vitals.fence.holds() {
                 sweep_all(self.cloud.as_ref(), self.clock.as_ref(), &self.vitals.sweeps, self.every).await;
-                self.vitals.beat("sweeps", self.clock.now());
                 self.wake.notify_one();
             }
             // The alarm may be late, or there may be none.
