@@ -106,7 +106,7 @@ fn json(item: &Element) -> Result<Value, String> {
     for child in &item.children {
         let value = match child.name.as_str() {
             "TagList" => Value::Array(child.children.iter().map(tag).collect::<Result<_, _>>()?),
-            "DBClusterMembers" => Value::Array(child.children.iter().map(|member| member_of(member)).collect::<Result<_, _>>()?),
+            "DBClusterMembers" => Value::Array(child.children.iter().map(member_of).collect::<Result<_, _>>()?),
             "ServerlessV2ScalingConfiguration" => json(child)?,
             _ if !child.children.is_empty() => continue,
             name => scalar(name, &child.text),
