@@ -149,7 +149,8 @@ impl RdsCloud {
             let page = region.page(table, question, marker.take()).await?;
             let empty = page.items.is_empty();
             for (key, item) in page.items {
-                if let Some(twice) = keys.replace(key) {
+                // Of one life there may be several backups, but never two databases or snapshots of one identifier.
+                if let (Table::Swept(_), Some(twice)) = (table, keys.replace(key)) {
                     return Err(CloudError::NotWhole(format!("`{twice}` is in the list twice")));
                 }
                 items.push(item);

@@ -259,6 +259,10 @@ async fn kin_is_whatever_is_left_of_an_identifier() {
 
     let none = Aws::start(script(fault(404, "DBInstanceAutomatedBackupNotFound"), "a")).await;
     assert_eq!(none.cloud().kin(CloudList::Instances, REGION, "a").await.unwrap().len(), 2);
+    let bare = backup("a", "A").split("<DBInstanceAutomatedBackupsArn>").next().map(|start| format!("{start}</DBInstanceAutomatedBackup>"));
+    let bare = Aws::start(script(page("DescribeDBInstanceAutomatedBackups", &[bare.unwrap()], None), "a")).await;
+    let kin = bare.cloud().kin(CloudList::Instances, REGION, "a").await.unwrap();
+    assert_eq!(kin[2], Kin { what: "automated backup of db-A".into(), resource_id: "db-A".into() }, "not every backup has an ARN of its own");
     let refused = Aws::start(script(fault(400, "InvalidAction"), "a")).await;
     assert!(refused.cloud().kin(CloudList::Instances, REGION, "a").await.is_err());
     let others = Aws::start(script(fault(404, "DBInstanceAutomatedBackupNotFound"), "b")).await;

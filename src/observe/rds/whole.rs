@@ -40,8 +40,7 @@ pub(super) fn backup(prefix: &str, id: &str, item: &Element) -> Result<Kin, Stri
         return Err(format!("an automated backup of something else than `{id}`"));
     }
     let resource_id = field(if prefix == "DBCluster" { "DbClusterResourceId" } else { "DbiResourceId" })?.to_owned();
-    let arn = field(&format!("{prefix}AutomatedBackupsArn"))?;
-    Ok(Kin { what: format!("automated backup {}", arn.rsplit(':').next().unwrap_or(arn)), resource_id })
+    Ok(Kin { what: format!("automated backup of {resource_id}"), resource_id })
 }
 
 /// Whether an ARN names this very thing in this very place.
