@@ -202,11 +202,12 @@ async fn what_is_throttled_once_is_read_after_all() {
 async fn silence_ends() {
     let aws = Aws::start(|operation, _, _| if operation == "DescribeDBInstances" { Reply::Silence } else { otherwise(operation) }).await;
     let cloud = aws.within(hasty());
-    cloud.check_account().await.unwrap();
+    cloud.account.said(ACCOUNT).unwrap();
     let found = cloud.describe(CloudList::Instances, REGION, "a").await;
     assert!(matches!(found, Err(CloudError::Unavailable(_))), "{found:?}");
     assert_eq!(cloud.attempts().counts()[&Attempt { operation: "DescribeDBInstances", outcome: "timeout" }], 3);
     let cloud = aws.within(Limits { call: Duration::from_millis(200), ..patient() });
+    cloud.account.said(ACCOUNT).unwrap();
     let found = cloud.describe(CloudList::Instances, REGION, "a").await;
     assert!(matches!(found, Err(CloudError::Unavailable(_))), "{found:?}");
 }
