@@ -143,6 +143,7 @@ impl Engine {
             policies: self.policies.clone(),
             journal: Arc::clone(&self.journal),
             notes: notes.clone(),
+            wake: Arc::clone(&self.wake),
         });
         let warden = Warden {
             cluster: Arc::clone(&self.cluster),
@@ -152,7 +153,7 @@ impl Engine {
             store,
             keeper: Arc::clone(&keeper),
             fence: fence.clone(),
-            executor,
+            executor: Arc::new(executor),
             policies: self.policies,
             planner: self.planner,
             wake: Arc::clone(&self.wake),
