@@ -39,7 +39,7 @@ type Rest = (Vec<Arc<Value>>, u64);
 #[derive(Debug)]
 pub(super) struct Inner {
     world: Arc<Mutex<World>>,
-    id: Arc<str>,
+    pub(super) id: Arc<str>,
     /// The world's own clock.
     pub(super) truth: SandboxClock,
     faults: Mutex<Faults>,
@@ -253,7 +253,7 @@ pub(super) fn trimmed(kind: Kind, object: &Value) -> Value {
 }
 
 /// Nothing in here panics while it holds a lock, and if a test does, the world is still the world.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -233,14 +233,23 @@ impl Faults {
         fate
     }
 
-    fn draw(&mut self, call: Call) -> Fate {
+    /// Whether the process is dead, or dies at this very call: before it (`false`) or after its effect. Whatever it calls counts,
+    /// the API server or AWS.
+    pub(super) fn dies(&mut self) -> Option<bool> {
         if self.crashed {
-            return Fate::Crash(false);
+            return Some(false);
         }
         match &mut self.crash {
-            Some((0, effect)) => return Fate::Crash(*effect),
+            Some((0, effect)) => return Some(*effect),
             Some((left, _)) => *left = left.saturating_sub(1),
             None => {}
+        }
+        None
+    }
+
+    fn draw(&mut self, call: Call) -> Fate {
+        if let Some(effect) = self.dies() {
+            return Fate::Crash(effect);
         }
         if let Some(index) = self.script.iter().position(|(scripted, _)| *scripted == call) {
             return self.script.remove(index).map_or(Fate::Through, |(_, fate)| fate);

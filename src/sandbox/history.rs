@@ -25,6 +25,8 @@ pub struct Issue {
     pub at: Timestamp,
     /// The lease as it was then, if there was one.
     pub lease: Option<LeaseNow>,
+    /// How many writes the history of the world had then.
+    pub writes: usize,
 }
 
 /// A lease at one moment.

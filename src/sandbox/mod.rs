@@ -12,8 +12,10 @@
 //! wrong on the way is drawn from a seed ([`Faults`](faults::Faults)). A [`SandboxClock`](clock::SandboxClock) runs on tokio's
 //! time, so that a test can pause it. Nothing in here reads the wall clock or draws a number that the seed does not give.
 
+pub mod ack;
 mod children;
 pub mod clock;
+pub mod cloud;
 pub mod cluster;
 pub mod faults;
 pub mod history;

@@ -1,10 +1,11 @@
 //! KRO, ACK and the Job controller as a step function on the world: one step is what they do in about three seconds.
 //!
-//! They expand clones, take deleted ones down one child at a time from the last to the first, and only then take the finalizer
+//! They expand clones, have ACK make their databases in AWS, take deleted ones down one child at a time from the last to the first, and only then take the finalizer
 //! off. Without a definition for clones KRO does nothing at all: clones hang, and their children stay.
 
 use super::{
-    children::{self, FOREGROUND, Node},
+    ack::Ack,
+    children::{self, FOREGROUND, Mode, Node},
     history::{Actor, Issue},
     json,
     rng::Rng,
@@ -23,6 +24,8 @@ pub struct Platform {
     /// Clones whose finalizer goes while their children are still there, in thousandths of the steps of a clone that is
     /// being taken down.
     pub leave_children: u16,
+    /// ACK.
+    pub ack: Ack,
     /// Steps in which a controller does nothing for an object, in thousandths.
     pub idle: u16,
     /// The last step found everything as it should be; this many changes ago.
@@ -40,7 +43,7 @@ impl Platform {
     /// A platform on which everything works.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed), leave_pods: 0, leave_children: 0, idle: 0, rested_at: None, idled: false }
+        Self { rng: Rng::new(seed), ack: Ack::new(seed ^ 0xac), leave_pods: 0, leave_children: 0, idle: 0, rested_at: None, idled: false }
     }
 
     /// One step of every controller. Where nothing has changed since a step that had nothing to do, there is nothing to do.
@@ -132,29 +135,15 @@ impl Platform {
         }
     }
 
-    /// ACK makes databases available, and drops its finalizer as soon as AWS has accepted the deletion.
+    /// ACK looks at every database object, whosever it is.
     fn databases(&mut self, world: &mut World, issue: &Issue) {
-        let databases: Vec<Arc<Value>> = world.objects(Kind::DbInstance).cloned().collect();
-        for database in databases {
-            if self.idles() {
-                continue;
-            }
-            if json::terminating(&database) {
-                change(world, issue, Kind::DbInstance, &database, |object| json::drop_finalizer(object, children::ACK));
-                continue;
-            }
-            let status = match json::text(&database, "/status/dbInstanceStatus") {
-                "" => json!({"dbInstanceStatus": "creating"}),
-                "creating" => {
-                    let id = json::text(&database, "/spec/dbInstanceIdentifier");
-                    json!({
-                        "dbInstanceStatus": "available", "endpoint": {"address": format!("{id}.sandbox.rds.amazonaws.com"), "port": 3306},
-                        "ackResourceMetadata": {"arn": format!("arn:aws:rds:us-east-1:123456789012:db:{id}"), "region": "us-east-1"},
-                    })
+        for kind in [Kind::DbCluster, Kind::DbInstance] {
+            let databases: Vec<Arc<Value>> = world.objects(kind).cloned().collect();
+            for database in databases {
+                if !self.idles() {
+                    self.idled |= self.ack.step(world, issue, kind, &database);
                 }
-                _ => continue,
-            };
-            change(world, issue, Kind::DbInstance, &database, |object| json::set(object, &[], "status", Some(status)));
+            }
         }
     }
 }
@@ -181,21 +170,24 @@ fn adopt(world: &mut World, issue: &Issue, clone: &Value, definition: &str) {
 /// KRO makes every child that can be made, and says how far it is.
 fn expand(world: &mut World, issue: &Issue, clone: &Value, cluster: &str) {
     let (namespace, uid) = (json::text(clone, "/metadata/namespace"), json::text(clone, "/metadata/uid"));
-    let dedicated = clone.pointer("/spec/useDedicatedDatabase").and_then(Value::as_bool).unwrap_or_default();
+    let mode = Mode::of(clone);
     let mut state = "ACTIVE";
-    for node in Node::ALL.into_iter().filter(|node| node.wanted(dedicated)) {
+    let mut unready = Vec::new();
+    for node in Node::ALL.into_iter().filter(|node| node.wanted(mode)) {
         let name = node.name(children::clone_id(clone));
         match world.get(node.kind(), namespace, &name) {
             // What an earlier clone of this name left behind is in the way; a real Job's template could not be changed.
-            Some(child) if json::entry(child, "labels", names::KRO_INSTANCE_ID) != Some(uid) => state = "ERROR",
-            Some(child) if node == Node::Database && json::text(child, "/status/endpoint/address").is_empty() => {
-                state = "IN_PROGRESS";
+            Some(child) if json::entry(child, "labels", names::KRO_INSTANCE_ID) != Some(uid) => {
+                state = "ERROR";
+                unready.push(node);
             }
-            Some(_) => {}
-            None if node == Node::ConfigDedicated && state == "IN_PROGRESS" => {}
-            None => {
+            Some(child) if node.is_ready(child) => {}
+            there => {
+                if there.is_none() && node.waits_for().is_none_or(|other| !unready.contains(&other)) {
+                    drop(world.create(issue, node.kind(), node.object(clone, cluster)));
+                }
                 state = if state == "ERROR" { state } else { "IN_PROGRESS" };
-                drop(world.create(issue, node.kind(), node.object(clone, cluster)));
+                unready.push(node);
             }
         }
     }

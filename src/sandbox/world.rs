@@ -4,6 +4,7 @@
 //! time nor the wall's. Preconditions are honoured exactly as the real API server does, finalizers too.
 
 use super::{
+    cloud::aws::Aws,
     history::{Actor, Issue, LeaseNow, Verb, Write},
     json,
     rng::Rng,
@@ -62,6 +63,8 @@ pub struct World {
     pub(super) leases: BTreeMap<Arc<str>, LeaseEntry>,
     pub(super) notes: BTreeMap<Key, Value>,
     history: Vec<Write>,
+    /// AWS, which is another world, but turns with this one.
+    pub aws: Aws,
 }
 
 impl World {
@@ -79,6 +82,7 @@ impl World {
             leases: BTreeMap::new(),
             notes: BTreeMap::new(),
             history: Vec::new(),
+            aws: Aws::new(seed ^ 0x0a05, now),
         }
     }
 
@@ -91,6 +95,7 @@ impl World {
     /// Moves the API server's clock on. It never goes back.
     pub fn advance_to(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        self.aws.advance_to(self.now);
     }
 
     /// Every accepted write so far, in the order in which they took effect.
@@ -105,10 +110,10 @@ impl World {
         self.version
     }
 
-    /// How often an object has changed so far. Leases and state do not count.
+    /// How often an object, or something in AWS, has changed so far. Leases and state do not count.
     #[must_use]
     pub fn changes(&self) -> u64 {
-        self.changes
+        self.changes.saturating_add(self.aws.changes())
     }
 
     /// A request that is sent now.
@@ -116,7 +121,7 @@ impl World {
     pub fn issue(&self, by: Actor) -> Issue {
         let lease = self.leases.iter().max_by_key(|(_, entry)| entry.written);
         let lease = lease.map(|(name, entry)| LeaseNow { name: Arc::clone(name), record: entry.record.clone(), written: entry.written });
-        Issue { by, at: self.now, lease }
+        Issue { by, at: self.now, lease, writes: self.history.len() }
     }
 
     /// One object.

@@ -2,7 +2,7 @@
 
 use crate::bugs::Bug;
 use clonewarden::{
-    model::Kind,
+    model::{Kind, names},
     ports::{ApiError, Cluster, LeaseRecord, Note, Page, Pin, Stored, WatchEvent},
     sandbox::cluster::SandboxCluster,
 };
@@ -53,7 +53,13 @@ fn pinned(kind: Kind, object: &Value) -> Pin {
 
 impl Cluster for Bugged {
     fn list(&self, kind: Kind, page: Option<String>, quorum: bool) -> BoxFuture<'_, Result<Page, ApiError>> {
-        self.inner.list(kind, page, quorum)
+        Box::pin(async move {
+            let mut found = self.inner.list(kind, page, quorum).await?;
+            if self.bug == Bug::IgnoresClaims && quorum && matches!(kind, Kind::DbInstance | Kind::DbCluster) {
+                found.items.clear();
+            }
+            Ok(found)
+        })
     }
 
     fn watch(&self, kind: Kind, resource_version: String) -> BoxStream<'static, Result<WatchEvent, ApiError>> {
@@ -73,6 +79,9 @@ impl Cluster for Bugged {
     fn annotate<'a>(&'a self, pin: &'a Pin, changes: &'a BTreeMap<&'static str, Option<String>>) -> BoxFuture<'a, Result<(), ApiError>> {
         Box::pin(async move {
             let mut changes = changes.clone();
+            if let (Bug::TellsAckNothing, Some(skip)) = (self.bug, changes.get_mut(names::ACK_SKIP_SNAPSHOT)) {
+                *skip = Some("true".to_owned());
+            }
             if self.bug == Bug::Scribbles {
                 changes.insert("clonewarden.io/owner", Some("the daemon".to_owned()));
             }

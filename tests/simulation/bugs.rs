@@ -1,13 +1,13 @@
 //! Planted bugs. The product knows nothing of them: each is a planner that errs, or a [`Cluster`] between the product and the
 //! sandbox that does not do what it should. The oracle must catch every one.
 
-use crate::bugged::Bugged;
+use crate::{bugged::Bugged, clouded::Clouded};
 use clonewarden::{
     model::{Reading, Snapshot, WordPressClone},
-    plan::{Action, Decision, Plan, Planner, Reason, plan},
+    plan::{Action, Decision, Plan, Planner, Reason, Target, plan},
     policy::{ClonePolicy, Mode, Policies},
-    ports::Cluster,
-    sandbox::cluster::SandboxCluster,
+    ports::{Cloud, Cluster},
+    sandbox::{cloud::handle::SandboxCloud, cluster::SandboxCluster},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -55,11 +55,37 @@ pub(crate) enum Bug {
     Misreads,
     /// Our own clock is always trusted.
     TrustsClock,
+    /// What was seen in AWS once is believed for minutes, and nothing is described again.
+    OldPicture,
+    /// Whatever carries the tags of a dead clone's database is taken for it.
+    TrustsTags,
+    /// That there are no snapshots is believed.
+    EmptyListIsTruth,
+    /// Orphans do not soak.
+    NoSoak,
+    /// Protection is not seen.
+    DropsProtection,
+    /// A veto on an `Orphan` is not seen.
+    IgnoresVeto,
+    /// ACK's objects are not seen.
+    IgnoresClaims,
+    /// No final snapshot is asked for.
+    ForgetsSnapshot,
+    /// ACK is told to take no final snapshot.
+    TellsAckNothing,
+    /// Final snapshots go at once.
+    HastensSnapshots,
+    /// Every snapshot is taken for ours.
+    AnySnapshot,
+    /// A deletion whose answer was lost counts as done.
+    LostIsDone,
+    /// What is in AWS is never deleted.
+    LeavesAws,
 }
 
 impl Bug {
     /// Every bug, and the promise that it breaks.
-    pub(crate) const PLANTED: [(Self, &'static str); 19] = [
+    pub(crate) const PLANTED: [(Self, &'static str); 32] = [
         (Self::Early, "I1"),
         (Self::OverlooksKeep, "I1"),
         (Self::Unannounced, "I1"),
@@ -79,7 +105,29 @@ impl Bug {
         (Self::Meddles, "I8"),
         (Self::Scribbles, "I8"),
         (Self::Misreads, "I9"),
+        (Self::OldPicture, "A3"),
+        (Self::TrustsTags, "A1"),
+        (Self::EmptyListIsTruth, "A1"),
+        (Self::NoSoak, "A2"),
+        (Self::DropsProtection, "A3"),
+        (Self::IgnoresVeto, "A3"),
+        (Self::IgnoresClaims, "A4"),
+        (Self::ForgetsSnapshot, "A5"),
+        (Self::TellsAckNothing, "A5"),
+        (Self::HastensSnapshots, "A6"),
+        (Self::AnySnapshot, "A6"),
+        (Self::LostIsDone, "A7"),
+        (Self::LeavesAws, "A7"),
     ];
+
+    /// Whether it shows only where there is AWS.
+    pub(crate) fn is_in_aws(self) -> bool {
+        Self::PLANTED.iter().any(|(bug, promise)| *bug == self && promise.starts_with('A'))
+    }
+
+    pub(crate) fn cloud(self, handle: SandboxCloud) -> Arc<dyn Cloud> {
+        if self.is_in_aws() { Arc::new(Clouded::new(handle, self)) } else { Arc::new(handle) }
+    }
 
     pub(crate) fn planner(self) -> Planner {
         match self {
@@ -94,6 +142,10 @@ impl Bug {
             Self::BrakeFails => brake_fails,
             Self::NeverActs => never_acts,
             Self::Misreads => misreads,
+            Self::NoSoak => no_soak,
+            Self::IgnoresVeto => ignores_veto,
+            Self::IgnoresClaims => ignores_claims,
+            Self::LeavesAws => leaves_aws,
             _ => plan,
         }
     }
@@ -107,7 +159,9 @@ impl Bug {
             | Self::TakesLease
             | Self::Meddles
             | Self::Scribbles
-            | Self::TrustsClock => Arc::new(Bugged::new(handle, self)),
+            | Self::TrustsClock
+            | Self::IgnoresClaims
+            | Self::TellsAckNothing => Arc::new(Bugged::new(handle, self)),
             _ => Arc::new(handle),
         }
     }
@@ -221,6 +275,33 @@ fn misreads(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         }
         if clone.keep.unreadable().is_some() {
             clone.keep = Reading::Absent;
+        }
+    })
+}
+
+fn no_soak(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    with_policies(snapshot, policies, now, |policy| {
+        policy.orphans.soak = clonewarden::model::Span::seconds(1);
+        policy.orphans.observations = 1;
+    })
+}
+
+fn ignores_veto(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    let mut snapshot = snapshot.clone();
+    snapshot.orphans.iter_mut().for_each(|orphan| Arc::make_mut(orphan).keep = false);
+    plan(&snapshot, policies, now)
+}
+
+fn ignores_claims(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    let mut snapshot = snapshot.clone();
+    snapshot.children.retain(|child| child.database.is_none());
+    plan(&snapshot, policies, now)
+}
+
+fn leaves_aws(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    tampered(snapshot, policies, now, |decision| {
+        if decision.action == Action::Delete && matches!(decision.target, Target::Cloud(_)) {
+            decision.action = Action::Keep;
         }
     })
 }

@@ -15,9 +15,13 @@
 
 mod bugged;
 mod bugs;
+mod clouded;
+mod custody;
+mod estate;
 mod oracle;
 mod rules;
 mod sim;
+mod sky;
 mod story;
 mod timeline;
 
@@ -41,7 +45,7 @@ fn number(variable: &str) -> Option<u64> {
 /// Tries the seeds from 1 on, some at a time; returns the first that broke a promise, with the promise.
 fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
     let (next, broken) = (AtomicU64::new(1), Mutex::new(None::<(u64, oracle::Broken)>));
-    let (deleted, surprised) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (deleted, surprised, in_aws) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -55,6 +59,7 @@ fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
                         Ok(told) => {
                             deleted.fetch_add(told.deleted as u64, Ordering::Relaxed);
                             surprised.fetch_add(told.surprised as u64, Ordering::Relaxed);
+                            in_aws.fetch_add(told.in_aws as u64, Ordering::Relaxed);
                         }
                         Err(what) => *broken.lock().unwrap() = Some((seed, what)),
                     }
@@ -63,8 +68,8 @@ fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
         }
     });
     if bug == Bug::None {
-        let (deleted, surprised) = (deleted.into_inner(), surprised.into_inner());
-        println!("{seeds} seeds in {:.1?}: {deleted} clones deleted, {surprised} of them as a surprise", begun.elapsed());
+        let (deleted, surprised, in_aws) = (deleted.into_inner(), surprised.into_inner(), in_aws.into_inner());
+        println!("{seeds} seeds in {:.1?}: {deleted} clones deleted, {surprised} of them as a surprise; {in_aws} in AWS", begun.elapsed());
     }
     broken.into_inner().unwrap()
 }
@@ -131,6 +136,19 @@ caught! {
     a_child_deleted_is_caught: Meddles,
     an_annotation_of_others_written_is_caught: Scribbles,
     a_value_misread_is_caught: Misreads,
+    an_old_picture_of_aws_is_caught: OldPicture,
+    tags_trusted_alone_are_caught: TrustsTags,
+    an_empty_list_believed_is_caught: EmptyListIsTruth,
+    an_orphan_that_does_not_soak_is_caught: NoSoak,
+    protection_overlooked_is_caught: DropsProtection,
+    a_veto_overlooked_is_caught: IgnoresVeto,
+    a_claim_overlooked_is_caught: IgnoresClaims,
+    a_final_snapshot_forgotten_is_caught: ForgetsSnapshot,
+    an_object_that_takes_its_database_along_is_caught: TellsAckNothing,
+    a_snapshot_before_its_date_is_caught: HastensSnapshots,
+    a_snapshot_of_others_is_caught: AnySnapshot,
+    an_answer_lost_and_taken_for_done_is_caught: LostIsDone,
+    a_database_left_behind_is_caught: LeavesAws,
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! at once it is given a fixed time to learn; what it could never have heard (a lost watch event) is not held against it.
 
 use crate::{
+    estate::Estate,
     rules::{self, Rule},
     timeline::Timeline,
 };
@@ -24,11 +25,11 @@ use std::{
 };
 
 /// How far a trusted clock may be from the API server's, with the second that a `Date` cannot tell.
-const SKEW: i64 = 31;
+pub(crate) const SKEW: i64 = 31;
 /// How old a plan, with its policies and its knowledge of `pause`, may be when it is still being carried out.
-const LAG: i64 = 20;
+pub(crate) const LAG: i64 = 20;
 /// How long a watch may take to tell something, errors and new lists included.
-const WATCH_LAG: i64 = 60;
+pub(crate) const WATCH_LAG: i64 = 60;
 /// How long a namespace must have been out of `enforce` for a daemon that works to have noticed without doubt.
 const NOTICED: i64 = 120;
 
@@ -82,6 +83,12 @@ pub(crate) struct Oracle {
     forms: BTreeMap<String, Arc<Value>>,
     /// Clones that wait behind a brake, as they were when they came to wait.
     waiting: BTreeMap<String, String>,
+    /// What dead clones leave behind.
+    pub(crate) estate: Estate,
+    /// Since when each resource in AWS has been protected, by its number.
+    pub(crate) protected_since: BTreeMap<u64, i64>,
+    /// Whether the rules for orphans are such that what dead clones leave behind comes to its end within the story.
+    pub(crate) inherits: bool,
     pub(crate) deleted: usize,
     pub(crate) surprised: usize,
 }
@@ -126,15 +133,59 @@ impl Oracle {
 
     /// Reads what has been written since. `acting`: the daemon that holds the lease, works and hears everything, if there is one.
     pub(crate) fn catch_up(&mut self, world: &World, acting: Option<&str>) -> Result<(), Broken> {
-        while let Some(write) = world.history().get(self.read) {
+        loop {
+            self.catch_up_in_aws(world, self.read)?;
+            let Some(write) = world.history().get(self.read) else { break };
             self.read += 1;
             self.judge(write)?;
             self.learn(write);
+            self.estate.learn(write, seconds(write.at));
         }
+        self.judge_gone(world)?;
         let now = seconds(world.now());
         self.watch_breaks(now, acting);
         self.seen = now;
         Ok(())
+    }
+
+    /// Reads what was done in AWS by requests that were sent before the world had more than so many writes.
+    fn catch_up_in_aws(&mut self, world: &World, writes: usize) -> Result<(), Broken> {
+        while let Some(write) = world.aws.history().get(self.estate.read).filter(|write| write.issue.writes <= writes) {
+            self.estate.read += 1;
+            self.judge_cloud(write)?;
+            if let Some(thing) = &write.after
+                && thing.seen.protected == Some(true)
+            {
+                self.protected_since.entry(thing.serial).or_insert(seconds(write.at));
+            } else if let Some(thing) = write.thing() {
+                self.protected_since.remove(&thing.serial);
+            }
+        }
+        while let Some(write) = world.aws.refused().get(self.estate.refused).filter(|write| write.issue.writes <= writes) {
+            self.estate.refused += 1;
+            self.judge_refused(write)?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing could be written for as long as a plan may be carried out.
+    pub(crate) fn paused_throughout(&self, sent: i64) -> bool {
+        self.paused.within(sent - LAG, sent).all(|paused| *paused)
+    }
+
+    /// The last moment at which a namespace was known to be out of `enforce`.
+    pub(crate) fn noticed(&self, namespace: &str) -> Option<i64> {
+        self.breaks.get(namespace).and_then(|pause| pause.noticed)
+    }
+
+    /// The label by which a namespace is governed at present.
+    pub(crate) fn env_of(&self, namespace: &str) -> Option<String> {
+        self.env.get(namespace).and_then(Timeline::now).cloned().flatten()
+    }
+
+    /// The moment since which a daemon may not have heard of a kind.
+    pub(crate) fn heard_of(&self, daemon: &str, kind: Kind, now: i64) -> i64 {
+        self.daemons.get(daemon).map_or(now, |known| self.heard(known, kind, now))
     }
 
     /// How long each namespace has been out of `enforce` in the eyes of a daemon that acts.
@@ -218,8 +269,7 @@ impl Oracle {
             return broken("I7", format!("the lease is not its own: {:?}", holder.map(|lease| (&lease.record.holder, lease.written))));
         }
         let sent = seconds(write.issue.at);
-        let paused_throughout = self.paused.within(sent - LAG, sent).all(|paused| *paused);
-        if paused_throughout && write.verb != Verb::Note {
+        if self.paused_throughout(sent) && write.verb != Verb::Note {
             return broken("I2", "everything is paused".to_owned());
         }
         match (write.verb, write.kind) {
@@ -233,7 +283,10 @@ impl Oracle {
                 Ok(()) => Ok(()),
                 Err((promise, what)) => broken(promise, what),
             },
-            (Verb::Create | Verb::Delete, Some(Kind::Orphan)) => Ok(()),
+            (Verb::Create | Verb::Change | Verb::Delete, Some(Kind::Orphan)) => Ok(()),
+            (Verb::Delete | Verb::Change, Some(kind)) if self.inherits && Kind::CHILDREN.contains(&kind) => {
+                self.judge_child(daemon, kind, write).or_else(|(promise, what)| broken(promise, what))
+            }
             _ => broken("I8", "it has no business there".to_owned()),
         }
     }
@@ -244,15 +297,14 @@ impl Oracle {
     }
 
     /// The rules under which a daemon may have judged this object: those that it had, with the labels that it may have known.
-    fn candidates(&self, daemon: &str, write: &Write) -> Vec<&Rule> {
-        let sent = seconds(write.issue.at);
+    pub(crate) fn candidates(&self, daemon: &str, namespace: &str, sent: i64) -> Vec<&Rule> {
         let Some(known) = self.daemons.get(daemon) else { return Vec::new() };
         let heard = self.heard(known, Kind::Namespace, sent);
-        let Some(env) = self.env.get(&write.namespace) else { return Vec::new() };
+        let Some(env) = self.env.get(namespace) else { return Vec::new() };
         let mut found: Vec<&Rule> = Vec::new();
         for rules in known.rules.within(sent - LAG, sent) {
             for env in env.within(heard, sent) {
-                found.extend(rules::governing(rules, &write.namespace, env.as_deref()));
+                found.extend(rules::governing(rules, namespace, env.as_deref()));
             }
         }
         found.dedup();
@@ -279,7 +331,7 @@ impl Oracle {
         self.definition_there(daemon, clone, sent)?;
         let mut wrong = ("I2", "no policy governs it".to_owned());
         let mut passed: Vec<(Rule, bool)> = Vec::new();
-        for rule in self.candidates(daemon, write) {
+        for rule in self.candidates(daemon, &write.namespace, sent) {
             match self.may_go(clone, rule, &write.namespace, sent) {
                 Ok(surprise) => passed.push((rule.clone(), surprise)),
                 Err(why) => wrong = why,
@@ -378,7 +430,7 @@ impl Oracle {
             return Err(("I8", "it changed more than its own annotations".to_owned()));
         }
         let (was, is) = (rules::annotation(before, "expires-at"), rules::annotation(after, "expires-at"));
-        let candidates = self.candidates(daemon, write);
+        let candidates = self.candidates(daemon, &write.namespace, seconds(write.issue.at));
         if !candidates.iter().any(|rule| rule.enforce) {
             return Err(("I2", "no policy enforces anything there".to_owned()));
         }
@@ -434,6 +486,9 @@ impl Oracle {
                 let what = format!("{namespace}/{} lives {} s past its end: {clone}", text(clone, "/metadata/name"), now - life.end);
                 return Err(Broken { promise: "I6", what });
             }
+        }
+        if self.inherits {
+            self.nothing_leaks(world, rules, since)?;
         }
         // A mark of which the holder never heard is not held against it: the list that is made anew once an hour tells it.
         let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();

@@ -25,6 +25,11 @@ pub(crate) struct Rule {
     pub(crate) deletes: usize,
     pub(crate) percent: usize,
     pub(crate) per: i64,
+    /// How long something must have been an orphan, and how often it must have been seen.
+    pub(crate) soak: i64,
+    pub(crate) observations: i64,
+    pub(crate) final_snapshot: bool,
+    pub(crate) kept_for: i64,
 }
 
 /// The one rule that governs a namespace with this `env`; none if there is none, or if two meet.

@@ -16,8 +16,21 @@ use clonewarden::{
     model::{Kind, Snapshot, Span},
     plan::{Decision, Plan},
     policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
-    ports::{Clock, NoCloud},
-    sandbox::{clock::SandboxClock, cluster::SandboxCluster, faults::Levels, platform::Platform, rng::Rng, world::World},
+    ports::Clock,
+    sandbox::{
+        ack::REGION,
+        clock::SandboxClock,
+        cloud::{
+            faults::{CloudCall, CloudFate, CloudLevels},
+            handle::SandboxCloud,
+            thing::Pace,
+        },
+        cluster::SandboxCluster,
+        faults::{Call, Fate, Levels},
+        platform::Platform,
+        rng::Rng,
+        world::World,
+    },
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -36,12 +49,17 @@ use tokio_util::sync::CancellationToken;
 const BEGIN: i64 = 1_770_301_822;
 /// The namespaces: the first is governed by name, the next two by label, the last by nobody.
 pub(crate) const NAMESPACES: [(&str, Option<&str>); 4] = [("prod", None), ("blue", Some("staging")), ("green", Some("staging")), ("free", None)];
+/// A second region, in which ACK does not work.
+pub(crate) const ELSEWHERE: &str = "eu-west-1";
+/// How many stories of a thousand have AWS in them: they take longer to tell.
+const WITH_AWS: u16 = 350;
 /// KRO's definition of clones.
 pub(crate) const DEFINITION: &str = "wordpress-clone";
 
 /// One process.
 struct Daemon {
     handle: SandboxCluster,
+    cloud: SandboxCloud,
     clock: SandboxClock,
     policies: watch::Sender<Arc<Policies>>,
     wake: Arc<Notify>,
@@ -77,17 +95,23 @@ pub(crate) struct Sim {
     pub(crate) rules: Vec<Rule>,
     pub(crate) oracle: Oracle,
     pub(crate) levels: Levels,
+    pub(crate) cloud_levels: CloudLevels,
+    /// Whether the daemons govern AWS, and orphans come to their end within the story.
+    pub(crate) aws: bool,
+    /// What happens in AWS draws its own numbers: without it, a seed tells what it always told.
+    pub(crate) dice: Rng,
     /// How many daemons there should be.
     pub(crate) wanted: usize,
     world: Arc<Mutex<World>>,
     truth: SandboxClock,
-    platform: Platform,
+    pub(crate) platform: Platform,
     bug: Bug,
     daemons: Vec<Daemon>,
     started: u32,
     revision: u32,
     tell: bool,
     told: usize,
+    told_of_aws: usize,
 }
 
 impl Sim {
@@ -98,10 +122,19 @@ impl Sim {
         platform.idle = 100;
         platform.leave_pods = 50;
         platform.leave_children = 30;
+        let mut dice = Rng::new(seed ^ 0x0a05_5eed);
+        let aws = bug.is_in_aws() || bug == Bug::None && dice.chance(WITH_AWS);
+        let mut rules = first_rules(&mut rng);
+        if aws {
+            rules.iter_mut().for_each(|rule| rule.hasten_orphans(&mut dice));
+        }
         let mut sim = Self {
-            rules: first_rules(&mut rng),
+            rules,
             oracle: Oracle::new(),
             levels: Levels::NONE,
+            cloud_levels: CloudLevels::NONE,
+            aws,
+            dice,
             wanted: 1,
             world: Arc::new(Mutex::new(World::new(rng.bits(), begin))),
             truth: SandboxClock::new(begin),
@@ -112,8 +145,14 @@ impl Sim {
             revision: 0,
             tell,
             told: 0,
+            told_of_aws: 0,
             rng,
         };
+        sim.oracle.inherits = aws;
+        if aws {
+            sim.platform.ack.looks_again = 100;
+            sim.world().aws.set_pace(Pace::BRISK);
+        }
         for (name, env) in NAMESPACES {
             let labels: BTreeMap<String, String> = env.map(|env| ("env".to_owned(), env.to_owned())).into_iter().collect();
             sim.world().create_namespace(name, &labels).unwrap();
@@ -149,13 +188,16 @@ impl Sim {
         let handle = SandboxCluster::new(Arc::clone(&self.world), &id, self.truth.clone(), self.rng.bits());
         handle.set_faults(self.levels);
         let clock = self.truth.beside(skew);
+        let regions: &[&str] = if self.aws { &[REGION, ELSEWHERE] } else { &[] };
+        let cloud = SandboxCloud::new(&handle, Arc::new(clock.clone()), regions, self.dice.bits());
+        cloud.set_faults(self.cloud_levels);
         let (policies, loaded) = watch::channel(Arc::new(product(&self.rules, self.revision)));
         self.oracle.loads(&id, self.now(), &Arc::new(self.rules.clone()));
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let engine = Engine {
             cluster: self.bug.cluster(handle.clone()),
-            cloud: Arc::new(NoCloud),
-            sweep_every: Duration::from_secs(300),
+            cloud: self.bug.cloud(cloud.clone()),
+            sweep_every: Duration::from_secs(if self.aws { 20 } else { 300 }),
             sweep: Arc::default(),
             clock: Arc::new(clock.clone()),
             address: String::new(),
@@ -170,7 +212,7 @@ impl Sim {
         };
         self.tell(|| format!("{id} starts, its clock is {skew:#} ahead"));
         let task = tokio::spawn(engine.run(stop.clone()));
-        self.daemons.push(Daemon { handle, clock, policies, wake, stop, task, leaving: false });
+        self.daemons.push(Daemon { handle, cloud, clock, policies, wake, stop, task, leaving: false });
     }
 
     /// Lets time pass; the platform works meanwhile, and processes that end come back as a kubelet brings them back.
@@ -226,19 +268,22 @@ impl Sim {
         world.advance_to(self.truth.now());
         if self.tell {
             for write in world.history().iter().skip(self.told).filter(|write| write.daemon().is_some()) {
-                let annotations = |object: &Option<Arc<serde_json::Value>>| {
-                    object.as_deref().map(|object| {
-                        object
-                            .get("state.json")
-                            .and_then(serde_json::Value::as_str)
-                            .map_or_else(|| object["metadata"]["annotations"].to_string(), |state| state.replace(['\n', ' '], ""))
-                    })
-                };
                 let (kind, by, path) =
                     (write.kind.map_or("", Kind::name), write.daemon().unwrap_or_default(), format!("{}/{}", write.namespace, write.name));
-                eprintln!("    {} {by} {:?} {kind} {path} {:?} -> {:?}", write.at, write.verb, annotations(&write.before), annotations(&write.after));
+                eprintln!(
+                    "    {} {by} {:?} {kind} {path} {:?} -> {:?}",
+                    write.at,
+                    write.verb,
+                    gist(write.before.as_deref()),
+                    gist(write.after.as_deref())
+                );
             }
             self.told = world.history().len();
+            for write in world.aws.history().iter().skip(self.told_of_aws) {
+                let (by, thing) = (&write.issue.by, write.thing().map(|thing| (&thing.seen.arn, &thing.seen.resource_id)));
+                eprintln!("    {} {by:?} in AWS: {:?} of {thing:?}", write.at, write.deed);
+            }
+            self.told_of_aws = world.aws.history().len();
         }
         let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
         let acting = self.daemons.iter().map(|daemon| &daemon.handle).find(|handle| handle.id() == holder && !handle.crashed());
@@ -269,6 +314,28 @@ impl Sim {
         }
     }
 
+    /// How much goes wrong on the way to AWS from now on.
+    pub(crate) fn set_cloud_faults(&mut self, levels: CloudLevels) {
+        self.cloud_levels = levels;
+        for daemon in &self.daemons {
+            daemon.cloud.set_faults(levels);
+        }
+    }
+
+    /// Every process meets this fate at its next call of this kind.
+    pub(crate) fn script_cloud(&self, call: CloudCall, fate: &CloudFate) {
+        for daemon in &self.daemons {
+            daemon.cloud.script(call, fate.clone());
+        }
+    }
+
+    /// Every process dies at its next call of this kind to the API server, before or after its effect.
+    pub(crate) fn script_crash(&self, call: Call, effect: bool) {
+        for daemon in &self.daemons {
+            daemon.handle.script(call, Fate::Crash(effect));
+        }
+    }
+
     /// A clock jumps.
     pub(crate) fn set_skew(&mut self, skew: SignedDuration) {
         let index = usize::try_from(self.rng.below(self.daemons.len() as u64)).unwrap();
@@ -280,6 +347,7 @@ impl Sim {
     /// Every clock is right, every process has the present rules and may go on.
     pub(crate) fn heal(&mut self) {
         self.set_faults(Levels::NONE);
+        self.set_cloud_faults(CloudLevels::NONE);
         for daemon in &self.daemons {
             daemon.clock.set_skew(SignedDuration::ZERO);
         }
@@ -312,6 +380,31 @@ impl Sim {
     }
 }
 
+/// What is worth telling of an object that a daemon wrote.
+fn gist(object: Option<&serde_json::Value>) -> Option<String> {
+    let object = object?;
+    if let Some(state) = object.get("state.json").and_then(serde_json::Value::as_str) {
+        return Some(state.replace(['\n', ' '], ""));
+    }
+    let orphan = object.get("kind").is_some_and(|kind| kind == "Orphan");
+    let status = &object["status"];
+    Some(if orphan {
+        format!("{} {} {} {} last {}", object["spec"]["id"], status["phase"], status["reason"]["code"], status["soak"], status["lastSeen"])
+    } else {
+        object["metadata"]["annotations"].to_string()
+    })
+}
+
+impl Rule {
+    /// Rules for orphans that make sense in a world in which clones live for minutes.
+    fn hasten_orphans(&mut self, dice: &mut Rng) {
+        let mut pick = |low, high| i64::try_from(dice.between(low, high)).unwrap();
+        (self.soak, self.observations, self.kept_for) = (pick(30, 90), pick(1, 3), pick(60, 240));
+        self.final_snapshot = pick(0, 9) > 1;
+        (self.deletes, self.percent) = (pick(3, 12).unsigned_abs() as usize, pick(40, 100).unsigned_abs() as usize);
+    }
+}
+
 fn first_rules(rng: &mut Rng) -> Vec<Rule> {
     let mut rule = |name, scope| {
         let mut pick = |low, high| i64::try_from(rng.between(low, high)).unwrap();
@@ -327,6 +420,10 @@ fn first_rules(rng: &mut Rng) -> Vec<Rule> {
             deletes: usize::try_from(pick(2, 6)).unwrap(),
             percent: usize::try_from(pick(10, 90)).unwrap(),
             per: pick(200, 600),
+            soak: 3_600,
+            observations: 3,
+            final_snapshot: true,
+            kept_for: 7 * 86_400,
         }
     };
     vec![rule("production", Scope::Name("prod")), rule("staging", Scope::Label("staging")), rule("review", Scope::Label("review"))]
@@ -356,7 +453,12 @@ fn product(rules: &[Rule], revision: u32) -> Policies {
         limit_range: None,
         databases: Vec::new(),
         budget: None,
-        orphans: OrphanRules::default(),
+        orphans: OrphanRules {
+            soak: Span::seconds(rule.soak),
+            observations: u32::try_from(rule.observations).unwrap(),
+            final_snapshot: rule.final_snapshot,
+            snapshots_kept_for: Span::seconds(rule.kept_for),
+        },
         brake: BrakeRules {
             deletes: u32::try_from(rule.deletes).unwrap(),
             percent: u32::try_from(rule.percent).unwrap(),

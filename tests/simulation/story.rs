@@ -25,6 +25,11 @@ pub(crate) const STEPS: usize = 200;
 const FEW: usize = 7;
 const MANY: usize = 16;
 
+/// How many times twenty seconds the quiet time at the end lasts: what is announced then must come to its end in it. With AWS, what
+/// soaks, too, twice: an object that stands for a database, and the database that is found to be there still.
+const QUIET: usize = 11;
+const QUIET_WITH_AWS: usize = 36;
+
 /// What a story came to.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Told {
@@ -32,6 +37,8 @@ pub(crate) struct Told {
     pub(crate) deleted: usize,
     /// Those of them whose end came as a surprise.
     pub(crate) surprised: usize,
+    /// What a daemon deleted in AWS.
+    pub(crate) in_aws: usize,
 }
 
 /// Tells the story of a seed, on paused time.
@@ -40,7 +47,7 @@ pub(crate) fn tell(seed: u64, bug: Bug, aloud: bool) -> Result<Told, Broken> {
     runtime.block_on(async {
         let mut sim = Sim::new(seed, bug, aloud);
         play(&mut sim).await?;
-        Ok(Told { deleted: sim.oracle.deleted, surprised: sim.oracle.surprised })
+        Ok(Told { deleted: sim.oracle.deleted, surprised: sim.oracle.surprised, in_aws: sim.oracle.estate.deleted })
     })
 }
 
@@ -68,6 +75,10 @@ async fn play(sim: &mut Sim) -> Result<(), Broken> {
 }
 
 async fn step(sim: &mut Sim, most: usize) -> Result<(), Broken> {
+    if sim.aws && sim.dice.chance(250) {
+        crate::sky::step(sim);
+        return Ok(());
+    }
     let dice = sim.rng.below(100);
     let pass = |low: u64, high: u64, sim: &mut Sim| Duration::from_millis(sim.rng.between(low * 1_000, high * 1_000));
     let time = match dice {
@@ -114,14 +125,17 @@ async fn quiet(sim: &mut Sim) -> Result<(), Broken> {
     drop(sim.world().create_definition(DEFINITION, "sim"));
     with_state(sim, |state| state.paused = None);
     let since = sim.now();
-    for _ in 0..11 {
+    if sim.aws {
+        crate::sky::heal(sim);
+    }
+    for _ in 0..if sim.aws { QUIET_WITH_AWS } else { QUIET } {
         sim.pass(Duration::from_secs(20)).await?;
         release(sim);
     }
     sim.oracle.at_rest(&sim.world(), &sim.rules, since)
 }
 
-fn some_clone(sim: &mut Sim) -> Option<Key> {
+pub(crate) fn some_clone(sim: &mut Sim) -> Option<Key> {
     let clones: Vec<Key> = sim
         .world()
         .objects(Kind::Clone)
@@ -141,8 +155,11 @@ fn create(sim: &mut Sim, most: usize) {
     if let Some(ttl) = some_ttl(sim) {
         json::set(&mut spec, &[], "ttlSeconds", Some(ttl));
     }
-    if sim.rng.chance(200) {
+    if sim.rng.chance(200) || sim.aws && sim.dice.chance(500) {
         json::set(&mut spec, &[], "useDedicatedDatabase", Some(true.into()));
+        if sim.aws && sim.dice.chance(300) {
+            json::set(&mut spec, &[], "serverless", Some(json!({"minACU": 0.5, "maxACU": 2})));
+        }
     }
     if sim.rng.chance(20) {
         spec = sim.rng.pick(&[Value::Null, json!("none"), json!([])]).cloned().unwrap();
@@ -265,6 +282,12 @@ fn break_platform(sim: &mut Sim) {
             "the definition is gone"
         } else {
             world.vanish(Kind::Clone, objects);
+            if objects {
+                let now = world.now().as_second();
+                drop(world);
+                sim.oracle.estate.wiped(Kind::Clone, now);
+                world = sim.world();
+            }
             "the CRD is gone"
         }
     };
@@ -280,7 +303,7 @@ fn skew(sim: &mut Sim) {
 }
 
 /// A person's command: reads the state, changes it, writes it back.
-fn with_state(sim: &Sim, change: impl FnOnce(&mut State)) {
+pub(crate) fn with_state(sim: &Sim, change: impl FnOnce(&mut State)) {
     const NAME: &str = "clonewarden-state";
     let mut world = sim.world();
     let stored = world.state(NAME);
@@ -305,12 +328,22 @@ fn pause(sim: &mut Sim) {
 /// Releases the brake of every policy.
 fn release(sim: &mut Sim) {
     let names: Vec<&str> = sim.rules.iter().map(|rule| rule.name).collect();
-    let tripped = sim.world().state("clonewarden-state").is_some_and(|stored| stored.data.values().any(|text| text.contains("tripped")));
-    if tripped {
+    let waits = ["tripped", "collapsed", "clusterIdShared"];
+    let waits = |text: &String| waits.iter().any(|word| text.contains(&format!("\"{word}\"")));
+    let waiting = sim.world().state("clonewarden-state").is_some_and(|stored| stored.data.values().any(waits));
+    if waiting {
         sim.tell(|| "release every brake".to_owned());
+        let aws = sim.aws;
         with_state(sim, |state| {
             for name in &names {
                 state.release_brake(name);
+            }
+            if aws {
+                let collapsed: Vec<String> = state.populations.keys().cloned().collect();
+                for source in collapsed {
+                    state.release_source(&source, false);
+                }
+                state.release_source("cluster-id", false);
             }
         });
     }

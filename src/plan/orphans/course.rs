@@ -108,7 +108,8 @@ impl Sight<'_> {
     pub(super) fn step(&self) -> Step {
         let before = self.record.and_then(|record| record.status.as_deref());
         let mut status = before.cloned().unwrap_or_else(|| OrphanStatus { first_seen: Some(self.now), ..OrphanStatus::default() });
-        let next_look = status.last_seen.map(|last| later(last, self.spacing()));
+        // A look that is dated ahead was dated by a clock that was wrong: to wait for it would be to leak for as long.
+        let next_look = status.last_seen.filter(|last| *last <= self.now).map(|last| later(last, self.spacing()));
         let sighted = next_look.is_none_or(|next| self.seen_at >= next && status.last_seen != Some(self.seen_at));
         if sighted {
             status.last_seen = Some(self.seen_at);
