@@ -8,7 +8,7 @@
 //! etcd. All of them share this machine with the bench, so times are only worth something on one where nothing else runs: the
 //! last column says how much of the CPU went to others. Ratios are taken within one run. Announcements are written together
 //! with the clones, as an earlier daemon would have left them; nothing waits for 10,000 of them to be made.
-//! `CLONEWARDEN_BENCH_SCENES=storm,expiry,idle,admission` measures only those.
+//! `CLONEWARDEN_BENCH_SCENES=storm,expiry,idle,admission,sweep` measures only those.
 
 #![expect(clippy::indexing_slicing, reason = "a bench fails by a panic")]
 
@@ -20,6 +20,8 @@ mod daemon;
 mod machine;
 #[path = "platform/reviews.rs"]
 mod reviews;
+#[path = "platform/sweeps.rs"]
+mod sweeps;
 #[path = "platform/table.rs"]
 mod table;
 
@@ -32,6 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use machine::Machine;
 use reviews::{Reviewer, Took};
 use std::{path::PathBuf, time::Duration};
+use sweeps::{INSTANCES, Sky};
 use table::{Table, millis, ratio};
 use tokio::time::sleep;
 
@@ -75,10 +78,13 @@ struct Bench {
 
 impl Bench {
     async fn run(&mut self) -> Result<()> {
-        let chosen = std::env::var("CLONEWARDEN_BENCH_SCENES").unwrap_or_else(|_| "storm,expiry,idle,admission".to_owned());
+        let chosen = std::env::var("CLONEWARDEN_BENCH_SCENES").unwrap_or_else(|_| "storm,expiry,idle,admission,sweep".to_owned());
         let chosen = |scene: &str| chosen.split(',').any(|one| one.trim() == scene);
         // Its first leader decides since when the namespaces are enforced: announcements count from then on.
         self.daemon(0).await?.stop().await?;
+        if chosen("sweep") {
+            self.sweep().await?;
+        }
         if chosen("idle") {
             self.idle("no clones", 0).await?;
         }
@@ -109,9 +115,35 @@ impl Bench {
     /// A new daemon that holds the lease and sees this many clones in the namespaces that it governs.
     async fn daemon(&mut self, clones: usize) -> Result<Daemon> {
         self.started += 1;
-        let daemon = Daemon::start(&self.platform, &self.folder, self.started)?;
+        let daemon = Daemon::start(&self.platform, &self.folder, self.started, None)?;
         daemon.until_leading(clones).await?;
         Ok(daemon)
+    }
+
+    /// Sweeps over a large account, all of it somebody else's, between two halves of a bare client's reading.
+    async fn sweep(&mut self) -> Result<()> {
+        let sky = Sky::filled(&self.platform).await?;
+        let first = sky.read_bare().await?;
+        self.started += 1;
+        let daemon = Daemon::start(&self.platform, &self.folder, self.started, Some(sky.address()))?;
+        daemon.until_leading(0).await?;
+        // The first sweep warms the connection and fills the store; the second is like all that follow.
+        let (at, _) = sky.until_swept(&daemon, 0.0, 0).await?;
+        let (called, cpu, load) = (sky.called().await?, daemon.cpu()?, self.machine.look(&daemon)?);
+        let (_, asked) = sky.until_swept(&daemon, at, called).await?;
+        let cpu = daemon.cpu()? - cpu;
+        let others = self.machine.others_since(&load, &daemon)?;
+        let (now, most) = daemon.memory()?;
+        daemon.stop().await?;
+        let second = sky.read_bare().await?;
+        let bare = (first + second).as_secs_f64() / 2.0;
+        let named = format!("sweep of {INSTANCES} instances");
+        self.table.row(&format!("{named}: describe calls"), &format!("{} of instances, {} in all", asked.instances, asked.all), "50", others);
+        self.table.row(&format!("{named}: instances, daemon / bare client"), &ratio(asked.took / bare), "", others);
+        self.table.row(&format!("{named}: time"), &format!("{:.1} s for the instances, the bare client {bare:.1} s", asked.took), "", others);
+        self.table.row(&format!("{named}: CPU of the daemon"), &format!("{cpu:.2} s, with all else that it does"), "Cloud Custodian 3.6 s", others);
+        self.table.row(&format!("{named}: memory"), &format!("{now:.1} MiB resident, at most {most:.1} MiB"), "Cloud Custodian 161 MB", others);
+        Ok(())
     }
 
     /// Clones that end one after the other: from the announced end until the API server had accepted the delete.

@@ -44,13 +44,19 @@ pub(super) struct Reading {
 
 impl Daemon {
     /// Starts it; nobody waits for it yet.
-    pub(super) fn start(platform: &Platform, folder: &Path, number: usize) -> Result<Self> {
+    pub(super) fn start(platform: &Platform, folder: &Path, number: usize, aws: Option<&str>) -> Result<Self> {
         let free = || anyhow::Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?);
         let (address, webhook) = (free()?, free()?);
         let file = |kind: &str| folder.join(format!("daemon-{number}.{kind}"));
         let (log, journal) = (file("log"), file("journal"));
         let out = fs::File::create(&log)?;
-        let child = Command::new(env!("CARGO_BIN_EXE_clonewarden"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
+        if let Some(aws) = aws {
+            command.args(["--aws-regions", "us-east-1", "--sweep-every", "1m"]);
+            command.env("AWS_ENDPOINT_URL", format!("http://{aws}")).env("AWS_EC2_METADATA_DISABLED", "true");
+            command.env("AWS_ACCESS_KEY_ID", "bench").env("AWS_SECRET_ACCESS_KEY", "bench").env_remove("AWS_CA_BUNDLE");
+        }
+        let child = command
             .args(["run", "--cluster-id", "bench", "--namespace", "default", "--listen", &address.to_string()])
             .args(["--webhook-listen", &webhook.to_string(), "--webhook-names", "127.0.0.1"])
             .arg("--policies")
@@ -105,13 +111,17 @@ impl Daemon {
         }
     }
 
+    /// When the last complete sweep of a region began, in seconds since 1970; 0: none has ended.
+    pub(super) async fn swept(&self, region: &str) -> Result<f64> {
+        let text = self.metrics().await?;
+        let series = format!("clonewarden_loop_last_success_timestamp_seconds{{loop=\"sweep/{region}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&series));
+        Ok(value.and_then(|value| value.parse().ok()).unwrap_or_default())
+    }
+
     /// What it says of itself now.
     pub(super) async fn reading(&self) -> Result<Reading> {
-        let mut stream = TcpStream::connect(self.address).await?;
-        // HTTP/1.0: the answer ends with the connection.
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: bench\r\n\r\n").await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
+        let text = self.metrics().await?;
         let sum = |name: &str, with: &dyn Fn(&str) -> bool| -> f64 {
             let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
             let of = samples.filter(|(series, _)| series.split('{').next() == Some(name) && with(series));
@@ -125,6 +135,15 @@ impl Daemon {
             clones: sum("clonewarden_clones", &|_| true),
             leads: sum("clonewarden_leader", &|_| true) > 0.5,
         })
+    }
+
+    async fn metrics(&self) -> Result<String> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        // HTTP/1.0: the answer ends with the connection.
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: bench\r\n\r\n").await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
     }
 
     /// Waits until it has deleted so many clones of a namespace; how late each was, in seconds, sorted.

@@ -6,6 +6,7 @@
 
 use super::{
     journal::{Ending, Journal},
+    lane::Lane,
     notify::Notes,
     orphans,
     proof::Roll,
@@ -27,13 +28,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tracing::{info, warn};
 
 /// How many writes are under way at once: what saturates an API server on two cores; more only adds waiting.
 const AT_ONCE: usize = 64;
-/// How many orphans go at once. Each is asked about several times first, and AWS throttles.
-const ENDS_AT_ONCE: usize = 8;
 /// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
 const OTHERS_A_ROUND: usize = 256;
 /// After so many conflicts on one object it is read once: the watch does not seem to bring its present form.
@@ -66,6 +68,8 @@ pub struct Tools {
     pub journal: Arc<Journal>,
     /// Where Events go.
     pub notes: Notes,
+    /// Wakes the loop.
+    pub wake: Arc<Notify>,
 }
 
 /// Everything that writes.
@@ -74,6 +78,7 @@ pub struct Executor {
     done: Mutex<HashMap<Box<str>, Done>>,
     /// What was made and may not have come back by the watch yet, and when it was made.
     made: Mutex<HashMap<String, Instant>>,
+    pub(super) lane: Lane,
 }
 
 /// What has been tried on an object.
@@ -111,7 +116,7 @@ impl Executor {
     /// An executor that has tried nothing yet.
     #[must_use]
     pub fn new(tools: Tools) -> Self {
-        Self { tools, done: Mutex::default(), made: Mutex::default() }
+        Self { tools, done: Mutex::default(), made: Mutex::default(), lane: Lane::default() }
     }
 
     pub(super) fn may_write(&self) -> bool {
@@ -119,8 +124,8 @@ impl Executor {
     }
 
     /// Carries out what is effective in the plan, which was made from what was remembered as `base`.
-    pub async fn execute(&self, plan: &Plan, base: &State) -> Round {
-        let mut round = Round::default();
+    pub async fn execute(self: &Arc<Self>, plan: &Arc<Plan>, base: &State) -> Round {
+        let mut round = self.worked_off();
         if !self.may_write() {
             round.forgotten = true;
             return round;
@@ -133,24 +138,21 @@ impl Executor {
         }
         self.forget_made(plan);
         let mut left_alone = false;
-        let writes = plan.decisions.iter().filter(|decision| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
-        let (ends, writes): (Vec<_>, Vec<_>) = writes.partition(|decision| orphans::is_end(decision));
-        let (deletes, mut others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|decision| decision.action == Action::Delete);
+        let writes = plan.decisions.iter().enumerate();
+        let writes = writes.filter(|(_, decision)| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
+        let (slow, writes): (Vec<_>, Vec<_>) = writes.partition(|(_, decision)| orphans::asks_aws(decision));
+        self.take_up(plan, slow.into_iter().map(|(place, _)| place).collect());
+        let (deletes, mut others): (Vec<_>, Vec<_>) =
+            writes.into_iter().map(|(_, decision)| decision).partition(|decision| decision.action == Action::Delete);
         round.again = left_alone || others.len() > OTHERS_A_ROUND;
         others.truncate(OTHERS_A_ROUND);
         self.work_through(deletes.into_iter().chain(others), AT_ONCE, None, plan, &mut round).await;
-        if !ends.is_empty() && self.may_write() {
-            // Orphans wait for nobody, and nobody for them: they are asked about first.
-            let roll = Roll::call(self.tools.cluster.as_ref()).await;
-            let roll = roll.inspect_err(|error| warn!(%error, "Orphans wait: what lives could not be listed anew.")).ok();
-            self.work_through(ends.into_iter(), ENDS_AT_ONCE, roll.as_ref(), plan, &mut round).await;
-        }
         self.forget(plan);
         round
     }
 
     /// Carries out one after the other, so many at once.
-    async fn work_through<'p>(
+    pub(super) async fn work_through<'p>(
         &self,
         mut waiting: impl Iterator<Item = &'p Decision>,
         at_once: usize,

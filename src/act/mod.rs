@@ -3,6 +3,7 @@
 pub mod executor;
 pub mod journal;
 pub mod kube;
+mod lane;
 pub mod notify;
 mod orphans;
 mod proof;

@@ -31,6 +31,12 @@ pub(super) fn is_end(decision: &Decision) -> bool {
     decision.action == Action::Delete && decision.course.is_some()
 }
 
+/// Whether AWS is asked before it is carried out, or something is asked of it.
+pub(super) fn asks_aws(decision: &Decision) -> bool {
+    let closes = matches!(decision.target, Target::Orphan(_)) && decision.course.is_some();
+    is_end(decision) || decision.tags.is_some() || closes
+}
+
 impl Executor {
     /// Writes on the `Orphan` what it should say.
     pub(super) async fn record(&self, decision: &Decision, course: &Course) -> Result<(), ApiError> {
@@ -60,9 +66,8 @@ impl Executor {
         if !self.may_write() {
             return Ending::Stopped;
         }
-        if course.news
-            && let Err(error) = self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await
-        {
+        // Also where it says that already: a veto that has come since is a conflict.
+        if let Err(error) = self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await {
             return ending(Err(error));
         }
         // Asking and writing took their time: the lease, or a person, may have said otherwise meanwhile.

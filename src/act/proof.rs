@@ -15,7 +15,8 @@ use std::collections::HashSet;
 /// Every clone and every object that stands for a database, listed anew by quorum reads: one look for all orphans of a round.
 pub(super) struct Roll {
     uids: HashSet<String>,
-    claims: Vec<Child>,
+    /// `None`: ACK's kinds are not served, so who claims what cannot be known.
+    claims: Option<Vec<Child>>,
 }
 
 /// Why something is not proved.
@@ -51,17 +52,19 @@ impl Roll {
             // One of unknown uid may be the owner of anything.
             uids.insert(uid.ok_or_else(|| ApiError::Unavailable("a clone without a uid was listed".to_owned()))?.to_owned());
         }
-        let mut claims = Vec::new();
+        let mut claims = Some(Vec::new());
         for kind in [Kind::DbInstance, Kind::DbCluster] {
             let objects = match all(cluster, kind).await {
-                // ACK is not installed: whoever needs to know refuses, see `of_database`.
-                Err(ApiError::NotFound) => continue,
+                Err(ApiError::NotFound) => {
+                    claims = None;
+                    continue;
+                }
                 other => other?,
             };
             for object in objects {
                 let child =
                     Child::read(kind, &object).map_err(|problem| ApiError::Unavailable(format!("a {kind} cannot be read: {}", problem.problem)))?;
-                claims.extend(child);
+                claims.iter_mut().for_each(|claims| claims.extend(child.clone()));
             }
         }
         Ok(Self { uids, claims })
@@ -72,6 +75,7 @@ impl Roll {
         self.of_owner(cluster, &course.owner).await?;
         match &decision.target {
             Target::Child(child) => {
+                by_kro(cluster, child).await?;
                 self.of_claim(child)?;
                 match &course.database {
                     // ACK deletes that with it.
@@ -102,6 +106,12 @@ impl Roll {
         }
     }
 
+    fn claims(&self) -> Result<&[Child], Unproved> {
+        self.claims
+            .as_deref()
+            .ok_or_else(|| Unproved::Unknown("the API server does not serve ACK's kinds: who claims a database is not known".to_owned()))
+    }
+
     /// No other object stands for the same database.
     fn of_claim(&self, child: &Child) -> Result<(), Unproved> {
         let Some(claim) = &child.database else { return Ok(()) };
@@ -111,7 +121,7 @@ impl Roll {
             });
             same && other.meta.uid != child.meta.uid
         };
-        self.claims.iter().find(rival).map_or(Ok(()), |rival| Err(Unproved::Otherwise(format!("{} {} claims it", rival.kind, rival.meta.path()))))
+        self.claims()?.iter().find(rival).map_or(Ok(()), |rival| Err(Unproved::Otherwise(format!("{} {} claims it", rival.kind, rival.meta.path()))))
     }
 
     /// No object stands for it at all: else it would go only through that.
@@ -125,8 +135,24 @@ impl Roll {
                     || claim.identifier.as_ref() == resource.id && (other.kind == Kind::DbCluster) == (resource.kind() == Kind::DbCluster.name())
             })
         };
-        self.claims.iter().find(claims).map_or(Ok(()), |claim| Err(Unproved::Otherwise(format!("{} {} claims it", claim.kind, claim.meta.path()))))
+        self.claims()?.iter().find(claims).map_or(Ok(()), |claim| Err(Unproved::Otherwise(format!("{} {} claims it", claim.kind, claim.meta.path()))))
     }
+}
+
+/// KRO made it: the API server has noted who applied the object, and a copy of it has not been applied by KRO. Pods are made by
+/// the Job controller.
+async fn by_kro(cluster: &dyn Cluster, child: &Child) -> Result<(), Unproved> {
+    if child.kind == Kind::Pod {
+        return Ok(());
+    }
+    let Some(object) = cluster.get(child.kind, child.meta.namespace(), child.meta.name()).await? else { return Err(Unproved::Gone) };
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+    if text("/metadata/uid") != Some(child.meta.uid.as_ref()) || text("/metadata/resourceVersion") != Some(child.meta.resource_version.as_ref()) {
+        return Err(Unproved::Otherwise("it is not the object that was judged any more".to_owned()));
+    }
+    let managers = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+    let applied = managers.filter_map(|entry| entry.get("manager")?.as_str()).any(|manager| manager == names::KRO_APPLIER);
+    if applied { Ok(()) } else { Err(Unproved::Otherwise("KRO did not apply it: it only carries KRO's labels".to_owned())) }
 }
 
 /// The one resource is described again: it is the very one that was judged, and nothing has been done to it that matters; nor does

@@ -107,6 +107,13 @@ fn status(state: &State) -> String {
             );
         }
     }
+    if let Some(arn) = &state.cluster_id_shared {
+        let _ = writeln!(
+            out,
+            "`cluster-id`: {} carries our cluster id and was made for a clone that never was here; nothing in AWS is touched",
+            output::printable(arn)
+        );
+    }
     if out.is_empty() { "no brake is on\n".to_owned() } else { out }
 }
 
@@ -130,6 +137,7 @@ fn release(state: &mut State, name: &str, gone: bool) -> (bool, Result<String, V
         let collapsed = before.populations.get(name).filter(|population| population.collapsed.is_some());
         let forgotten = match (name, collapsed) {
             (_, Some(population)) => format!("the {} objects there were", population.count),
+            ("cluster-id", None) => format!("that {} is another cluster's", before.cluster_id_shared.unwrap_or_default()),
             ("definitions", None) => before.definitions.into_iter().collect::<Vec<_>>().join(", "),
             (_, None) => "that its CRD was served".to_owned(),
         };
@@ -138,5 +146,6 @@ fn release(state: &mut State, name: &str, gone: bool) -> (bool, Result<String, V
     }
     let brakes = state.brakes.iter().filter(|(_, brake)| brake.tripped.is_some()).map(|(name, _)| name.clone());
     let sources = state.populations.iter().filter(|(_, population)| population.collapsed.is_some()).map(|(name, _)| name.clone());
-    (false, Err(brakes.chain(sources).collect()))
+    let shared = state.cluster_id_shared.iter().map(|_| "cluster-id".to_owned());
+    (false, Err(brakes.chain(sources).chain(shared).collect()))
 }

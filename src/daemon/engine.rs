@@ -143,6 +143,7 @@ impl Engine {
             policies: self.policies.clone(),
             journal: Arc::clone(&self.journal),
             notes: notes.clone(),
+            wake: Arc::clone(&self.wake),
         });
         let warden = Warden {
             cluster: Arc::clone(&self.cluster),
@@ -152,7 +153,7 @@ impl Engine {
             store,
             keeper: Arc::clone(&keeper),
             fence: fence.clone(),
-            executor,
+            executor: Arc::new(executor),
             policies: self.policies,
             planner: self.planner,
             wake: Arc::clone(&self.wake),
@@ -281,7 +282,6 @@ impl Sweeping {
         loop {
             if self.vitals.fence.holds() {
                 sweep_all(self.cloud.as_ref(), self.clock.as_ref(), &self.vitals.sweeps, self.every).await;
-                self.vitals.beat("sweeps", self.clock.now());
                 self.wake.notify_one();
             }
             // The alarm may be late, or there may be none.

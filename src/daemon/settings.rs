@@ -122,8 +122,9 @@ impl fmt::Display for Unsettled {
 
 impl std::error::Error for Unsettled {}
 
-/// The defaults' own noise is turned down: the Kubernetes client logs every refused request as an error.
-const LOG: &str = "info,kube_client=off,tokio_cron_scheduler=warn";
+/// The defaults' own noise is turned down: the Kubernetes client logs every refused request as an error, the AWS SDK every renewal
+/// of its credentials.
+const LOG: &str = "info,kube_client=off,tokio_cron_scheduler=warn,aws_config=warn,aws_smithy_runtime=warn";
 
 impl RunArgs {
     /// Merges flags and environment with the file and checks the result. Reads the file and looks whether folders exist;

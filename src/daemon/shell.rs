@@ -57,6 +57,9 @@ impl Shell {
             for (name, at) in shown.vitals.beats() {
                 metrics.last_success(name, at);
             }
+            for (region, at) in shown.vitals.sweeps.successes() {
+                metrics.last_success(&format!("sweep/{region}"), at);
+            }
         });
         let pages = http::pages(Arc::clone(&metrics), Arc::clone(&health));
         tracing::info!(%address, "Serving /healthz, /readyz and /metrics.");

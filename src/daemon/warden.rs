@@ -52,7 +52,7 @@ pub struct Warden {
     /// Whether we may write.
     pub fence: Fence,
     /// Carries plans out.
-    pub executor: Executor,
+    pub executor: Arc<Executor>,
     /// The policies in force.
     pub policies: watch::Receiver<Arc<Policies>>,
     /// Makes plans.
@@ -124,6 +124,7 @@ impl Warden {
                 () = stop.cancelled() => {}
             }
         }
+        self.executor.drain().await;
     }
 
     fn until(&self, deadline: Option<Timestamp>, again: Option<Duration>) -> Duration {

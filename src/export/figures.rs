@@ -5,11 +5,17 @@
 
 use super::metrics::Series;
 use crate::{
-    model::{Kind, Snapshot, WordPressClone, later},
+    model::{
+        Kind, Snapshot, WordPressClone, cloud,
+        evidence::CloudList,
+        later,
+        orphan::status::{OrphanPhase, OrphanStatus},
+    },
     plan::{Action, BlockedBy, Decision, Plan, Reason, Target, lifetime, lifetime::Lifetime},
     policy::{ClonePolicy, Governing, Mode, Namespaces, Policies},
 };
 use jiff::{SignedDuration, Timestamp};
+use rust_decimal::prelude::ToPrimitive;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Under which name namespaces beyond the bound stand together. No namespace can be called so.
@@ -44,7 +50,9 @@ pub(super) struct Figures<'a> {
     pub(super) merged: usize,
     pub(super) expires: Series<'a, 2>,
     pub(super) left_out: usize,
-    pub(super) orphans: Series<'a, 2>,
+    pub(super) orphans: Series<'a, 3>,
+    pub(super) orphans_cost: Series<'a, 2>,
+    pub(super) orphans_oldest: Series<'a, 1>,
     pub(super) brake_on: Series<'a, 1>,
     pub(super) brake_waiting: Series<'a, 1>,
 }
@@ -75,6 +83,7 @@ impl<'a> Figures<'a> {
         for decision in &plan.decisions {
             figures.decision(decision, &count, &mut ends);
         }
+        figures.unjudged_orphans(snapshot, plan);
         figures.limits(snapshot, &governed, &own);
         figures.brakes(plan, policies);
         if bounds.clones > 0 && ends.len() <= bounds.clones {
@@ -97,11 +106,38 @@ impl<'a> Figures<'a> {
             Target::Unreadable(object) if object.kind == Kind::Clone => {
                 add(&mut self.clones, [count.own.named(&object.namespace), policy, "held"]);
             }
-            target if matches!(decision.reason, Reason::OwnerGone(..)) => {
-                add(&mut self.orphans, [target.kind(), if decision.policy.is_some() { "true" } else { "false" }]);
+            target => {
+                if let Some(course) = &decision.course {
+                    let kind = course.record.as_ref().map_or(target.kind(), |record| kind_of(&record.kind));
+                    self.orphan(kind, decision.policy.is_some(), &course.status, count.now);
+                }
             }
-            _ => {}
         }
+    }
+
+    /// Orphans that were not judged this time, since they cannot be seen, count as what was written on them last.
+    fn unjudged_orphans(&mut self, snapshot: &'a Snapshot, plan: &'a Plan) {
+        let courses = plan.decisions.iter().filter_map(|decision| decision.course.as_ref()?.record.as_ref());
+        let unmarked = plan.decisions.iter().filter(|decision| decision.action == Action::Unmark).filter_map(|decision| decision.target.meta());
+        let said: HashSet<&str> = courses.map(|record| record.meta.uid.as_ref()).chain(unmarked.map(|meta| meta.uid.as_ref())).collect();
+        for record in snapshot.orphans.iter().filter(|record| !said.contains(record.meta.uid.as_ref())) {
+            if let Some(status) = &record.status {
+                self.orphan(kind_of(&record.kind), record.policy.is_some(), status, plan.now);
+            }
+        }
+    }
+
+    fn orphan(&mut self, kind: &'a str, policy_known: bool, status: &OrphanStatus, now: Timestamp) {
+        let Some(phase) = status.phase else { return };
+        add(&mut self.orphans, [kind, phase.word(), if policy_known { "true" } else { "false" }]);
+        if phase == OrphanPhase::Deleted {
+            return;
+        }
+        let cost = status.cost_per_hour.and_then(|cost| cost.to_f64()).unwrap_or_default();
+        *self.orphans_cost.entry([kind, phase.word()]).or_default() += cost;
+        let age = status.first_seen.map_or(0.0, |seen| now.duration_since(seen).as_secs_f64());
+        let oldest = self.orphans_oldest.entry([kind]).or_default();
+        *oldest = oldest.max(age);
     }
 
     fn clone(
@@ -262,6 +298,12 @@ fn announced(clone: &WordPressClone, decision: &Decision, policy: Option<&CloneP
         _ if policy.is_some_and(|policy| policy.mode == Mode::Enforce) => clone.expires_at.value().copied(),
         _ => None,
     }
+}
+
+/// The kind as the code calls it: what an `Orphan` says is not ours to make series of.
+fn kind_of(kind: &str) -> &'static str {
+    let children = Kind::CHILDREN.into_iter().map(Kind::name);
+    children.chain(CloudList::ALL.into_iter().map(cloud::kind)).find(|known| *known == kind).unwrap_or("other")
 }
 
 fn add<'a, const N: usize>(series: &mut Series<'a, N>, labels: [&'a str; N]) {

@@ -45,6 +45,8 @@ pub enum Unit {
     Timestamp,
     /// Bytes.
     Bytes,
+    /// USD an hour.
+    UsdPerHour,
 }
 
 impl Unit {
@@ -57,6 +59,7 @@ impl Unit {
             Self::Seconds => "_seconds",
             Self::Timestamp => "_timestamp_seconds",
             Self::Bytes => "_bytes",
+            Self::UsdPerHour => "_usd_per_hour",
         }
     }
 
@@ -70,6 +73,7 @@ impl Unit {
             Self::Seconds => "seconds",
             Self::Timestamp => "Unix seconds (UTC)",
             Self::Bytes => "bytes",
+            Self::UsdPerHour => "USD an hour",
         }
     }
 }
@@ -229,7 +233,7 @@ metrics! {
     paused: Gauges Flag "clonewarden_paused" []
         "Whether every write is stopped by `clonewarden pause`.";
     loop_success: Gauges Timestamp "clonewarden_loop_last_success_timestamp_seconds" ["loop"]
-        "When each loop last did its work: `plan`, `act` (only the holder of the lease), `lease`, `state`. 0: not yet. An alert on its age is the dead man's switch.";
+        "When each loop last did its work: `plan`, `act` (only the holder of the lease), `lease`, `state`, `sweep/<region>` (a complete sweep over AWS, only by the holder). 0: not yet. An alert on its age is the dead man's switch.";
     plan_duration: Histograms Seconds "clonewarden_plan_duration_seconds" [] buckets PLANNING,
         "How long making a plan took, without carrying it out.";
     plan_wakeup: Gauges Timestamp "clonewarden_plan_next_wakeup_timestamp_seconds" []
@@ -274,8 +278,12 @@ metrics! {
     reservations: Gauges Count "clonewarden_admission_reservations" []
         "Places that are promised to clones which were not seen yet. Only the holder of the lease has any.";
 
-    orphans: Gauges Count "clonewarden_orphans" ["kind", "policy_known"]
-        "Things whose clone is gone, marked or to be marked, and whether a policy that governs them is known.";
+    orphans: Gauges Count "clonewarden_orphans" ["kind", "phase", "policy_known"]
+        "Things whose clone is gone, by how far they have come (`Marked`, `Soaking`, `Held`, `Due`, `Deleting`, and `Deleted` for a day as history), and whether a policy that governs them is known.";
+    orphans_cost: Gauges UsdPerHour "clonewarden_orphans_cost_usd_per_hour" ["kind", "phase"]
+        "What orphans cost at present, by the built-in prices; those that are gone cost nothing, and what has no price counts as nothing.";
+    orphans_oldest: Gauges Seconds "clonewarden_orphans_oldest_age_seconds" ["kind"]
+        "How long ago the oldest orphan of a kind was first seen, those that are gone not counted.";
     brake_on: Gauges Flag "clonewarden_brake_on" ["policy"]
         "Whether unannounced ends of the policy wait for `clonewarden brake release`.";
     brake_waiting: Gauges Count "clonewarden_brake_waiting_clones" ["policy"]

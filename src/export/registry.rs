@@ -265,6 +265,8 @@ impl Metrics {
         families.clone_expires.replace(&figures.expires);
         families.clones_left_out.set(&[], number(figures.left_out));
         families.orphans.replace(&figures.orphans);
+        families.orphans_cost.replace(&figures.orphans_cost);
+        families.orphans_oldest.replace(&figures.orphans_oldest);
         families.brake_on.replace(&figures.brake_on);
         families.brake_waiting.replace(&figures.brake_waiting);
         families.paused.set(&[], flag(plan.state.paused.is_some()));

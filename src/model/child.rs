@@ -39,6 +39,8 @@ pub struct Child {
     pub meta: Meta,
     /// Whose it is. `None` for a database object that no clone made: it is watched because it may claim an instance.
     pub owner: Option<Owner>,
+    /// Its labels say that it was made elsewhere, or it was applied by a person: whoever copies an object copies KRO's labels.
+    pub copied: bool,
     /// Whether it does its work.
     pub health: Health,
     /// Who still has to agree before the object goes.
@@ -82,6 +84,7 @@ impl Child {
         Ok(Some(Self {
             kind,
             meta: Meta::read(kind, object)?,
+            copied: copied(object),
             owner,
             health: health(kind, object),
             finalizers: meta::finalizers(object),
@@ -100,6 +103,12 @@ fn owner(kind: Kind, object: &Value) -> Option<Owner> {
         && label(names::KRO_INSTANCE_GROUP).is_none_or(|group| group == names::CLONE_GROUP);
     let uid = label(names::KRO_INSTANCE_ID).filter(|_| ours)?;
     Some(Owner { uid: uid.into(), name: label(names::KRO_INSTANCE_NAME).map(Into::into) })
+}
+
+fn copied(object: &Value) -> bool {
+    let own = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    let elsewhere = meta::label(object, names::KRO_INSTANCE_NAMESPACE).is_some_and(|namespace| namespace != own);
+    elsewhere || meta::entry(object, "annotations", names::LAST_APPLIED).is_some()
 }
 
 fn health(kind: Kind, object: &Value) -> Health {

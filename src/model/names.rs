@@ -46,6 +46,10 @@ pub const KRO_INSTANCE_KIND: &str = "kro.run/instance-kind";
 pub const KRO_INSTANCE_GROUP: &str = "kro.run/instance-group";
 /// Label that KRO puts on an instance: the name of its ResourceGraphDefinition.
 pub const KRO_DEFINITION: &str = "kro.run/resource-graph-definition-name";
+/// The field manager by which KRO applies every child: the API server notes it, and whoever copies an object does not copy it.
+pub const KRO_APPLIER: &str = "kro.run/applyset";
+/// Annotation that `kubectl apply` leaves, and KRO never.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The finalizer by which KRO holds an instance until its children are gone.
 pub const KRO_FINALIZER: &str = "kro.run/finalizer";
 
@@ -69,6 +73,8 @@ pub const TAG_SNAPSHOT: &str = "clonewarden.io/snapshot";
 
 /// Tag in AWS on snapshots that the daemon made: when it goes, RFC 3339.
 pub const TAG_EXPIRES_AT: &str = "clonewarden.io/expires-at";
+/// Tag in AWS on snapshots that the daemon made: the region that it was made in. A copy in another region may be called the same.
+pub const TAG_REGION: &str = "clonewarden.io/region";
 /// Tag in AWS on snapshots that the daemon made: the policy that governs it. Its namespace may be gone by then.
 pub const TAG_POLICY: &str = "clonewarden.io/policy";
 

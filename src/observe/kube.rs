@@ -129,7 +129,8 @@ impl KubeCluster {
             Err(problem) if problem.is_absence_of(kind.group(), kind.plural(), name) => return Ok(None),
             Err(problem) => return Err(problem.into()),
         };
-        let Lean(found) = parse(&answer)?;
+        // With its managed fields, unlike a list: they say who made it.
+        let found: Value = parse(&answer)?;
         // An answer that is not about this object must pass neither for the object nor for its absence.
         if found.pointer("/metadata/name").and_then(Value::as_str) != Some(name) {
             return Err(ApiError::Unavailable("the answer is another object than the one asked for".to_owned()));

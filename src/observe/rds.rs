@@ -38,6 +38,7 @@ use crate::{
     ports::{Clock, Cloud, CloudError, Farewell, Kin, Sweep},
 };
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_rds::config::{RuntimeComponents, SharedHttpClient};
 use aws_smithy_http_client::{
     Builder, Connector,
     proxy::ProxyConfig,
@@ -84,14 +85,7 @@ impl RdsCloud {
     /// that it must be; by default it is the one that AWS says first.
     pub async fn connect(regions: &[Arc<str>], account: Option<&str>, clock: Arc<dyn Clock>) -> Self {
         let limits = Limits::default();
-        let http = Builder::new().build_with_connector_fn(|settings, _| {
-            let connector = Connector::builder().proxy_config(ProxyConfig::from_env());
-            let connector = match settings {
-                Some(settings) => connector.connector_settings(settings.clone()),
-                None => connector,
-            };
-            connector.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build()
-        });
+        let http = http(ProxyConfig::from_env());
         // With a region said, the machine is not asked for one.
         let first = regions.first().map_or_else(|| "us-east-1".to_owned(), ToString::to_string);
         let shared = aws_config::defaults(BehaviorVersion::latest()).region(aws_config::Region::new(first)).http_client(http).load().await;
@@ -155,7 +149,8 @@ impl RdsCloud {
             let page = region.page(table, question, marker.take()).await?;
             let empty = page.items.is_empty();
             for (key, item) in page.items {
-                if let Some(twice) = keys.replace(key) {
+                // Of one life there may be several backups, but never two databases or snapshots of one identifier.
+                if let (Table::Swept(_), Some(twice)) = (table, keys.replace(key)) {
                     return Err(CloudError::NotWhole(format!("`{twice}` is in the list twice")));
                 }
                 items.push(item);
@@ -239,6 +234,16 @@ impl RdsCloud {
         }
         Ok(kin)
     }
+}
+
+/// HTTP with ring under it. What the SDK builds by default would bring a second provider of cryptography.
+pub(crate) fn http(proxy: ProxyConfig) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder().proxy_config(proxy.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build()
+    })
 }
 
 /// An identifier as RDS knows them. An empty one would ask for everything, and AWS takes an ARN where it takes an identifier.

@@ -25,6 +25,10 @@ pub enum Doubt {
     ClaimsForeign(Box<str>),
     /// An object stands for a database in AWS, where nothing is known of it: this region is not swept.
     RegionNotSwept(Box<str>),
+    /// It carries KRO's labels, and seems to be a person's copy.
+    CopiedLabels,
+    /// It is called like a final snapshot of ours, and neither its tags nor an `Orphan` say so.
+    Unclaimed,
     /// It had our tags, and has none now.
     TagsGone,
     /// Its deletion protection is on, or not known to be off.
@@ -63,6 +67,8 @@ impl Doubt {
             Self::ClusterIdShared(_) => "ClusterIdShared",
             Self::ClaimsForeign(_) => "ClaimsForeign",
             Self::RegionNotSwept(_) => "RegionNotSwept",
+            Self::CopiedLabels => "CopiedLabels",
+            Self::Unclaimed => "Unclaimed",
             Self::TagsGone => "TagsGone",
             Self::Protected => "Protected",
             Self::Vetoed => "Vetoed",
@@ -88,6 +94,8 @@ impl Doubt {
             | Self::ClusterIdShared(_)
             | Self::ClaimsForeign(_)
             | Self::RegionNotSwept(_)
+            | Self::CopiedLabels
+            | Self::Unclaimed
             | Self::TagsGone
             | Self::Protected
             | Self::SnapshotImpossible(_)
@@ -120,6 +128,10 @@ impl Doubt {
             ),
             Self::ClaimsForeign(id) => format!("stands for `{id}` in AWS, which is not proven to be ours: ACK would delete that with it"),
             Self::RegionNotSwept(region) => format!("stands for a database in `{region}`, which this daemon does not sweep (`--aws-regions`)"),
+            Self::CopiedLabels => {
+                "carries KRO's labels, but was applied by a person or comes from another namespace: it is not proven to be KRO's".to_owned()
+            }
+            Self::Unclaimed => "is called like a final snapshot of ours, but neither its tags nor an Orphan say so: a person must decide".to_owned(),
             Self::TagsGone => "had our tags and has none now: whose it is cannot be proven".to_owned(),
             Self::Protected => "its deletion protection is on, or not known to be off; only a person takes it off".to_owned(),
             Self::Vetoed => format!("somebody wants it kept: `{}` stands on its Orphan", names::KEEP),
@@ -151,7 +163,7 @@ impl Doubt {
             Self::WaitsForMembers(ids) => put("members", json!(ids)),
             Self::StuckDeleting(since) => put("since", json!(since)),
             Self::ExpiryUnreadable(text) => put("text", json!(text)),
-            Self::Restored | Self::ClusterIdUnknown | Self::TagsGone | Self::Protected | Self::Vetoed => {}
+            Self::Restored | Self::ClusterIdUnknown | Self::CopiedLabels | Self::Unclaimed | Self::TagsGone | Self::Protected | Self::Vetoed => {}
         }
     }
 }

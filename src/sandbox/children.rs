@@ -117,7 +117,10 @@ impl Node {
         let text = |pointer| json::text(clone, pointer);
         let (namespace, uid, clone_id) = (text("/metadata/namespace"), text("/metadata/uid"), clone_id(clone));
         let mut object = json!({
-            "metadata": {"namespace": namespace, "name": self.name(clone_id), "labels": labels(clone)},
+            "metadata": {
+                "namespace": namespace, "name": self.name(clone_id), "labels": labels(clone),
+                "managedFields": [{"manager": names::KRO_APPLIER, "operation": "Apply"}],
+            },
         });
         let identifier = || names::database_identifier(clone_id, uid);
         let tags = || {

@@ -4,6 +4,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -291,6 +293,31 @@ fn without_a_cluster_the_way_to_files_is_shown() {
     let ran = Ran::from(command.env("KUBECONFIG", "/nowhere/config").env("HOME", &place.0).output().unwrap());
     ran.refused(2, &["--from DIR", "caused by"]);
     assert_eq!(ran.err.matches("error:").count(), 1, "{ran:?}");
+}
+
+/// Whoever runs the daemon with the credentials of another account has made a mistake, and deletes nothing there.
+#[test]
+fn the_credentials_of_another_account_end_the_daemon() {
+    let place = Place::new();
+    place.write(
+        "kubeconfig",
+        "{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: \"http://127.0.0.1:9\"}}], \
+         contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a, user: {}}]}",
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let answer = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>210987654321</Account></GetCallerIdentityResult>\
+                      </GetCallerIdentityResponse>";
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 8192]);
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{answer}", answer.len());
+        }
+    });
+    let mut command = place.command(&["run", "--policies", "policies", "--aws-regions", "us-east-1", "--aws-account", "123456789012"]);
+    command.env("KUBECONFIG", "kubeconfig").env("AWS_ENDPOINT_URL", url).env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b");
+    let ran = Ran::from(command.output().unwrap());
+    ran.refused(2, &["error: the credentials belong to account 210987654321, not to 123456789012 (`--aws-account`)"]);
 }
 
 /// The manifests under `deploy/crds` are what `clonewarden crds` prints. After a change of the types:

@@ -94,12 +94,13 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 19] = [
+const NEED_A_DAEMON: [&str; 21] = [
     "Busy",
     "ClaimsForeign",
     "ClockUntrusted",
     "ClusterIdShared",
     "Collapsed",
+    "CopiedLabels",
     "Deleted",
     "ExpiryUnreadable",
     "MemberNotOurs",
@@ -111,6 +112,7 @@ const NEED_A_DAEMON: [&str; 19] = [
     "StillNeeded",
     "StuckDeleting",
     "TagsGone",
+    "Unclaimed",
     "Vetoed",
     "WaitsForCluster",
     "WaitsForMembers",

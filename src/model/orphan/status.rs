@@ -22,6 +22,21 @@ pub enum OrphanPhase {
     Deleted,
 }
 
+impl OrphanPhase {
+    /// The word, as in the object's status.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Marked => "Marked",
+            Self::Soaking => "Soaking",
+            Self::Held => "Held",
+            Self::Due => "Due",
+            Self::Deleting => "Deleting",
+            Self::Deleted => "Deleted",
+        }
+    }
+}
+
 /// What the daemon knows of an orphan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

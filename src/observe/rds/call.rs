@@ -172,13 +172,14 @@ impl Intercept for Witness {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response();
-        // A 5xx may come from something between AWS and us, with a clock of its own.
-        if response.status().as_u16() < 500
+        let heard = self.read(response);
+        // Anything else may come from something between AWS and us, with a clock of its own; so may a 5xx.
+        if matches!(heard, Heard::Whole(_) | Heard::Fault(Fault { status: ..500, .. }))
             && let Some(date) = response.headers().get("date")
         {
             self.clock.heard(date);
         }
-        self.hear(self.read(response));
+        self.hear(heard);
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! AWS in a few lines, for tests: it answers over plain HTTP/1.1 with what a test says, byte by byte, breaks connections, and
 //! remembers what it was asked.
 
-use super::{Limits, RdsCloud};
+use super::{Limits, RdsCloud, http};
 use crate::daemon::run::SystemClock;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_rds::config::{Credentials, Region, SharedCredentialsProvider};
-use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -72,7 +72,7 @@ impl Aws {
 
     pub(crate) fn config_for(&self, credentials: SharedCredentialsProvider) -> SdkConfig {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(Region::new(REGION));
-        config.endpoint_url(&self.url).http_client(Builder::new().build_http()).credentials_provider(credentials).build()
+        config.endpoint_url(&self.url).http_client(http(ProxyConfig::disabled())).credentials_provider(credentials).build()
     }
 
     /// A client of it, with limits that a slow machine keeps.

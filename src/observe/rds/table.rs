@@ -44,15 +44,15 @@ impl Table {
         }
     }
 
-    /// What tells two items of it apart.
+    /// What every item of it must say of itself: its identifier; of a backup, which life of an identifier it is of.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Swept(CloudList::Instances) => "DBInstanceIdentifier",
             Self::Swept(CloudList::Clusters) => "DBClusterIdentifier",
             Self::Swept(CloudList::Snapshots) => "DBSnapshotIdentifier",
             Self::Swept(CloudList::ClusterSnapshots) => "DBClusterSnapshotIdentifier",
-            Self::InstanceBackups => "DBInstanceAutomatedBackupsArn",
-            Self::ClusterBackups => "DBClusterAutomatedBackupsArn",
+            Self::InstanceBackups => "DbiResourceId",
+            Self::ClusterBackups => "DbClusterResourceId",
         }
     }
 }
@@ -101,8 +101,8 @@ answer! {
     DescribeDbClustersOutput, db_clusters, db_cluster_identifier;
     DescribeDbSnapshotsOutput, db_snapshots, db_snapshot_identifier;
     DescribeDbClusterSnapshotsOutput, db_cluster_snapshots, db_cluster_snapshot_identifier;
-    DescribeDbInstanceAutomatedBackupsOutput, db_instance_automated_backups, db_instance_automated_backups_arn;
-    DescribeDbClusterAutomatedBackupsOutput, db_cluster_automated_backups, db_cluster_automated_backups_arn;
+    DescribeDbInstanceAutomatedBackupsOutput, db_instance_automated_backups, dbi_resource_id;
+    DescribeDbClusterAutomatedBackupsOutput, db_cluster_automated_backups, db_cluster_resource_id;
 }
 
 impl Region {

@@ -1,6 +1,7 @@
 //! The adapter against a server that answers as AWS does, and as it does not.
 
 mod cuts;
+mod rights;
 mod writes;
 
 use super::fake::{
@@ -125,11 +126,10 @@ async fn what_an_item_must_say_is_there_or_the_list_is_not_whole() {
         assert_ne!(wrong, instance("b"), "{from}");
         not_whole(instances(move |_, _| page("DescribeDBInstances", &[instance("a"), wrong.clone()], None)).await, why);
     }
-    let tags = instance("b").find("<TagList>").unwrap();
-    let without = format!("{}</DBInstance>", &instance("b")[..tags]);
-    not_whole(instances(move |_, _| page("DescribeDBInstances", &[without.clone()], None)).await, "a list of tags");
+    let without = format!("{}</DBInstance>", instance("b").split("<TagList>").next().unwrap());
+    not_whole(instances(move |_, _| page("DescribeDBInstances", std::slice::from_ref(&without), None)).await, "a list of tags");
     let creating = instance("b").replace("available", "creating").replace("<InstanceCreateTime>2026-02-05T14:30:22.104Z</InstanceCreateTime>", "");
-    assert_eq!(instances(move |_, _| page("DescribeDBInstances", &[creating.clone()], None)).await.unwrap()[0].created, None);
+    assert_eq!(instances(move |_, _| page("DescribeDBInstances", std::slice::from_ref(&creating), None)).await.unwrap()[0].created, None);
 }
 
 #[tokio::test]
@@ -202,11 +202,12 @@ async fn what_is_throttled_once_is_read_after_all() {
 async fn silence_ends() {
     let aws = Aws::start(|operation, _, _| if operation == "DescribeDBInstances" { Reply::Silence } else { otherwise(operation) }).await;
     let cloud = aws.within(hasty());
-    cloud.check_account().await.unwrap();
+    cloud.account.said(ACCOUNT).unwrap();
     let found = cloud.describe(CloudList::Instances, REGION, "a").await;
     assert!(matches!(found, Err(CloudError::Unavailable(_))), "{found:?}");
     assert_eq!(cloud.attempts().counts()[&Attempt { operation: "DescribeDBInstances", outcome: "timeout" }], 3);
     let cloud = aws.within(Limits { call: Duration::from_millis(200), ..patient() });
+    cloud.account.said(ACCOUNT).unwrap();
     let found = cloud.describe(CloudList::Instances, REGION, "a").await;
     assert!(matches!(found, Err(CloudError::Unavailable(_))), "{found:?}");
 }
@@ -259,6 +260,10 @@ async fn kin_is_whatever_is_left_of_an_identifier() {
 
     let none = Aws::start(script(fault(404, "DBInstanceAutomatedBackupNotFound"), "a")).await;
     assert_eq!(none.cloud().kin(CloudList::Instances, REGION, "a").await.unwrap().len(), 2);
+    let bare = backup("a", "A").split("<DBInstanceAutomatedBackupsArn>").next().map(|start| format!("{start}</DBInstanceAutomatedBackup>"));
+    let bare = Aws::start(script(page("DescribeDBInstanceAutomatedBackups", &[bare.unwrap()], None), "a")).await;
+    let kin = bare.cloud().kin(CloudList::Instances, REGION, "a").await.unwrap();
+    assert_eq!(kin[2], Kin { what: "automated backup of db-A".into(), resource_id: "db-A".into() }, "not every backup has an ARN of its own");
     let refused = Aws::start(script(fault(400, "InvalidAction"), "a")).await;
     assert!(refused.cloud().kin(CloudList::Instances, REGION, "a").await.is_err());
     let others = Aws::start(script(fault(404, "DBInstanceAutomatedBackupNotFound"), "b")).await;

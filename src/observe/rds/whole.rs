@@ -40,8 +40,7 @@ pub(super) fn backup(prefix: &str, id: &str, item: &Element) -> Result<Kin, Stri
         return Err(format!("an automated backup of something else than `{id}`"));
     }
     let resource_id = field(if prefix == "DBCluster" { "DbClusterResourceId" } else { "DbiResourceId" })?.to_owned();
-    let arn = field(&format!("{prefix}AutomatedBackupsArn"))?;
-    Ok(Kin { what: format!("automated backup {}", arn.rsplit(':').next().unwrap_or(arn)), resource_id })
+    Ok(Kin { what: format!("automated backup of {resource_id}"), resource_id })
 }
 
 /// Whether an ARN names this very thing in this very place.
@@ -106,7 +105,7 @@ fn json(item: &Element) -> Result<Value, String> {
     for child in &item.children {
         let value = match child.name.as_str() {
             "TagList" => Value::Array(child.children.iter().map(tag).collect::<Result<_, _>>()?),
-            "DBClusterMembers" => Value::Array(child.children.iter().map(|member| member_of(member)).collect::<Result<_, _>>()?),
+            "DBClusterMembers" => Value::Array(child.children.iter().map(member_of).collect::<Result<_, _>>()?),
             "ServerlessV2ScalingConfiguration" => json(child)?,
             _ if !child.children.is_empty() => continue,
             name => scalar(name, &child.text),

@@ -37,6 +37,7 @@ impl Search<'_, '_> {
         let namesake = owner.name.as_ref().map(|name| format!("{}/{name}", owner.namespace)).filter(|path| self.live.has_path(path));
         let objection = match (namesake, &child.database) {
             (Some(path), _) => Some(Objection::Doubt(Doubt::NamesakeLives(path.into()))),
+            (None, _) if child.copied => Some(Objection::Doubt(Doubt::CopiedLabels)),
             (None, Some(claim)) if self.snapshot.origin == Origin::Live => self.object_objection(child, claim, &owner),
             (None, _) => None,
         };

@@ -1,7 +1,7 @@
 //! Instances and Aurora clusters in AWS whose clone is gone.
 
 use super::{Case, DeadOwner, Search, Verdict};
-use crate::model::{Kind, cloud::CloudResource, evidence::CloudList, later, names, orphan::status::OrphanPhase, snapshot::Origin};
+use crate::model::{Kind, Source, cloud::CloudResource, evidence::CloudList, later, names, orphan::status::OrphanPhase, snapshot::Origin};
 use crate::plan::{
     Action, Decision, Draft, Reason, Target,
     doubt::{Doubt, STUCK_AFTER},
@@ -60,7 +60,10 @@ impl Search<'_, '_> {
             }
             return;
         }
-        if self.follows(&owner.uid, draft) {
+        // Of a clone that has gone since the sweep, the next one will show that its database goes too.
+        let swept = self.seen_at(&[Source::Cloud(Arc::clone(&resource.region), resource.list)]);
+        let since = self.snapshot.departed.iter().any(|gone| gone.uid == owner.uid && gone.gone >= swept);
+        if since || self.follows(&owner.uid, draft) {
             return;
         }
         let Some(doubt) = self.database_doubt(resource, &owner) else { return };

@@ -40,6 +40,17 @@ fn takes_snapshot(status: &str) -> Takes {
     }
 }
 
+/// What the final snapshots of a database are called: with the second at which they were asked for.
+fn final_name(id: &str, now: Timestamp) -> String {
+    format!("{id}-final-{}", now.strftime("%Y%m%d%H%M%S"))
+}
+
+/// Whether a snapshot of a database is called so.
+pub(super) fn is_final_name(name: &str, id: &str) -> bool {
+    let date = name.strip_prefix(id).and_then(|rest| rest.strip_prefix("-final-"));
+    date.is_some_and(|date| date.len() == 14 && date.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
 /// The identifier in AWS of what a target is, or stands for.
 pub(super) fn identifier(target: &Target) -> &str {
     match target {
@@ -84,8 +95,8 @@ impl Search<'_, '_> {
         };
         let told = claim.final_snapshot.as_deref();
         match (snapshot, told) {
-            // Told by us, in an earlier step.
-            (Some(id), Some(told)) if id == told => Ok(Parting { snapshot: Some(id), tell_ack: false }),
+            // Told by us, in an earlier step; the `Orphan` that remembered it may have been lost.
+            (_, Some(told)) if is_final_name(told, &claim.identifier) => Ok(Parting { snapshot: Some(told.to_owned()), tell_ack: false }),
             // Told by a person: that snapshot is theirs.
             (_, Some(_)) => Ok(Parting { snapshot: None, tell_ack: false }),
             (Some(id), None) => Ok(Parting { snapshot: Some(id), tell_ack: true }),
@@ -147,7 +158,7 @@ impl Search<'_, '_> {
         let list = if list == CloudList::Clusters { CloudList::ClusterSnapshots } else { CloudList::Snapshots };
         let before = record.and_then(|record| record.status.as_ref()?.final_snapshot.as_ref()).map(|snapshot| snapshot.id.clone());
         let free = |name: &String| self.sky.named(list, name).is_empty();
-        before.filter(free).unwrap_or_else(|| format!("{id}-final-{}", now.strftime("%Y%m%d%H%M%S")))
+        before.filter(free).unwrap_or_else(|| final_name(id, now))
     }
 }
 

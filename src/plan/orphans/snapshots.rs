@@ -1,8 +1,9 @@
 //! Final snapshots that the daemon made: each goes after its own date. What others made, or copied, is never touched.
 
-use super::{Case, DeadOwner, Search};
-use crate::model::{cloud::CloudResource, evidence::CloudList, names, orphan::status::OrphanPhase};
-use crate::plan::{Action, Decision, Draft, Reason, Target, doubt::Doubt};
+use super::{Case, DeadOwner, Search, farewell};
+use crate::model::{cloud::CloudResource, evidence::CloudList, names, orphan::status::OrphanPhase, snapshot::Origin};
+use crate::plan::{Action, BlockedBy, Decision, Draft, Reason, Target, doubt::Doubt};
+use crate::policy::Mode;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -15,13 +16,16 @@ impl Search<'_, '_> {
             if self.sky.lack(snapshot.list, &snapshot.region).is_some() {
                 continue;
             }
-            // A copy carries the tag of what it was copied from.
-            if snapshot.tag(names::TAG_SNAPSHOT) == Some(snapshot.id.as_str()) {
-                if snapshot.tag(names::TAG_CLUSTER) == self.snapshot.cluster_id.as_deref() {
-                    self.snapshot_of_ours(snapshot, draft);
+            // A copy carries the tags of what it was copied from; in another region it may have the same name.
+            let here = snapshot.tag(names::TAG_REGION).is_none_or(|region| region == snapshot.region.as_ref());
+            match snapshot.tag(names::TAG_SNAPSHOT) {
+                Some(tag) if tag == snapshot.id && here => {
+                    if snapshot.tag(names::TAG_CLUSTER) == self.snapshot.cluster_id.as_deref() {
+                        self.snapshot_of_ours(snapshot, draft);
+                    }
                 }
-            } else {
-                self.claim_snapshot(snapshot, draft);
+                Some(_) => {}
+                None => self.claim_snapshot(snapshot, draft),
             }
         }
     }
@@ -76,12 +80,13 @@ impl Search<'_, '_> {
             let region = record.region.as_ref().is_none_or(|region| *region == snapshot.region);
             asked && named && same && region
         });
-        let Some(record) = made else { return };
+        let Some(record) = made else { return self.unclaimed(snapshot, draft) };
         let Some(expires_at) = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref()?.expires_at) else { return };
         let governing = self.governing(record.namespace.as_deref().unwrap_or_default(), &[record.policy.as_deref()]);
         let policy = governing.map(|(policy, ..)| &policy.name).or(record.policy.as_ref());
         let tags = [
             (names::TAG_SNAPSHOT, Some(snapshot.id.clone())),
+            (names::TAG_REGION, Some(snapshot.region.to_string())),
             (names::TAG_EXPIRES_AT, Some(expires_at.to_string())),
             (names::TAG_POLICY, policy.map(ToString::to_string)),
             (names::TAG_CLUSTER, self.snapshot.cluster_id.as_deref().map(str::to_owned)),
@@ -90,6 +95,18 @@ impl Search<'_, '_> {
         ];
         let tags = tags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
         let decision = Decision::new(Action::Update, policy, Target::Cloud(Arc::clone(snapshot)), Reason::SnapshotOurs);
-        draft.decisions.push(Decision { tags: Some(tags), ..decision });
+        let blocked_by = governing.is_some_and(|(.., mode)| mode == Mode::Audit).then_some(BlockedBy::Audit);
+        draft.decisions.push(Decision { tags: Some(tags), blocked_by, ..decision });
+    }
+
+    /// One that is called as ours are, of a database that was called as ours are, and of which nothing is known: it must not cost
+    /// money in silence.
+    fn unclaimed(&self, snapshot: &Arc<CloudResource>, draft: &mut Draft) {
+        let named = snapshot.snapshot_of.as_deref().is_some_and(|of| farewell::is_final_name(&snapshot.id, of));
+        let ours = snapshot.tag(names::TAG_CLUSTER).is_none_or(|cluster| Some(cluster) == self.snapshot.cluster_id.as_deref());
+        if named && ours && self.snapshot.origin == Origin::Live {
+            let target = Target::Cloud(Arc::clone(snapshot));
+            draft.decisions.push(Decision::new(Action::Hold, None, target, Reason::Doubtful(Doubt::Unclaimed)));
+        }
     }
 }

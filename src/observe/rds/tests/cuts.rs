@@ -78,7 +78,7 @@ async fn one_database_cut_at_any_byte_is_neither_there_nor_gone() {
 async fn kin_cut_at_any_byte_is_not_known() {
     for operations in [&["DescribeDBSnapshots"], &["DescribeDBInstanceAutomatedBackups"]] {
         let cut = Arc::new(AtomicUsize::new(0));
-        let (aws, length) = cutting(&cut, operations, items).await;
+        let (aws, length) = cutting(&cut, operations, |operation| items(operation).split_off(1)).await;
         let cloud = aws.cloud();
         for at in 0..length {
             cut.store(at, Ordering::SeqCst);
@@ -153,16 +153,12 @@ proptest! {
         let (list, operation) = (CloudList::ALL[place], Table::Swept(CloudList::ALL[place]).operation());
         let whole = page_bytes(operation, &items(operation), None);
         prop_assert_eq!(judged(list, &whole).map(|found| found.len()), Some(2));
-        let mut text = whole.clone();
+        let mut text = whole;
         harms.iter().for_each(|harm| harm.to(&mut text));
         if let Some(found) = judged(list, &text) {
             let text = String::from_utf8(text).unwrap();
             let kind = crate::model::cloud::kind(list);
-            let longer = |after: usize| text[after..].starts_with(|c: char| c.is_alphanumeric());
-            let count = |name: &str| {
-                let open = format!("<{name}");
-                text.match_indices(&open).filter(|(at, _)| !longer(at + open.len())).count()
-            };
+            let count = |name: &str| text.split(&format!("<{name}")).skip(1).filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric())).count();
             prop_assert_eq!(found.len(), count(kind));
             prop_assert!(found.iter().map(|one| one.tags.as_ref().unwrap().len()).sum::<usize>() <= count("Tag"));
             prop_assert_eq!(found.len(), count("TagList"));

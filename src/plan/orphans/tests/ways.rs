@@ -177,6 +177,14 @@ fn children_in_the_cluster_soak_and_go() {
     scene.look();
     assert!(deletes(&scene.live(55)).is_empty());
     assert_eq!(deletes(&scene.live(5)).len(), 1);
+    // A person's copy of one, and one that was brought from another namespace.
+    for edit in [(|object: &mut Value| object["metadata"]["annotations"] = json!({names::LAST_APPLIED: "{}"})) as fn(&mut Value), |object| {
+        object["metadata"]["labels"][names::KRO_INSTANCE_NAMESPACE] = json!("elsewhere")
+    }] {
+        let mut scene = Scene::new();
+        scene.children.push(object(Kind::ConfigMap, edit));
+        never_goes(scene, Some("CopiedLabels"));
+    }
     // Of another kind of KRO's, or of a clone that lives: never.
     let mut scene = Scene::new();
     scene.clones.push(clone_object("clone-1", UID));
@@ -208,6 +216,12 @@ fn snapshots_go_after_their_own_date() {
     let mut scene = Scene::with(snapshot("a-final-1", "2026-02-05T10:00:00Z"));
     scene.cloud.push(instance(|object| object["DbiResourceId"] = json!("db-restored")));
     never_goes(scene, Some("StillNeeded"));
+    // A copy in another region may have the same name, but not the tag.
+    let mut copy = snapshot("a-final-1", "2026-02-05T10:00:00Z");
+    copy["TagList"].as_array_mut().unwrap().push(json!({"Key": names::TAG_REGION, "Value": "eu-west-1"}));
+    never_goes(Scene::with(copy), None);
+    // One that is called like ours, and of which nothing is known, must not cost money in silence.
+    never_goes(Scene::with(snapshot_of("clone-1-c0000001-final-20260205150000", "db-1", &json!([]))), Some("Unclaimed"));
     let mut other = snapshot("a-final-1", "2026-02-05T10:00:00Z");
     other["TagList"][0]["Value"] = json!("c2");
     never_goes(Scene::with(other), None);
