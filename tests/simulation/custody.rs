@@ -147,7 +147,8 @@ impl Oracle {
         if before.is_database() || before.origin != Origin::Final || !self.estate.asked.contains(&before.seen.id) {
             return wrong("A8", "it is no final snapshot of ours");
         }
-        const OURS: [&str; 7] = [
+        const OURS: [&str; 8] = [
+            names::TAG_REGION,
             names::TAG_SNAPSHOT,
             names::TAG_EXPIRES_AT,
             names::TAG_POLICY,

@@ -30,10 +30,11 @@ impl<'a> Search<'a, '_> {
             let whereabouts = self.whereabouts(record);
             match (record.phase(), whereabouts) {
                 (_, Whereabouts::Unknown) => {}
-                (Some(OrphanPhase::Deleting), Whereabouts::Gone) if self.snapshot.origin == Origin::Live => self.close(record, draft),
+                (_, Whereabouts::Gone) if record.is_asked_for() && self.snapshot.origin == Origin::Live => self.close(record, draft),
                 (Some(OrphanPhase::Deleted), Whereabouts::Gone) => self.forget(record, draft),
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
+                (_, Whereabouts::There(Some(resource))) if record.is_asked_for() && resource.is_going() => {}
                 (_, Whereabouts::Gone) => unmark(record, "it is gone", draft),
                 (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, draft),
                 (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),
@@ -60,7 +61,7 @@ impl<'a> Search<'a, '_> {
         };
         let Some(id) = record.id.as_deref() else { return Whereabouts::Gone };
         let there = self.sky.named(list, id).iter().copied().find(|resource| resource.tag(names::TAG_CLONE_UID) == record.owner.as_deref());
-        if there.is_some() && record.phase() == Some(OrphanPhase::Deleting) {
+        if there.is_some() && record.is_asked_for() {
             return Whereabouts::There(there);
         }
         let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());

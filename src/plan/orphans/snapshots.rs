@@ -72,7 +72,7 @@ impl Search<'_, '_> {
     fn claim_snapshot(&self, snapshot: &Arc<CloudResource>, draft: &mut Draft) {
         let made = self.known.values().find(|record| {
             let status = record.status.as_ref();
-            let asked = matches!(record.phase(), Some(OrphanPhase::Deleting | OrphanPhase::Deleted));
+            let asked = record.is_asked_for() || record.phase() == Some(OrphanPhase::Deleted);
             let named = status.and_then(|status| status.final_snapshot.as_ref());
             let named = named.is_some_and(|named| named.id == snapshot.id && Some(named.of.as_str()) == snapshot.snapshot_of.as_deref());
             // Of something in AWS the resource is known; an object that stood for one knew no more than the identifier.
