@@ -165,7 +165,9 @@ impl Executor {
             under_way.extend(waiting.next().map(|next| self.carry_out(next, roll, plan)));
             self.settle(decision, plan, &ending).await;
             round.again |= matches!(ending, Ending::Conflict(_) | Ending::Failed(_) | Ending::Stopped);
-            round.endings.push((decision.action, ending));
+            if !is_refresh(decision, &ending) {
+                round.endings.push((decision.action, ending));
+            }
         }
     }
 
@@ -244,8 +246,7 @@ impl Executor {
         if read {
             self.read_again(decision, at).await;
         }
-        let refresh = *ending == Ending::Done && decision.course.as_ref().is_some_and(|course| course.is_refresh());
-        if !news || refresh {
+        if !news || is_refresh(decision, ending) {
             return;
         }
         self.tools.journal.acted(decision, &plan.revision, at, ending);
@@ -343,6 +344,11 @@ impl Executor {
             all.retain(|key, _| named.contains(key.as_ref()));
         }
     }
+}
+
+/// Whether all that was written is that the same has been seen once more.
+fn is_refresh(decision: &Decision, ending: &Ending) -> bool {
+    *ending == Ending::Done && decision.course.as_ref().is_some_and(|course| course.is_refresh())
 }
 
 /// Whether carrying out the decision writes anything.

@@ -15,8 +15,8 @@ use crate::{
     },
     plan,
     policy::Policies,
-    ports::{Clock, Cluster, NoCloud},
-    sandbox::{clock::SandboxClock, cluster::SandboxCluster, world::World},
+    ports::{Clock, Cluster},
+    sandbox::{ack, clock::SandboxClock, cloud::handle::SandboxCloud, cluster::SandboxCluster, world::World},
 };
 use anyhow::Context;
 use narrator::Narrator;
@@ -66,6 +66,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     let handle = SandboxCluster::new(Arc::clone(&world), "clonewarden", truth.clone(), 1);
     let cluster: Arc<dyn Cluster> = Arc::new(handle.clone());
     let clock: Arc<dyn Clock> = Arc::new(truth.clone());
+    let cloud = SandboxCloud::new(&handle, Arc::clone(&clock), &[ack::REGION], 1);
     let journal = match &args.journal {
         Some(path) => Journal::to(std::fs::File::create(path).with_context(|| format!("the journal `{}` cannot be written", path.display()))?),
         None => Journal::to(std::io::sink()),
@@ -87,7 +88,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     narrator.say(&opening(shell.address()));
     let wake = Arc::new(Notify::new());
     let engine = Engine {
-        cloud: Arc::new(NoCloud),
+        cloud: Arc::new(cloud),
         sweep_every: std::time::Duration::from_secs(300),
         sweep: Arc::default(),
         cluster,

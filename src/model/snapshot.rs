@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub definitions: Vec<Definition>,
     /// Databases and snapshots in AWS.
     pub cloud: Vec<Arc<CloudResource>>,
+    /// Objects that stood for a database and were seen to go, not long ago: the identifier, and when.
+    pub released: Vec<(Box<str>, Timestamp)>,
     /// Since when the clones have been watched without a gap: whoever was there since then was seen.
     pub watched_since: Option<Timestamp>,
     /// Orphans marked before.

@@ -54,6 +54,8 @@ struct Held {
     departed: VecDeque<Departure>,
     deleted_by_us: HashSet<Box<str>>,
     evidence: BTreeMap<Kind, Evidence>,
+    /// The identifiers of databases whose objects have gone, and when.
+    released: VecDeque<(Box<str>, Timestamp)>,
     /// Since when no clone can have come and gone unseen.
     watched_since: Option<Timestamp>,
 }
@@ -260,6 +262,7 @@ impl Store {
             definitions: held.definitions.values().cloned().collect(),
             orphans: held.orphans.values().cloned().collect(),
             departed: held.departed.iter().cloned().collect(),
+            released: held.released.iter().cloned().collect(),
             watched_since: held.watched_since,
             ..Snapshot::default()
         };
@@ -316,6 +319,11 @@ impl Held {
                 self.depart(&gone.meta, now);
             }
         }
+        if matches!(kind, Kind::DbInstance | Kind::DbCluster)
+            && let Some(claim) = self.children.get(&(kind, Arc::from(path))).and_then(|child| child.database.as_ref())
+        {
+            self.released.push_back((claim.identifier.clone(), now));
+        }
         self.forget_object(kind, path);
         self.unreadable.remove(&(kind, path.to_owned()));
     }
@@ -353,6 +361,9 @@ impl Held {
     }
 
     fn forget(&mut self, now: Timestamp) {
+        while self.released.len() > REMEMBER_AT_MOST || self.released.front().is_some_and(|(_, gone)| now.duration_since(*gone) > REMEMBER) {
+            self.released.pop_front();
+        }
         while self.departed.len() > REMEMBER_AT_MOST || self.departed.front().is_some_and(|gone| now.duration_since(gone.gone) > REMEMBER) {
             // Whoever went before that is not remembered any more.
             let forgotten = self.departed.pop_front().map(|gone| gone.gone);

@@ -26,6 +26,7 @@ struct Told {
     verdicts: HashMap<String, String>,
     holding: Option<String>,
     deleted: usize,
+    removed: usize,
     marked: usize,
     taken_back: usize,
     held: usize,
@@ -60,9 +61,9 @@ impl Narrator {
     /// What the demo showed, in numbers.
     pub(super) fn summary(&self) -> String {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let Told { deleted, marked, taken_back, held, .. } = &*told;
+        let Told { deleted, removed, marked, taken_back, held, .. } = &*told;
         format!(
-            "\nIn all: {deleted} clones deleted, {marked} orphans marked, {held} time(s) everything was held, {taken_back} judgements taken back.
+            "\nIn all: {deleted} clones deleted, {marked} orphans marked and {removed} of them removed, {held} time(s) everything was held, {taken_back} judgements taken back.
 The verdicts above are the very plan that was carried out. Next: `clonewarden plan --policies policies --from DIR`
 shows the same for your own cluster, read-only, from what kubectl exports."
         )
@@ -73,19 +74,19 @@ impl Watcher for Narrator {
     fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
         self.measured.planned(snapshot, plan, round, took);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        for (action, ending) in round.into_iter().flat_map(|round| &round.endings) {
-            match (action, ending) {
-                (Action::Delete, Ending::Done) => told.deleted += 1,
-                (Action::Mark, Ending::Done) => told.marked += 1,
-                (_, Ending::Conflict(_)) => told.taken_back += 1,
-                _ => {}
-            }
-        }
+        let endings = round.into_iter().flat_map(|round| &round.endings);
+        told.taken_back += endings.filter(|(_, ending)| matches!(ending, Ending::Conflict(_))).count();
         self.tell_holds(plan, &mut told);
         for decision in plan.decisions.iter().filter(|decision| decision.action != Action::Hold) {
             let key = format!("{}{}", decision.target.key(), if decision.action == Action::Alert { decision.reason.code() } else { "" });
             let verdict = format!("{:?}{}{:?}", decision.action, decision.reason.code(), decision.blocked_by);
             if told.verdicts.insert(key, verdict.clone()).as_ref() != Some(&verdict) && worth_telling(decision) {
+                match (decision.action, decision.effective(), &decision.target) {
+                    (Action::Mark, true, _) => told.marked += 1,
+                    (Action::Delete, true, Target::Clone(_)) => told.deleted += 1,
+                    (Action::Delete, true, Target::Child(_) | Target::Cloud(_)) => told.removed += 1,
+                    _ => {}
+                }
                 let blocked = decision.blocked_by.map(|by| format!(" [not done: {}]", by.word())).unwrap_or_default();
                 let word = if decision.action == Action::Alert { "ALERT" } else { decision.action.word() };
                 let why = format!("{}: {}{blocked}", decision.reason.code(), decision.reason.message(plan.now));
@@ -107,8 +108,12 @@ impl Narrator {
             Some(first) => {
                 told.held += 1;
                 let why = format!("{}: {}", first.reason.code(), first.reason.message(plan.now));
-                let clones = plan.decisions.iter().filter(|decision| matches!(decision.target, Target::Clone(_)) && decision.action != Action::Alert);
-                self.verdict(plan.now, "hold", &format!("{} of {} clones", held.len(), clones.count()), &why);
+                let clone = |decision: &&Decision| matches!(decision.target, Target::Clone(_)) && decision.action != Action::Alert;
+                let what = match held.iter().copied().filter(clone).count() {
+                    0 => format!("{} {}", short(&first.target), first.target.display()),
+                    held => format!("{held} of {} clones", plan.decisions.iter().filter(clone).count()),
+                };
+                self.verdict(plan.now, "hold", &what, &why);
             }
             None => self.verdict(plan.now, "go on", "nothing is held any more", "what was missing is back"),
         }

@@ -3,10 +3,10 @@
 
 use super::narrator::Narrator;
 use crate::{
-    model::{Kind, names},
+    model::{Kind, evidence::CloudList, names},
     policy::{ClonePolicy, Mode, Policies},
     ports::Clock,
-    sandbox::{clock::SandboxClock, cluster::SandboxCluster, platform::Platform},
+    sandbox::{ack::REGION, clock::SandboxClock, cluster::SandboxCluster, platform::Platform},
 };
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
@@ -66,17 +66,21 @@ impl Story {
         self.arrive(STAGING, "clone-emil", &json!({"ttlSeconds": 1_200}))?;
         self.annotate(STAGING, "clone-emil", names::EXTEND_UNTIL, "next tuesday")?;
         self.until(38).await;
-        self.scene("A clone is torn out by force (finalizers stripped), past KRO: its children stay behind.");
-        self.arrive(STAGING, "clone-finn", &json!({"ttlSeconds": 7_200}))?;
-        self.until(40).await;
-        self.tear_out(STAGING, "clone-finn")?;
+        self.scene("A clone with a database of its own is torn out by force (finalizers stripped), past KRO: all of it stays behind, and costs.");
+        self.arrive(PRODUCTION, "clone-finn", &json!({"ttlSeconds": 7_200, "useDedicatedDatabase": true}))?;
+        self.until(45).await;
+        self.nightly_snapshot()?;
+        self.tear_out(PRODUCTION, "clone-finn")?;
         self.until(50).await;
         self.scene("Somebody deletes KRO's ResourceGraphDefinition. What cannot be seen through is held.");
         self.cluster.world().remove(Kind::Definition, &key("", "wordpress-clone")).context("removing the definition")?;
         self.until(62).await;
-        self.scene("It is back.");
+        self.scene("It is back. A colleague restores the nightly snapshot of finn's database, to rescue a table: AWS hands our tags on.");
         self.cluster.world().create_definition("wordpress-clone", "demo-cluster").context("the demo's definition")?;
-        self.until(75).await;
+        self.cluster.world().rescue(REGION, "nightly-finn", "rescued-table").context("the rescue copy")?;
+        self.until(80).await;
+        self.scene("What finn left has been an orphan for an hour by now. It is proved again, and goes: the database with a final snapshot.");
+        self.until(125).await;
         Ok(())
     }
 
@@ -97,6 +101,14 @@ impl Story {
         let mut world = self.cluster.world();
         world.remove(Kind::Clone, &key(namespace, name)).with_context(|| format!("deleting {name}"))?;
         world.strip_finalizers(Kind::Clone, &key(namespace, name)).with_context(|| format!("stripping {name}"))
+    }
+
+    /// A snapshot of the database of the clone that is about to be torn out, tags and all.
+    fn nightly_snapshot(&self) -> anyhow::Result<()> {
+        let mut world = self.cluster.world();
+        let found = world.aws.things().find(|thing| thing.seen.list == CloudList::Instances && thing.tag(names::TAG_CLONE_ID) == Some("clone-finn"));
+        let id = found.map(|thing| thing.seen.id.clone()).context("finn's database")?;
+        world.take_snapshot((REGION, CloudList::Instances, &id), "nightly-finn", true).context("the nightly snapshot").map(drop)
     }
 
     /// As if the policy files had changed: the same set, enforced.

@@ -60,10 +60,11 @@ impl Search<'_, '_> {
             }
             return;
         }
-        // Of a clone that has gone since the sweep, the next one will show that its database goes too.
+        // Of a clone, or of an object, that has gone since the sweep, the next one will show that its database goes too.
         let swept = self.seen_at(&[Source::Cloud(Arc::clone(&resource.region), resource.list)]);
-        let since = self.snapshot.departed.iter().any(|gone| gone.uid == owner.uid && gone.gone >= swept);
-        if since || self.follows(&owner.uid, draft) {
+        let departed = self.snapshot.departed.iter().any(|gone| gone.uid == owner.uid && gone.gone >= swept);
+        let released = self.snapshot.released.iter().any(|(id, gone)| id.as_ref() == resource.id && *gone >= swept);
+        if departed || released || self.follows(&owner.uid, draft) {
             return;
         }
         let Some(doubt) = self.database_doubt(resource, &owner) else { return };
