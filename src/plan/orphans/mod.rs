@@ -72,7 +72,10 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         }
         Ok(live) => live,
     };
-    let following = snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), later(gone.gone, FOLLOW_WITHIN))).filter(|(_, until)| *until > draft.now);
+    let following = snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), later(gone.gone, FOLLOW_WITHIN))).filter(|(_, until)| {
+        // One that is dated ahead was dated by a clock that was wrong: it has had its time, or the soak gives it more.
+        *until > draft.now && *until <= later(draft.now, FOLLOW_WITHIN)
+    });
     let mut search = Search {
         snapshot,
         ground,
