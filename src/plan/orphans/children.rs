@@ -32,6 +32,7 @@ impl Search<'_, '_> {
             return self.going(child, owner, since, draft);
         }
         if self.follows(&owner.uid, draft) {
+            self.judged.insert(child.meta.uid.to_string());
             return;
         }
         let namesake = owner.name.as_ref().map(|name| format!("{}/{name}", owner.namespace)).filter(|path| self.live.has_path(path));

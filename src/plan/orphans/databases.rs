@@ -65,6 +65,7 @@ impl Search<'_, '_> {
         let departed = self.snapshot.departed.iter().any(|gone| gone.uid == owner.uid && gone.gone >= swept);
         let released = self.snapshot.released.iter().any(|(id, gone)| id.as_ref() == resource.id && *gone >= swept);
         if departed || released || self.follows(&owner.uid, draft) {
+            self.judged.insert(resource.arn.clone());
             return;
         }
         let Some(doubt) = self.database_doubt(resource, &owner) else { return };

@@ -70,7 +70,10 @@ impl<'a> Search<'a, '_> {
     fn in_aws(&self, record: &OrphanRecord) -> Whereabouts<'a> {
         let list = CloudList::ALL.into_iter().find(|list| cloud::kind(*list) == record.kind.as_ref());
         let (Some(list), Some(region), Some(id)) = (list, &record.region, record.id.as_deref()) else { return Whereabouts::Unknown };
-        if self.sky.closed.is_some() || self.sky.lack(list, region).is_some() {
+        // What does not suffice to judge it does not suffice to say that it is no orphan either.
+        let database = matches!(list, CloudList::Instances | CloudList::Clusters);
+        let lack = if database { self.sky.lack_for(list, region) } else { self.sky.lack(list, region) };
+        if self.sky.closed.is_some() || lack.is_some() {
             return Whereabouts::Unknown;
         }
         let found = self.sky.named(list, id).iter().copied().find(|resource| resource.arn == record.key);

@@ -1,5 +1,6 @@
 //! What becomes of things that were left behind, look by look: the plan's own `Orphan`s are written back and read again.
 
+mod memory;
 mod ways;
 
 use crate::model::{

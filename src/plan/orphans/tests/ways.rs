@@ -47,13 +47,13 @@ fn what_aws_deletes_already_is_no_orphan_until_it_never_ends() {
     assert!(codes(&plan).contains(&"StuckDeleting") && deletes(&plan).is_empty(), "{:?}", codes(&plan));
 }
 
-fn going(resource: &Arc<CloudResource>, since: &str) -> Arc<CloudResource> {
+pub(super) fn going(resource: &Arc<CloudResource>, since: &str) -> Arc<CloudResource> {
     let mut resource = CloudResource::clone(resource);
     resource.going_since = resource.is_going().then(|| since.parse().unwrap());
     Arc::new(resource)
 }
 
-fn writer(edit: impl Fn(&mut Value)) -> Value {
+pub(super) fn writer(edit: impl Fn(&mut Value)) -> Value {
     instance(|object| {
         object["DBClusterIdentifier"] = json!(ID);
         object["DBInstanceClass"] = json!("db.serverless");
@@ -192,7 +192,7 @@ fn children_in_the_cluster_soak_and_go() {
     assert!(deletes(&scene.live(200)).is_empty() && scene.records.is_empty());
 }
 
-fn ours(id: &str, expires: &str) -> Value {
+pub(super) fn ours(id: &str, expires: &str) -> Value {
     let mut list = tags("c1", "clone-1", UID);
     list.as_array_mut().unwrap().push(json!({"Key": names::TAG_SNAPSHOT, "Value": id}));
     list.as_array_mut().unwrap().push(json!({"Key": names::TAG_EXPIRES_AT, "Value": expires}));
