@@ -35,7 +35,9 @@ impl<'a> Search<'a, '_> {
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
                 (_, Whereabouts::Gone) => unmark(record, "it is gone", draft),
-                (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, draft),
+                (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, Doubt::TagsGone, draft),
+                // With it the veto would be forgotten.
+                (_, Whereabouts::There(_)) if record.keep => hold(record, Doubt::Vetoed, draft),
                 (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),
             }
         }
@@ -60,7 +62,7 @@ impl<'a> Search<'a, '_> {
         };
         let Some(id) = record.id.as_deref() else { return Whereabouts::Gone };
         let there = self.sky.named(list, id).iter().copied().find(|resource| resource.tag(names::TAG_CLONE_UID) == record.owner.as_deref());
-        if there.is_some() && record.phase() == Some(OrphanPhase::Deleting) {
+        if there.is_some() && (record.keep || record.phase() == Some(OrphanPhase::Deleting)) {
             return Whereabouts::There(there);
         }
         let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
@@ -117,6 +119,6 @@ fn tags_gone(resource: &CloudResource) -> bool {
     resource.is_database() && resource.tag(names::TAG_CLUSTER).is_none()
 }
 
-fn hold(record: &Arc<OrphanRecord>, draft: &mut Draft) {
-    draft.decisions.push(Decision::new(Action::Hold, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Doubtful(Doubt::TagsGone)));
+fn hold(record: &Arc<OrphanRecord>, doubt: Doubt, draft: &mut Draft) {
+    draft.decisions.push(Decision::new(Action::Hold, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Doubtful(doubt)));
 }

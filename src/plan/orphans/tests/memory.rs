@@ -19,3 +19,16 @@ fn what_cannot_be_judged_stays_recorded_with_its_veto() {
         never_goes(scene, Some("Vetoed"));
     }
 }
+
+#[test]
+fn a_veto_on_an_object_holds_for_the_database_that_outlives_it() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    scene.live(30);
+    scene.annotate(names::KEEP, "true");
+    // Its finalizer is stripped: the database is left, and nobody has said that it may go.
+    scene.children.clear();
+    let mut scene = never_goes(scene, Some("Vetoed"));
+    scene.annotate(names::KEEP, "false");
+    assert_eq!(deletes(&scene.live(70)).len(), 1);
+}
