@@ -54,8 +54,10 @@ impl Search<'_, '_> {
             None => None,
         };
         let verdict = self.conclude(Case { target, owner, doubt, kept_until: None, policy: None }, draft);
+        // One that ACK leaves alone does not go with its object: nor do the instances in it.
         if let (Kind::DbCluster, Some(claim)) = (child.kind, &child.database)
             && verdict != Verdict::Stays
+            && !claim.retained
         {
             self.ready.insert(claim.identifier.to_string());
         }

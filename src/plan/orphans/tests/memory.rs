@@ -1,6 +1,6 @@
 //! What is remembered must outlast what cannot be seen: vetoes, restores, and which snapshot was asked for.
 
-use super::*;
+use super::{ways::writer, *};
 
 #[test]
 fn what_cannot_be_judged_stays_recorded_with_its_veto() {
@@ -31,4 +31,37 @@ fn a_veto_on_an_object_holds_for_the_database_that_outlives_it() {
     let mut scene = never_goes(scene, Some("Vetoed"));
     scene.annotate(names::KEEP, "false");
     assert_eq!(deletes(&scene.live(70)).len(), 1);
+}
+
+#[test]
+fn an_instance_waits_while_its_cluster_cannot_be_seen() {
+    let mut protected = cluster(&[ID]);
+    protected["DeletionProtection"] = json!(true);
+    let through_ack = |scene: &mut Scene| scene.children.push(object(Kind::DbInstance, |object| object["spec"]["dbClusterIdentifier"] = json!(ID)));
+    for by_object in [false, true] {
+        let mut scene = Scene::new();
+        scene.cloud = vec![writer(|_| {}), protected.clone()];
+        if by_object {
+            through_ack(&mut scene);
+        }
+        let mut scene = never_goes(scene, Some("WaitsForCluster"));
+        // A new process, whose first sweep of clusters has failed: that none is known is not that there is none.
+        scene.cloud.pop();
+        scene.lists.insert(CloudList::Clusters, false);
+        let mut scene = never_goes(scene, Some("EvidenceMissing"));
+        // Nor can an instance be in a cluster that there is not.
+        scene.lists.insert(CloudList::Clusters, true);
+        never_goes(scene, Some("WaitsForCluster"));
+    }
+}
+
+#[test]
+fn an_aurora_cluster_that_ack_retains_keeps_its_instances() {
+    let mut scene = Scene::new();
+    scene.cloud = vec![writer(|_| {}), cluster(&[ID])];
+    scene.children.push(object(Kind::DbInstance, |object| object["spec"]["dbClusterIdentifier"] = json!(ID)));
+    scene.children.push(object(Kind::DbCluster, |object| object["metadata"]["annotations"] = json!({names::ACK_DELETION_POLICY: "retain"})));
+    let plan = scene.live(60);
+    let kinds: Vec<_> = deletes(&plan).iter().map(|end| end.target.kind()).collect();
+    assert_eq!(kinds, ["DBCluster"], "{:?}", codes(&plan));
 }
