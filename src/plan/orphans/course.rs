@@ -122,7 +122,9 @@ impl Sight<'_> {
             (Some(doubt), _) => {
                 status.soak = None;
                 status.reason = Some(StatusReason { code: doubt.code().to_owned(), message: doubt.message() });
-                OrphanPhase::Held
+                // What was asked for stays so until it is gone, however long that takes.
+                let asked = before.and_then(|before| before.phase) == Some(OrphanPhase::Deleting);
+                if asked && matches!(doubt, Doubt::StuckDeleting(_)) { OrphanPhase::Deleting } else { OrphanPhase::Held }
             }
             (None, None | Some((_, Mode::Audit))) => {
                 status.soak = None;

@@ -30,12 +30,12 @@ impl<'a> Search<'a, '_> {
             let whereabouts = self.whereabouts(record);
             match (record.phase(), whereabouts) {
                 (_, Whereabouts::Unknown) => {}
-                (Some(OrphanPhase::Deleting), Whereabouts::Gone) if self.snapshot.origin == Origin::Live => self.close(record, draft),
                 (Some(OrphanPhase::Deleted), Whereabouts::Gone) => self.forget(record, draft),
+                (_, Whereabouts::Gone) if was_asked(record) && self.snapshot.origin == Origin::Live => self.close(record, draft),
+                (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, Doubt::TagsGone, draft),
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
                 (_, Whereabouts::Gone) => unmark(record, "it is gone", draft),
-                (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, Doubt::TagsGone, draft),
                 // With it the veto would be forgotten.
                 (_, Whereabouts::There(_)) if record.keep => hold(record, Doubt::Vetoed, draft),
                 (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),
@@ -110,13 +110,18 @@ impl<'a> Search<'a, '_> {
     }
 }
 
+/// Whether its deletion was asked for, whatever was found out about it since: the final snapshot is named right before.
+fn was_asked(record: &OrphanRecord) -> bool {
+    record.phase() == Some(OrphanPhase::Deleting) || record.status.as_ref().is_some_and(|status| status.final_snapshot.is_some())
+}
+
 fn unmark(record: &Arc<OrphanRecord>, why: &'static str, draft: &mut Draft) {
     draft.decisions.push(Decision::new(Action::Unmark, None, Target::Orphan(Arc::clone(record)), Reason::NoOrphan(why)));
 }
 
 /// Tags that were there and are not are a broken answer, or somebody's wish: neither proves anything.
 fn tags_gone(resource: &CloudResource) -> bool {
-    resource.is_database() && resource.tag(names::TAG_CLUSTER).is_none()
+    resource.is_database() && !resource.is_going() && resource.tag(names::TAG_CLUSTER).is_none()
 }
 
 fn hold(record: &Arc<OrphanRecord>, doubt: Doubt, draft: &mut Draft) {

@@ -1,7 +1,7 @@
 //! Final snapshots that the daemon made: each goes after its own date. What others made, or copied, is never touched.
 
 use super::{Case, DeadOwner, Search, farewell};
-use crate::model::{cloud::CloudResource, evidence::CloudList, names, orphan::status::OrphanPhase, snapshot::Origin};
+use crate::model::{cloud::CloudResource, evidence::CloudList, names, snapshot::Origin};
 use crate::plan::{Action, BlockedBy, Decision, Draft, Reason, Target, doubt::Doubt};
 use crate::policy::Mode;
 use jiff::Timestamp;
@@ -71,14 +71,13 @@ impl Search<'_, '_> {
     /// A final snapshot that was asked for has no tags of ours at first: they are set once it is there.
     fn claim_snapshot(&self, snapshot: &Arc<CloudResource>, draft: &mut Draft) {
         let made = self.known.values().find(|record| {
-            let status = record.status.as_ref();
-            let asked = matches!(record.phase(), Some(OrphanPhase::Deleting | OrphanPhase::Deleted));
-            let named = status.and_then(|status| status.final_snapshot.as_ref());
+            // Named right before it is asked for, whatever was found out since.
+            let named = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref());
             let named = named.is_some_and(|named| named.id == snapshot.id && Some(named.of.as_str()) == snapshot.snapshot_of.as_deref());
             // Of something in AWS the resource is known; an object that stood for one knew no more than the identifier.
             let same = !record.in_aws() || record.resource_id.as_deref() == Some(snapshot.resource_id.as_str());
             let region = record.region.as_ref().is_none_or(|region| *region == snapshot.region);
-            asked && named && same && region
+            named && same && region
         });
         let Some(record) = made else { return self.unclaimed(snapshot, draft) };
         let Some(expires_at) = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref()?.expires_at) else { return };

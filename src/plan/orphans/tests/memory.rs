@@ -1,6 +1,11 @@
 //! What is remembered must outlast what cannot be seen: vetoes, restores, and which snapshot was asked for.
 
-use super::{ways::writer, *};
+use super::{
+    ways::{going, writer},
+    *,
+};
+
+const FINAL: &str = "clone-1-c0000001-final-20260205150000";
 
 #[test]
 fn what_cannot_be_judged_stays_recorded_with_its_veto() {
@@ -64,4 +69,27 @@ fn an_aurora_cluster_that_ack_retains_keeps_its_instances() {
     let plan = scene.live(60);
     let kinds: Vec<_> = deletes(&plan).iter().map(|end| end.target.kind()).collect();
     assert_eq!(kinds, ["DBCluster"], "{:?}", codes(&plan));
+}
+
+#[test]
+fn what_takes_long_to_go_is_remembered_with_its_snapshot() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.live(60);
+    scene.cloud[0]["DBInstanceStatus"] = json!("deleting");
+    scene.edit = |snapshot| snapshot.cloud = snapshot.cloud.iter().map(|resource| going(resource, "2026-02-05T15:00:00Z")).collect();
+    let plan = scene.live(90);
+    assert!(codes(&plan).contains(&"StuckDeleting"), "{:?}", codes(&plan));
+    scene.cloud = vec![snapshot_of(FINAL, "db-1", &json!([]))];
+    let plan = scene.live(5);
+    assert_eq!(scene.phase(), Some(OrphanPhase::Deleted));
+    assert!(plan.decisions.iter().any(|decision| decision.tags.is_some()), "{:?}", codes(&plan));
+}
+
+#[test]
+fn tags_that_vanish_from_what_was_to_go_are_said() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.live(60);
+    scene.cloud[0]["TagList"] = json!([]);
+    let plan = scene.live(5);
+    assert!(codes(&plan).contains(&"TagsGone"), "{:?}", codes(&plan));
 }
