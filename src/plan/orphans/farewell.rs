@@ -159,7 +159,7 @@ impl Search<'_, '_> {
     fn choose(&self, list: CloudList, id: &str, record: Option<&OrphanRecord>, now: Timestamp) -> String {
         let list = if list == CloudList::Clusters { CloudList::ClusterSnapshots } else { CloudList::Snapshots };
         let before = record.and_then(|record| record.status.as_ref()?.final_snapshot.as_ref()).map(|snapshot| snapshot.id.clone());
-        let free = |name: &String| self.sky.named(list, name).is_empty();
+        let free = |name: &String| is_final_name(name, id) && self.sky.named(list, name).is_empty();
         before.filter(free).unwrap_or_else(|| final_name(id, now))
     }
 }

@@ -45,6 +45,8 @@ impl Search<'_, '_> {
         }
         let doubt = match until {
             Err(_) => Some(Doubt::ExpiryUnreadable(said.into())),
+            // Nobody's absence can be proved of it.
+            Ok(_) if uid.is_empty() => Some(Doubt::Unclaimed),
             Ok(_) => self.still_needed(snapshot),
         };
         let case = Case {
@@ -70,6 +72,11 @@ impl Search<'_, '_> {
 
     /// A final snapshot that was asked for has no tags of ours at first: they are set once it is there.
     fn claim_snapshot(&self, snapshot: &Arc<CloudResource>, draft: &mut Draft) {
+        // An `Orphan` that somebody edited must not make a snapshot of theirs one of ours.
+        let final_name = snapshot.snapshot_of.as_deref().is_some_and(|of| farewell::is_final_name(&snapshot.id, of));
+        if !final_name {
+            return;
+        }
         let made = self.known.values().find(|record| {
             // Named right before it is asked for, whatever was found out since.
             let named = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref());
@@ -80,7 +87,9 @@ impl Search<'_, '_> {
             named && same && region
         });
         let Some(record) = made else { return self.unclaimed(snapshot, draft) };
-        let Some(expires_at) = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref()?.expires_at) else { return };
+        let Some(expires_at) = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref()?.expires_at) else {
+            return self.unclaimed(snapshot, draft);
+        };
         let governing = self.governing(record.namespace.as_deref().unwrap_or_default(), &[record.policy.as_deref()]);
         let policy = governing.map(|(policy, ..)| &policy.name).or(record.policy.as_ref());
         let tags = [
@@ -101,9 +110,8 @@ impl Search<'_, '_> {
     /// One that is called as ours are, of a database that was called as ours are, and of which nothing is known: it must not cost
     /// money in silence.
     fn unclaimed(&self, snapshot: &Arc<CloudResource>, draft: &mut Draft) {
-        let named = snapshot.snapshot_of.as_deref().is_some_and(|of| farewell::is_final_name(&snapshot.id, of));
         let ours = snapshot.tag(names::TAG_CLUSTER).is_none_or(|cluster| Some(cluster) == self.snapshot.cluster_id.as_deref());
-        if named && ours && self.snapshot.origin == Origin::Live {
+        if ours && self.snapshot.origin == Origin::Live {
             let target = Target::Cloud(Arc::clone(snapshot));
             draft.decisions.push(Decision::new(Action::Hold, None, target, Reason::Doubtful(Doubt::Unclaimed)));
         }

@@ -1,7 +1,7 @@
 //! What is remembered must outlast what cannot be seen: vetoes, restores, and which snapshot was asked for.
 
 use super::{
-    ways::{going, writer},
+    ways::{going, ours, writer},
     *,
 };
 
@@ -92,4 +92,23 @@ fn tags_that_vanish_from_what_was_to_go_are_said() {
     scene.cloud[0]["TagList"] = json!([]);
     let plan = scene.live(5);
     assert!(codes(&plan).contains(&"TagsGone"), "{:?}", codes(&plan));
+}
+
+#[test]
+fn only_what_is_called_like_a_final_snapshot_is_tagged_as_ours() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.live(60);
+    for record in scene.records.values_mut() {
+        record["status"]["finalSnapshot"]["id"] = json!("before-the-upgrade");
+    }
+    scene.cloud = vec![snapshot_of("before-the-upgrade", "db-1", &json!([]))];
+    let plan = scene.live(5);
+    assert!(plan.decisions.iter().all(|decision| decision.tags.is_none()), "{:?}", codes(&plan));
+}
+
+#[test]
+fn a_snapshot_that_does_not_say_whose_it_was_is_held() {
+    let mut snapshot = snapshot_of(FINAL, "db-1", &ours(FINAL, "2026-02-05T10:00:00Z"));
+    snapshot["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != names::TAG_CLONE_UID);
+    never_goes(Scene::with(snapshot), Some("Unclaimed"));
 }
