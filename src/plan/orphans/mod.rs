@@ -215,14 +215,16 @@ impl<'a> Search<'a, '_> {
         }
         let reason = case.reason(recorded);
         let sources = case.sources();
+        let sweeps = matches!(case.target, Target::Cloud(_));
         let sight = Sight {
             record,
             doubt: doubt.clone(),
             reason: StatusReason { code: reason.code().to_owned(), message: reason.message(draft.now) },
             rules: governing.map(|(policy, _, mode)| (policy.orphans, mode)),
             enforced_since: governing.and_then(|(_, since, _)| since),
-            seen_at: self.seen_at(&sources),
-            sweeps: matches!(case.target, Target::Cloud(_)),
+            // A sweep is one look, however often the watch over the clones is heard before the next one.
+            seen_at: self.seen_at(if sweeps { sources.get(1..).unwrap_or_default() } else { &sources }),
+            sweeps,
             evidence: self.evidence(&sources),
             cost: self.cost(&case.target),
             now: draft.now,

@@ -112,3 +112,19 @@ fn a_snapshot_that_does_not_say_whose_it_was_is_held() {
     snapshot["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != names::TAG_CLONE_UID);
     never_goes(Scene::with(snapshot), Some("Unclaimed"));
 }
+
+#[test]
+fn a_sweep_counts_once_however_the_watch_goes_on() {
+    let mut scene = Scene::with(instance(|_| {}));
+    let swept = scene.now;
+    scene.edit = |snapshot| snapshot.evidence.insert(Source::Objects(Kind::Clone), Evidence::complete("2026-02-05T13:59:30Z".parse().unwrap()));
+    scene.look();
+    scene.edit = |_| {};
+    scene.now += SignedDuration::from_mins(2);
+    let mut snapshot = scene.snapshot();
+    for list in CloudList::ALL {
+        snapshot.evidence.insert(Source::Cloud(Arc::from(REGION), list), Evidence::complete(swept));
+    }
+    let plan = plan(&snapshot, &scene.policies, scene.now);
+    assert_eq!(about(&plan, ID)[0].course.as_ref().unwrap().status.observations, 1);
+}
