@@ -128,3 +128,23 @@ fn a_sweep_counts_once_however_the_watch_goes_on() {
     let plan = plan(&snapshot, &scene.policies, scene.now);
     assert_eq!(about(&plan, ID)[0].course.as_ref().unwrap().status.observations, 1);
 }
+
+#[test]
+fn automated_snapshots_come_and_go_by_themselves() {
+    let automated = |day: &'static str| {
+        (0..12).map(move |number| {
+            let mut snapshot = snapshot_of(&format!("rds:theirs-{number}-{day}"), "db-7", &json!([]));
+            snapshot["SnapshotType"] = json!("automated");
+            snapshot["DBInstanceIdentifier"] = json!(format!("theirs-{number}"));
+            snapshot
+        })
+    };
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.cloud.extend(automated("monday"));
+    scene.live(30);
+    // A daemon that was away over night finds none of yesterday's.
+    scene.cloud.truncate(1);
+    scene.cloud.extend(automated("tuesday"));
+    let plan = scene.live(30);
+    assert_eq!(deletes(&plan).len(), 1, "{:?}", codes(&plan));
+}
