@@ -95,6 +95,30 @@ struct Done {
 }
 
 impl Done {
+    /// Notes how a try ended. `slow`: it had to list the clones anew, and to ask AWS. What stands against it there stands until the
+    /// next sweep or longer: tried again at once, it would do nothing else, and leave no turn to the others.
+    fn note(&mut self, version: &str, ending: &Ending, slow: bool) {
+        match ending {
+            Ending::Done | Ending::Begun | Ending::Gone => {
+                *self = Self { on: Some((version.into(), Instant::now())), last: self.last, ..Self::default() };
+            }
+            Ending::Conflict(_) => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                if slow {
+                    self.pause();
+                }
+            }
+            Ending::Failed(_) => self.pause(),
+            Ending::Stopped => {}
+        }
+    }
+
+    fn pause(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
+        self.not_before = Some(Instant::now() + pause);
+    }
+
     /// Whether that form of the object has been dealt with, and the watch may still be about to bring the next.
     fn covers(&self, version: &str) -> bool {
         self.on.as_ref().is_some_and(|(on, at)| on.as_ref() == version && at.elapsed() < ECHO)
@@ -242,7 +266,7 @@ impl Executor {
             return;
         }
         let key = decision.target.key();
-        let (news, read) = self.note_down(&key, &version(decision), ending);
+        let (news, read) = self.note_down(&key, &version(decision), ending, orphans::asks_aws(decision));
         if read {
             self.read_again(decision, at).await;
         }
@@ -270,25 +294,11 @@ impl Executor {
     }
 
     /// Notes how a try ended; returns whether that is news, and whether the object should be read.
-    fn note_down(&self, key: &str, version: &str, ending: &Ending) -> (bool, bool) {
+    fn note_down(&self, key: &str, version: &str, ending: &Ending, slow: bool) -> (bool, bool) {
         let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let done = all.entry(key.into()).or_default();
         let news = std::mem::replace(&mut done.last, ending.word()) != ending.word() || *ending == Ending::Done;
-        match ending {
-            Ending::Done | Ending::Begun | Ending::Gone => {
-                done.on = Some((version.into(), Instant::now()));
-                done.conflicts = 0;
-                done.failures = 0;
-                done.not_before = None;
-            }
-            Ending::Conflict(_) => done.conflicts = done.conflicts.saturating_add(1),
-            Ending::Failed(_) => {
-                done.failures = done.failures.saturating_add(1);
-                let pause = FIRST_PAUSE.saturating_mul(1 << done.failures.min(8)).min(LONGEST_PAUSE);
-                done.not_before = Some(Instant::now() + pause);
-            }
-            Ending::Stopped => {}
-        }
+        done.note(version, ending, slow);
         let read = done.conflicts >= CONFLICTS;
         if read {
             done.conflicts = 0;
@@ -373,5 +383,26 @@ pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
         name: meta.name().to_owned(),
         uid: meta.uid.to_string(),
         resource_version: meta.resource_version.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod pace {
+    use super::*;
+
+    #[test]
+    fn what_aws_stands_against_leaves_the_others_their_turn() {
+        let conflict = Ending::Conflict("AWS says `backing-up` now".to_owned());
+        let mut clone = Done::default();
+        clone.note("delete/1", &conflict, false);
+        assert_eq!((clone.conflicts, clone.not_before), (1, None), "the watch brings the next form at any moment");
+        let mut database = Done::default();
+        database.note("delete/", &conflict, true);
+        let first = database.not_before.unwrap();
+        database.note("delete/", &conflict, true);
+        assert!(database.not_before.unwrap() > first + FIRST_PAUSE);
+        database.note("delete/", &Ending::Done, true);
+        assert_eq!((database.conflicts, database.failures, database.not_before), (0, 0, None));
+        assert!(database.covers("delete/"));
     }
 }

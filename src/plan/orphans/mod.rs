@@ -80,7 +80,12 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         sky: Sky::survey(snapshot, collapsed, draft.now),
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
         following: following.collect(),
-        vetoed: snapshot.orphans.iter().filter(|record| record.keep).filter_map(|record| Some((record.kind.as_ref(), record.id.as_deref()?))).collect(),
+        vetoed: snapshot
+            .orphans
+            .iter()
+            .filter(|record| record.keep)
+            .filter_map(|record| Some((record.kind.as_ref(), record.id.as_deref()?)))
+            .collect(),
         judged: HashSet::new(),
         ready: HashSet::new(),
     };
@@ -195,8 +200,7 @@ impl<'a> Search<'a, '_> {
         let governing = self.governing(&case.owner.namespace, &remembered);
         let policy = governing.map(|(policy, ..)| &policy.name);
         let recorded = record.is_some_and(|record| record.status.is_some());
-        let vetoed =
-            record.is_some_and(|record| record.keep) || self.vetoed.contains(&(case.target.kind(), farewell::identifier(&case.target)));
+        let vetoed = record.is_some_and(|record| record.keep) || self.vetoed.contains(&(case.target.kind(), farewell::identifier(&case.target)));
         let doubt = case.doubt.clone().or_else(|| restored(&case.target, record)).or_else(|| vetoed.then_some(Doubt::Vetoed));
         let mut decide = |action, reason| draft.decisions.push(Decision::new(action, policy, case.target.clone(), reason));
         if self.snapshot.origin == Origin::Files {
