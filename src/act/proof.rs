@@ -2,7 +2,7 @@
 //! plan saw. Nothing here decides; whatever is not exactly so ends the attempt.
 
 use crate::{
-    model::{Child, Kind, cloud::CloudResource, names},
+    model::{Child, Kind, child::Claim, cloud::CloudResource, evidence::CloudList, names},
     plan::{
         Decision, Target,
         orphans::{Course, DeadOwner},
@@ -77,13 +77,14 @@ impl Roll {
             Target::Child(child) => {
                 by_kro(cluster, child).await?;
                 self.of_claim(child)?;
+                // ACK deletes that with it.
+                let Some(claim) = child.database.as_ref().filter(|claim| !claim.retained) else { return Ok(()) };
                 match &course.database {
-                    // ACK deletes that with it.
-                    Some(database) if child.database.as_ref().is_some_and(|claim| !claim.retained) => match still_is(cloud, database).await {
+                    Some(database) => match still_is(cloud, database).await {
                         Err(Unproved::Gone) => Err(Unproved::Otherwise("AWS is deleting its database already".to_owned())),
                         proved => proved,
                     },
-                    _ => Ok(()),
+                    None => nothing_there(cloud, child.kind, claim).await,
                 }
             }
             Target::Cloud(resource) => {
@@ -179,6 +180,22 @@ async fn still_is(cloud: &dyn Cloud, judged: &CloudResource) -> Result<(), Unpro
         }
     } else if now.tag(names::TAG_SNAPSHOT) != Some(now.id.as_str()) {
         return Err(Unproved::Otherwise("its tag does not say that it is ours".to_owned()));
+    }
+    Ok(())
+}
+
+/// No sweep knows what an object stands for: then there must be nothing. What has been made since was never judged.
+async fn nothing_there(cloud: &dyn Cloud, kind: Kind, claim: &Claim) -> Result<(), Unproved> {
+    let list = if kind == Kind::DbCluster { CloudList::Clusters } else { CloudList::Instances };
+    let region = claim.arn.as_deref().and_then(|arn| arn.split(':').nth(3));
+    for place in cloud.regions().iter().filter(|place| region.is_none_or(|region| region == place.as_ref())) {
+        match cloud.describe(list, place, &claim.identifier).await {
+            Ok(None) => {}
+            Ok(Some(there)) => return Err(Unproved::Otherwise(format!("AWS has a {} `{}` that no sweep has shown yet", there.kind(), there.id))),
+            // A name that RDS takes for nothing is nothing's name.
+            Err(CloudError::Refused { code, .. }) if code == "NotSent" => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
