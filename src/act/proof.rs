@@ -180,6 +180,12 @@ async fn still_is(cloud: &dyn Cloud, judged: &CloudResource) -> Result<(), Unpro
         }
     } else if now.tag(names::TAG_SNAPSHOT) != Some(now.id.as_str()) {
         return Err(Unproved::Otherwise("its tag does not say that it is ours".to_owned()));
+    } else if let Some(source) = &judged.snapshot_of {
+        // What is restored from it at the last moment is proved by nothing else.
+        let of = if judged.list == CloudList::ClusterSnapshots { CloudList::Clusters } else { CloudList::Instances };
+        if cloud.describe(of, &judged.region, source).await?.is_some_and(|there| !there.is_going()) {
+            return Err(Unproved::Otherwise(format!("`{source}` is there, and may have been restored from it")));
+        }
     }
     Ok(())
 }
