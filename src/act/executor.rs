@@ -196,22 +196,22 @@ impl Executor {
     }
 
     async fn carry_out<'p>(&self, decision: &'p Decision, roll: Option<&Roll>, plan: &Plan) -> (&'p Decision, Ending) {
-        // A round of many deletes takes seconds: what it rests on must still stand when each of them is sent.
-        let stands = self.may_write() && self.tools.policies.borrow().revision == plan.revision && self.clock_stands();
-        (decision, if stands { self.act(decision, roll).await } else { Ending::Stopped })
+        (decision, if self.stands(plan) { self.act(decision, roll, plan).await } else { Ending::Stopped })
     }
 
-    pub(super) fn clock_stands(&self) -> bool {
-        time_evidence(self.tools.cluster.as_ref(), self.tools.cloud.as_ref(), self.tools.clock.now()).complete
+    /// Whether what a plan rests on still stands. A round of many deletes takes seconds: it must when each of them is sent.
+    pub(super) fn stands(&self, plan: &Plan) -> bool {
+        let clock = || time_evidence(self.tools.cluster.as_ref(), self.tools.cloud.as_ref(), self.tools.clock.now()).complete;
+        self.may_write() && self.tools.policies.borrow().revision == plan.revision && clock()
     }
 
-    async fn act(&self, decision: &Decision, roll: Option<&Roll>) -> Ending {
+    async fn act(&self, decision: &Decision, roll: Option<&Roll>, plan: &Plan) -> Ending {
         if let (Target::Cloud(resource), Some(tags)) = (&decision.target, &decision.tags) {
             return self.tag(resource, tags).await;
         }
         if let Some(course) = &decision.course {
             return match (&decision.target, &course.parting) {
-                (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll).await,
+                (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll, plan).await,
                 (Target::Orphan(record), _) => self.close(record, course).await,
                 _ => match self.record(decision, course).await {
                     Err(ApiError::NotFound) if course.record.is_none() => {

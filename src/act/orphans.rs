@@ -17,7 +17,7 @@ use crate::{
         orphan::{self, OrphanRecord},
     },
     plan::{
-        Action, Decision, Target,
+        Action, Decision, Plan, Target,
         orphans::{Course, Parting},
         render,
     },
@@ -52,7 +52,7 @@ impl Executor {
     }
 
     /// Ends one orphan, one step further than it is.
-    pub(super) async fn end(&self, decision: &Decision, course: &Course, parting: &Parting, roll: Option<&Roll>) -> Ending {
+    pub(super) async fn end(&self, decision: &Decision, course: &Course, parting: &Parting, roll: Option<&Roll>, plan: &Plan) -> Ending {
         let Some(roll) = roll else {
             return Ending::Failed("the clones could not be listed anew: nothing that is judged by absence goes".to_owned());
         };
@@ -70,9 +70,12 @@ impl Executor {
         if let Err(error) = self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await {
             return ending(Err(error));
         }
-        // Asking and writing took their time: the lease, or a person, may have said otherwise meanwhile.
-        if !self.may_write() || !self.clock_stands() {
+        // Asking and writing took their time: the lease, a person or another policy may have said otherwise meanwhile.
+        if !self.stands(plan) {
             return Ending::Stopped;
+        }
+        if roll.is_old() {
+            return Ending::Failed("asking AWS took so long that the clones have to be listed anew".to_owned());
         }
         match &decision.target {
             Target::Child(child) => match parting.snapshot.as_ref().filter(|_| parting.tell_ack) {

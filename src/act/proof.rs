@@ -10,10 +10,15 @@ use crate::{
     ports::{ApiError, Cloud, CloudError, Cluster},
 };
 use serde_json::Value;
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
+use tokio::time::Instant;
+
+/// How old a roll may be on which something goes. Each orphan of a batch is asked about at AWS before it does, which takes time.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// Every clone and every object that stands for a database, listed anew by quorum reads: one look for all orphans of a round.
 pub(super) struct Roll {
+    called: Instant,
     uids: HashSet<String>,
     /// `None`: ACK's kinds are not served, so who claims what cannot be known.
     claims: Option<Vec<Child>>,
@@ -45,6 +50,7 @@ impl From<CloudError> for Unproved {
 impl Roll {
     /// Calls the roll. A kind of clone that is not served is no empty list.
     pub(super) async fn call(cluster: &dyn Cluster) -> Result<Self, ApiError> {
+        let called = Instant::now();
         let clones = all(cluster, Kind::Clone).await?;
         let mut uids = HashSet::with_capacity(clones.len());
         for clone in &clones {
@@ -67,7 +73,12 @@ impl Roll {
                 claims.iter_mut().for_each(|claims| claims.extend(child.clone()));
             }
         }
-        Ok(Self { uids, claims })
+        Ok(Self { called, uids, claims })
+    }
+
+    /// Whether it was called too long ago to say who lives.
+    pub(super) fn is_old(&self) -> bool {
+        self.called.elapsed() > FRESH
     }
 
     /// Whether what is to go is an orphan still.
