@@ -238,6 +238,7 @@ impl Executor {
                 Some(object) => self.apply(&decision.target, object).await,
                 None => return Ending::Done,
             },
+            (Target::Orphan(orphan), Action::Unmark) if orphans::forgets(decision) => return self.forget_gone(orphan).await,
             (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
             _ => return Ending::Done,
         };

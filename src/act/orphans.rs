@@ -17,8 +17,8 @@ use crate::{
         orphan::{self, OrphanRecord},
     },
     plan::{
-        Action, Decision, Plan, Target,
-        orphans::{Course, Parting},
+        Action, Decision, Plan, Reason, Target,
+        orphans::{Course, GONE, Parting},
         render,
     },
     ports::{ApiError, CloudError, Farewell, Pin},
@@ -34,7 +34,13 @@ pub(super) fn is_end(decision: &Decision) -> bool {
 /// Whether AWS is asked before it is carried out, or something is asked of it.
 pub(super) fn asks_aws(decision: &Decision) -> bool {
     let closes = matches!(decision.target, Target::Orphan(_)) && decision.course.is_some();
-    is_end(decision) || decision.tags.is_some() || closes
+    is_end(decision) || decision.tags.is_some() || closes || forgets(decision)
+}
+
+/// Whether an `Orphan` goes because a sweep does not show any more what it is about in AWS. A veto would go with it.
+pub(super) fn forgets(decision: &Decision) -> bool {
+    let in_aws = matches!(&decision.target, Target::Orphan(record) if record.in_aws());
+    in_aws && decision.action == Action::Unmark && decision.reason == Reason::NoOrphan(GONE)
 }
 
 impl Executor {
@@ -103,6 +109,30 @@ impl Executor {
 
     /// Writes that an orphan is gone, once AWS has said so itself.
     pub(super) async fn close(&self, record: &OrphanRecord, course: &Course) -> Ending {
+        // What was restored to its identifier since is something else.
+        let it = |there: &CloudResource| record.resource_id.as_deref().is_none_or(|id| id == there.resource_id);
+        if let Some(otherwise) = self.is_not_gone(record, it).await {
+            return otherwise;
+        }
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        ending(self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await)
+    }
+
+    /// Takes an `Orphan` away of what is gone, once AWS has said so itself: a list that is whole may lack one item all the same.
+    pub(super) async fn forget_gone(&self, record: &OrphanRecord) -> Ending {
+        if let Some(otherwise) = self.is_not_gone(record, |_| true).await {
+            return otherwise;
+        }
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        ending(self.tools.cluster.delete(&pin(Kind::Orphan, &record.meta)).await)
+    }
+
+    /// What AWS says against it, asked for the one thing that an `Orphan` is about.
+    async fn is_not_gone(&self, record: &OrphanRecord, is_it: impl Fn(&CloudResource) -> bool) -> Option<Ending> {
         let list = CloudList::ALL.into_iter().find(|list| cloud::kind(*list) == record.kind.as_ref());
         if let (Some(list), Some(id)) = (list, record.id.as_deref()) {
             let regions: Vec<_> = match &record.region {
@@ -111,17 +141,13 @@ impl Executor {
             };
             for region in regions {
                 match self.tools.cloud.describe(list, region, id).await {
-                    Ok(None) => {}
-                    Ok(Some(there)) if record.resource_id.as_deref().is_some_and(|id| id != there.resource_id) => {}
-                    Ok(Some(there)) => return Ending::Conflict(format!("AWS still describes it: `{}`", there.status)),
-                    Err(error) => return Ending::Failed(format!("AWS: {error}")),
+                    Ok(Some(there)) if is_it(&there) => return Some(Ending::Conflict(format!("AWS still describes it: `{}`", there.status))),
+                    Ok(_) => {}
+                    Err(error) => return Some(Ending::Failed(format!("AWS: {error}"))),
                 }
             }
         }
-        if !self.may_write() {
-            return Ending::Stopped;
-        }
-        ending(self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await)
+        None
     }
 }
 

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// How long the `Orphan` of something that is gone is kept.
 const HISTORY: SignedDuration = SignedDuration::from_hours(24);
 
+/// Why an `Orphan` goes of what nothing shows any more.
+pub const GONE: &str = "it is gone";
+
 /// Where something is that was marked.
 enum Whereabouts<'a> {
     /// It cannot be said.
@@ -35,7 +38,7 @@ impl<'a> Search<'a, '_> {
                 (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, Doubt::TagsGone, draft),
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
-                (_, Whereabouts::Gone) => unmark(record, "it is gone", draft),
+                (_, Whereabouts::Gone) => unmark(record, GONE, draft),
                 // With it the veto would be forgotten.
                 (_, Whereabouts::There(_)) if record.keep => hold(record, Doubt::Vetoed, draft),
                 (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),

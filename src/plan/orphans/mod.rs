@@ -25,6 +25,7 @@ mod snapshots;
 mod tests;
 
 pub use course::{Course, DeadOwner, Parting};
+pub use history::GONE;
 
 use super::{
     Action, Decision, Draft, Reason, Target,
