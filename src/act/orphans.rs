@@ -67,6 +67,15 @@ impl Executor {
             Ok(()) => {}
             Err(Unproved::Gone) => return Ending::Gone,
             Err(Unproved::Otherwise(why)) => return Ending::Conflict(why),
+            Err(Unproved::Restored(why)) => {
+                let status = json!(course.restored(&why));
+                if self.may_write()
+                    && let Err(error) = self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &status).await
+                {
+                    return ending(Err(error));
+                }
+                return Ending::Conflict(why);
+            }
             Err(Unproved::Unknown(why)) => return Ending::Failed(why),
         }
         if !self.may_write() {

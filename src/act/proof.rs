@@ -29,6 +29,8 @@ pub(super) struct Roll {
 pub(super) enum Unproved {
     /// It is not what was judged, or it is no orphan: it is judged anew.
     Otherwise(String),
+    /// Somebody restored it to the identifier that it has.
+    Restored(String),
     /// It is gone already.
     Gone,
     /// It could not be asked.
@@ -187,7 +189,7 @@ async fn still_is(cloud: &dyn Cloud, judged: &CloudResource) -> Result<(), Unpro
         }
         let kin = cloud.kin(judged.list, &judged.region, &judged.id).await?;
         if let Some(other) = kin.iter().find(|kin| !kin.resource_id.is_empty() && kin.resource_id != judged.resource_id) {
-            return Err(Unproved::Otherwise(format!("{} is of another resource ({}): somebody restored it", other.what, other.resource_id)));
+            return Err(Unproved::Restored(format!("{} is of another resource ({}): somebody restored it", other.what, other.resource_id)));
         }
     } else if now.tag(names::TAG_SNAPSHOT) != Some(now.id.as_str()) {
         return Err(Unproved::Otherwise("its tag does not say that it is ours".to_owned()));

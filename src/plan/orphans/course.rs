@@ -50,6 +50,21 @@ impl Course {
     }
 }
 
+impl Course {
+    /// What the `Orphan` says once AWS alone has told that somebody restored what it is about. It is held by that from then on,
+    /// whatever becomes of what told it.
+    #[must_use]
+    pub fn restored(&self, why: &str) -> OrphanStatus {
+        let before = self.record.as_ref().and_then(|record| record.status.as_deref());
+        let mut status = OrphanStatus { final_snapshot: before.and_then(|before| before.final_snapshot.clone()), ..self.status.clone() };
+        status.soak = None;
+        status.deletes_at = None;
+        status.reason = Some(StatusReason { code: Doubt::Restored.code().to_owned(), message: why.to_owned() });
+        status.phase = Some(OrphanPhase::Held);
+        status
+    }
+}
+
 /// The clone that something was made for, and that is not in the live set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadOwner {

@@ -1,6 +1,6 @@
 //! `Orphan`s of what was not judged this time: it is no orphan any more, or it is gone. What cannot be seen stays as it is.
 
-use super::{Course, DeadOwner, Search, course};
+use super::{Course, DeadOwner, Search, course, was_restored};
 use crate::model::{
     Kind, Source,
     cloud::{self, CloudResource},
@@ -39,8 +39,9 @@ impl<'a> Search<'a, '_> {
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
                 (_, Whereabouts::Gone) => unmark(record, GONE, draft),
-                // With it the veto would be forgotten.
+                // With it the veto would be forgotten, or that it was restored.
                 (_, Whereabouts::There(_)) if record.keep => hold(record, Doubt::Vetoed, draft),
+                (_, Whereabouts::There(_)) if was_restored(record) => hold(record, Doubt::Restored, draft),
                 (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),
             }
         }
@@ -65,7 +66,7 @@ impl<'a> Search<'a, '_> {
         };
         let Some(id) = record.id.as_deref() else { return Whereabouts::Gone };
         let there = self.sky.named(list, id).iter().copied().find(|resource| resource.tag(names::TAG_CLONE_UID) == record.owner.as_deref());
-        if there.is_some() && (record.keep || record.phase() == Some(OrphanPhase::Deleting)) {
+        if there.is_some() && (record.keep || was_restored(record) || record.phase() == Some(OrphanPhase::Deleting)) {
             return Whereabouts::There(there);
         }
         let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());

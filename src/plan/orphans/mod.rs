@@ -81,12 +81,8 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         sky: Sky::survey(snapshot, collapsed, draft.now),
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
         following: following.collect(),
-        vetoed: snapshot
-            .orphans
-            .iter()
-            .filter(|record| record.keep)
-            .filter_map(|record| Some((record.kind.as_ref(), record.id.as_deref()?)))
-            .collect(),
+        vetoed: databases(snapshot, |record| record.keep),
+        restored: databases(snapshot, was_restored),
         judged: HashSet::new(),
         ready: HashSet::new(),
     };
@@ -99,6 +95,12 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
     search.instances(draft);
     search.snapshots(draft);
     search.history(draft);
+}
+
+/// The kinds and identifiers of the databases whose `Orphan`s are such.
+fn databases(snapshot: &Snapshot, such: impl Fn(&OrphanRecord) -> bool) -> HashSet<(&str, &str)> {
+    let such = snapshot.orphans.iter().filter(|record| such(record));
+    such.filter_map(|record| Some((record.kind.as_ref(), record.id.as_deref()?))).collect()
 }
 
 fn hold_source(source: Source, reason: Reason, draft: &mut Draft) {
@@ -114,6 +116,8 @@ struct Search<'a, 'g> {
     following: HashMap<&'a str, Timestamp>,
     /// The kinds and identifiers of databases that somebody vetoed, on whichever `Orphan`: the object that stood for one may be gone.
     vetoed: HashSet<(&'a str, &'a str)>,
+    /// The same of those that were seen to be restored.
+    restored: HashSet<(&'a str, &'a str)>,
     /// The keys of what has been judged, whatever came of it.
     judged: HashSet<String>,
     /// The identifiers of the Aurora clusters that go now, or as soon as their instances have.
@@ -202,7 +206,8 @@ impl<'a> Search<'a, '_> {
         let policy = governing.map(|(policy, ..)| &policy.name);
         let recorded = record.is_some_and(|record| record.status.is_some());
         let vetoed = record.is_some_and(|record| record.keep) || self.vetoed.contains(&(case.target.kind(), farewell::identifier(&case.target)));
-        let doubt = case.doubt.clone().or_else(|| restored(&case.target, record)).or_else(|| vetoed.then_some(Doubt::Vetoed));
+        let restored = is_another(&case.target, record) || self.restored.contains(&(case.target.kind(), farewell::identifier(&case.target)));
+        let doubt = case.doubt.clone().or_else(|| restored.then_some(Doubt::Restored)).or_else(|| vetoed.then_some(Doubt::Vetoed));
         let mut decide = |action, reason| draft.decisions.push(Decision::new(action, policy, case.target.clone(), reason));
         if self.snapshot.origin == Origin::Files {
             match doubt {
@@ -323,11 +328,14 @@ fn same_or(new: FinalSnapshot, record: Option<&Arc<OrphanRecord>>) -> FinalSnaps
     before.filter(|before| before.id == new.id).cloned().unwrap_or(new)
 }
 
-/// An `Orphan` of the same ARN is about another resource: this one was made later, under the same identifier. And once somebody
-/// was seen to have restored it, it stays so, whatever becomes of the snapshot that showed it.
-fn restored(target: &Target, record: Option<&Arc<OrphanRecord>>) -> Option<Doubt> {
-    let (Target::Cloud(resource), Some(record)) = (target, record) else { return None };
-    let other = resource.is_database() && record.resource_id.as_deref().is_some_and(|id| id != resource.resource_id);
-    let seen = record.status.as_ref().is_some_and(|status| status.reason.as_ref().is_some_and(|reason| reason.code == Doubt::Restored.code()));
-    (other || seen).then_some(Doubt::Restored)
+/// An `Orphan` of the same ARN is about another resource: this one was made later, under the same identifier.
+fn is_another(target: &Target, record: Option<&Arc<OrphanRecord>>) -> bool {
+    let (Target::Cloud(resource), Some(record)) = (target, record) else { return false };
+    resource.is_database() && record.resource_id.as_deref().is_some_and(|id| id != resource.resource_id)
+}
+
+/// Once somebody was seen to have restored it, it stays so, whatever becomes of what showed it.
+fn was_restored(record: &OrphanRecord) -> bool {
+    let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
+    reason.is_some_and(|reason| reason.code == Doubt::Restored.code())
 }

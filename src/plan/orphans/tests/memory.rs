@@ -148,3 +148,20 @@ fn automated_snapshots_come_and_go_by_themselves() {
     let plan = scene.live(30);
     assert_eq!(deletes(&plan).len(), 1, "{:?}", codes(&plan));
 }
+
+#[test]
+fn a_restore_that_was_found_out_once_is_remembered() {
+    // By AWS, right before it would have gone: an automated backup told of it, which no sweep shows.
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    let plan = scene.live(60);
+    let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
+    let status = end.course.as_ref().unwrap().restored("an automated backup is of another resource");
+    for record in scene.records.values_mut() {
+        record["status"] = serde_json::to_value(&status).unwrap();
+    }
+    let mut scene = never_goes(scene, Some("Restored"));
+    // Nor does the database go once the object is gone that stood for it.
+    scene.children.clear();
+    never_goes(scene, Some("Restored"));
+}
