@@ -11,7 +11,7 @@ use crate::model::{
 };
 use crate::plan::{Action, Decision, Draft, Reason, Target, doubt::Doubt};
 use jiff::SignedDuration;
-use std::sync::Arc;
+use std::{cell::OnceCell, collections::HashSet, sync::Arc};
 
 /// How long the `Orphan` of something that is gone is kept.
 const HISTORY: SignedDuration = SignedDuration::from_hours(24);
@@ -29,8 +29,11 @@ enum Whereabouts<'a> {
 
 impl<'a> Search<'a, '_> {
     pub(super) fn history(&self, draft: &mut Draft) {
+        let uids = OnceCell::new();
+        let there =
+            |uid: &str| uids.get_or_init(|| self.snapshot.children.iter().map(|child| child.meta.uid.as_ref()).collect::<HashSet<_>>()).contains(uid);
         for record in self.snapshot.orphans.iter().filter(|record| !self.judged.contains(&record.key)) {
-            let whereabouts = self.whereabouts(record);
+            let whereabouts = self.whereabouts(record, &there);
             match (record.phase(), whereabouts) {
                 (_, Whereabouts::Unknown) => {}
                 (Some(OrphanPhase::Deleted), Whereabouts::Gone) => self.forget(record, draft),
@@ -47,7 +50,7 @@ impl<'a> Search<'a, '_> {
         }
     }
 
-    fn whereabouts(&self, record: &OrphanRecord) -> Whereabouts<'a> {
+    fn whereabouts(&self, record: &OrphanRecord, object_is_there: &dyn Fn(&str) -> bool) -> Whereabouts<'a> {
         if record.in_aws() {
             return self.in_aws(record);
         }
@@ -55,7 +58,7 @@ impl<'a> Search<'a, '_> {
         if self.snapshot.evidence.lack(&Source::Objects(kind), self.ground.now).is_some() {
             return Whereabouts::Unknown;
         }
-        if self.snapshot.children.iter().any(|child| child.meta.uid.as_ref() == record.key) {
+        if object_is_there(&record.key) {
             return Whereabouts::There(None);
         }
         // The object is gone; its database is not gone before AWS says so.

@@ -73,14 +73,14 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         }
         Ok(live) => live,
     };
-    let following = snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), later(gone.gone, FOLLOW_WITHIN))).filter(|(_, until)| *until > draft.now);
     let mut search = Search {
         snapshot,
         ground,
         live,
         sky: Sky::survey(snapshot, collapsed, draft.now),
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
-        following: following.collect(),
+        departed: last(snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), gone.gone))),
+        released: last(snapshot.released.iter().map(|(id, gone)| (id.as_ref(), *gone))),
         vetoed: databases(snapshot, |record| record.keep),
         restored: databases(snapshot, was_restored),
         judged: HashSet::new(),
@@ -95,6 +95,15 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
     search.instances(draft);
     search.snapshots(draft);
     search.history(draft);
+}
+
+/// When each went last.
+fn last<'s>(gone: impl Iterator<Item = (&'s str, Timestamp)>) -> HashMap<&'s str, Timestamp> {
+    let mut last = HashMap::with_capacity(gone.size_hint().0);
+    for (what, at) in gone {
+        last.entry(what).and_modify(|before| *before = at.max(*before)).or_insert(at);
+    }
+    last
 }
 
 /// The kinds and identifiers of the databases whose `Orphan`s are such.
@@ -113,7 +122,10 @@ struct Search<'a, 'g> {
     live: LiveSet<'a, 'g>,
     sky: Sky<'a>,
     known: HashMap<&'a str, &'a Arc<OrphanRecord>>,
-    following: HashMap<&'a str, Timestamp>,
+    /// When the clones went that were seen to go, by their UIDs.
+    departed: HashMap<&'a str, Timestamp>,
+    /// When the objects went that stood for a database, by its identifier.
+    released: HashMap<&'a str, Timestamp>,
     /// The kinds and identifiers of databases that somebody vetoed, on whichever `Orphan`: the object that stood for one may be gone.
     vetoed: HashSet<(&'a str, &'a str)>,
     /// The same of those that were seen to be restored.
@@ -170,8 +182,8 @@ enum Verdict {
 impl<'a> Search<'a, '_> {
     /// Whether a clone was seen to go just now, so that what is left of it may still follow: it is looked at again then.
     fn follows(&self, uid: &str, draft: &mut Draft) -> bool {
-        let until = if self.following.is_empty() { None } else { self.following.get(uid) };
-        until.inspect(|until| draft.wake_at(**until)).is_some()
+        let until = self.departed.get(uid).map(|gone| later(*gone, FOLLOW_WITHIN)).filter(|until| *until > draft.now);
+        until.inspect(|until| draft.wake_at(*until)).is_some()
     }
 
     /// Who governs what was left behind in a namespace: its policy, or the one that is remembered where the namespace is gone.

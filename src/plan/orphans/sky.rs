@@ -187,7 +187,7 @@ impl<'a> Search<'a, '_> {
     fn shared_id(&self, state: &mut State) -> Option<Doubt> {
         if let (None, Some(since)) = (&state.cluster_id_shared, self.snapshot.watched_since) {
             let made = later(since, MADE_SINCE);
-            let unseen = |uid: &str| !self.live.has(uid) && !self.snapshot.departed.iter().any(|gone| gone.uid.as_ref() == uid);
+            let unseen = |uid: &str| !self.live.has(uid) && !self.departed.contains_key(uid);
             let stranger = self.snapshot.cloud.iter().filter(|resource| resource.is_database()).find(|resource| {
                 resource.created.is_some_and(|created| created > made)
                     && !state.cluster_id_accepted.contains(&resource.arn)
