@@ -35,7 +35,7 @@ impl<'a> Search<'a, '_> {
         for record in self.snapshot.orphans.iter().filter(|record| !self.judged.contains(&record.key)) {
             let whereabouts = self.whereabouts(record, &there);
             match (record.phase(), whereabouts) {
-                (_, Whereabouts::Unknown) => {}
+                (phase, Whereabouts::Unknown) => self.unseen(record, phase, draft),
                 (Some(OrphanPhase::Deleted), Whereabouts::Gone) => self.forget(record, draft),
                 (_, Whereabouts::Gone) if was_asked(record) && self.snapshot.origin == Origin::Live => self.close(record, draft),
                 (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, Doubt::TagsGone, draft),
@@ -74,6 +74,14 @@ impl<'a> Search<'a, '_> {
         }
         let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
         if lacks { Whereabouts::Unknown } else { Whereabouts::Gone }
+    }
+
+    /// That a sweep fails is said of the sweep. Where there is none any more, nothing else would say it.
+    fn unseen(&self, record: &Arc<OrphanRecord>, phase: Option<OrphanPhase>, draft: &mut Draft) {
+        let Some(region) = record.region.as_ref().filter(|region| record.in_aws() && !self.sky.regions.contains(*region)) else { return };
+        if phase != Some(OrphanPhase::Deleted) && self.snapshot.origin == Origin::Live {
+            hold(record, Doubt::RegionNotSwept(region.as_ref().into()), draft);
+        }
     }
 
     fn in_aws(&self, record: &OrphanRecord) -> Whereabouts<'a> {

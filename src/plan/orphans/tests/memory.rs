@@ -165,3 +165,14 @@ fn a_restore_that_was_found_out_once_is_remembered() {
     scene.children.clear();
     never_goes(scene, Some("Restored"));
 }
+
+#[test]
+fn an_orphan_in_a_region_that_is_not_swept_any_more_is_said() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.live(30);
+    scene.cloud.clear();
+    scene.lists.clear();
+    let plan = scene.live(60);
+    assert!(codes(&plan).contains(&"RegionNotSwept"), "{:?}", codes(&plan));
+    assert_eq!((scene.records.len(), scene.phase()), (1, Some(OrphanPhase::Soaking)));
+}
