@@ -111,6 +111,14 @@ impl Search<'_, '_> {
         if derived.as_deref() != Some(claim.identifier.as_ref()) {
             return Some(Objection::Doubt(Doubt::ClaimsForeign(claim.identifier.clone())));
         }
+        // ACK may act in several accounts; we look into one.
+        let account = |arn: &str| arn.split(':').nth(4).map(str::to_owned);
+        let ours = self.snapshot.cloud.first().and_then(|resource| account(&resource.arn));
+        if let (Some(arn), Some(ours)) = (claim.arn.as_deref(), ours)
+            && account(arn).is_some_and(|theirs| theirs != ours)
+        {
+            return Some(Objection::Doubt(Doubt::ClaimsForeign(arn.into())));
+        }
         let found = self.sky.named(list_of(child.kind), &claim.identifier);
         let resource = self.sky.claimed(child);
         match resource {

@@ -176,3 +176,11 @@ fn an_orphan_in_a_region_that_is_not_swept_any_more_is_said() {
     assert!(codes(&plan).contains(&"RegionNotSwept"), "{:?}", codes(&plan));
     assert_eq!((scene.records.len(), scene.phase()), (1, Some(OrphanPhase::Soaking)));
 }
+
+#[test]
+fn an_object_of_another_account_stays() {
+    let theirs = json!({"ackResourceMetadata": {"arn": format!("arn:aws:rds:{REGION}:999999999999:db:{ID}")}});
+    let mut scene = Scene::with(snapshot_of("theirs", "db-7", &json!([])));
+    scene.children.push(object(Kind::DbInstance, |object| object["status"] = theirs.clone()));
+    never_goes(scene, Some("ClaimsForeign"));
+}
