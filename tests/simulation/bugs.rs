@@ -55,11 +55,11 @@ pub(crate) enum Bug {
     Misreads,
     /// Our own clock is always trusted.
     TrustsClock,
-    /// What was seen in AWS once is believed for minutes, and nothing is described again.
+    /// What was seen of databases in AWS once is believed for minutes, and nothing is described again.
     OldPicture,
     /// Whatever carries the tags of a dead clone's database is taken for it.
     TrustsTags,
-    /// That there are no snapshots is believed.
+    /// A list without the snapshots that others took is believed.
     EmptyListIsTruth,
     /// Orphans do not soak.
     NoSoak,

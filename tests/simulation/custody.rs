@@ -147,7 +147,8 @@ impl Oracle {
         if before.is_database() || before.origin != Origin::Final || !self.estate.asked.contains(&before.seen.id) {
             return wrong("A8", "it is no final snapshot of ours");
         }
-        const OURS: [&str; 7] = [
+        const OURS: [&str; 8] = [
+            names::TAG_REGION,
             names::TAG_SNAPSHOT,
             names::TAG_EXPIRES_AT,
             names::TAG_POLICY,
@@ -299,7 +300,9 @@ impl Oracle {
             if named || kept || controlled || !object["metadata"]["deletionTimestamp"].is_null() || self.object_stays(world, kind, object) {
                 continue;
             }
-            let settled = died.max(since).saturating_add(2 * (rule.soak + WATCH_LAG) + SLACK);
+            let path = format!("{namespace}/{name}");
+            let namesakes = self.estate.clones.values().filter(|stay| stay.path == path).map(|stay| stay.until).max().unwrap_or(i64::MIN);
+            let settled = died.max(since).max(namesakes).saturating_add(2 * (rule.soak + WATCH_LAG) + SLACK);
             if settled <= now {
                 let mark = self.estate.mark(uid);
                 return leak(format!("{kind} {} is left {} s after it should be gone: {object}, {mark:?}", estate::path(object), now - settled));

@@ -487,11 +487,13 @@ impl Oracle {
                 return Err(Broken { promise: "I6", what });
             }
         }
-        if self.inherits {
+        // What the holder never heard is not held against it: the list that is made anew once an hour tells it.
+        let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
+        let missed = |known: &Known| known.deaf.iter().any(|deaf| deaf.until.is_none_or(|until| seconds(until) > since + WATCH_LAG));
+        if self.inherits && !self.daemons.get(&holder).is_some_and(missed) {
             self.nothing_leaks(world, rules, since)?;
         }
-        // A mark of which the holder never heard is not held against it: the list that is made anew once an hour tells it.
-        let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
+        // Nor is a mark of which it never heard.
         let deaf = |known: &Known| known.deaf.iter().any(|deaf| deaf.kind == Kind::Orphan && deaf.until.is_none());
         if self.daemons.get(&holder).is_some_and(deaf) {
             return Ok(());

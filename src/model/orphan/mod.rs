@@ -73,6 +73,14 @@ impl OrphanRecord {
         self.key.starts_with("arn:")
     }
 
+    /// Whether its end was asked for, as far as anybody knows. What named a final snapshot once stays so: a stale answer, or another
+    /// policy, may have set its phase back after AWS had accepted.
+    #[must_use]
+    pub fn is_asked_for(&self) -> bool {
+        let named = self.status.as_ref().is_some_and(|status| status.final_snapshot.is_some());
+        self.phase() == Some(OrphanPhase::Deleting) || named && self.phase() != Some(OrphanPhase::Deleted)
+    }
+
     /// How far it has come, if that is known.
     #[must_use]
     pub fn phase(&self) -> Option<OrphanPhase> {

@@ -2,7 +2,7 @@
 //! by what the sweeps know of it, too.
 
 use super::{Case, DeadOwner, Search, Verdict, sky::list_of};
-use crate::model::{Child, Kind, Source, child::Claim, later, names, orphan::status::OrphanPhase, snapshot::Origin};
+use crate::model::{Child, Kind, Source, child::Claim, later, names, snapshot::Origin};
 use crate::plan::{
     Action, Decision, Draft, Reason, Target,
     doubt::{Doubt, STUCK_AFTER},
@@ -66,7 +66,7 @@ impl Search<'_, '_> {
     /// What somebody already deletes is no orphan, unless it costs money and never comes to an end.
     fn going(&mut self, child: &Arc<Child>, owner: DeadOwner, since: jiff::Timestamp, draft: &mut Draft) {
         let target = Target::Child(Arc::clone(child));
-        let ours = self.known.get(target.key().as_str()).is_some_and(|record| record.phase() == Some(OrphanPhase::Deleting));
+        let ours = self.known.get(target.key().as_str()).is_some_and(|record| record.is_asked_for());
         if ours {
             self.judged.insert(target.key());
         }

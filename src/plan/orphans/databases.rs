@@ -1,7 +1,7 @@
 //! Instances and Aurora clusters in AWS whose clone is gone.
 
 use super::{Case, DeadOwner, Search, Verdict};
-use crate::model::{Kind, Source, cloud::CloudResource, evidence::CloudList, later, names, orphan::status::OrphanPhase, snapshot::Origin};
+use crate::model::{Kind, Source, cloud::CloudResource, evidence::CloudList, later, names, snapshot::Origin};
 use crate::plan::{
     Action, Decision, Draft, Reason, Target,
     doubt::{Doubt, STUCK_AFTER},
@@ -42,7 +42,7 @@ impl Search<'_, '_> {
 
     fn of_dead_owner(&mut self, resource: &Arc<CloudResource>, owner: DeadOwner, draft: &mut Draft) {
         let now = draft.now;
-        let ours = self.known.get(resource.arn.as_str()).is_some_and(|record| record.phase() == Some(OrphanPhase::Deleting));
+        let ours = self.known.get(resource.arn.as_str()).is_some_and(|record| record.is_asked_for());
         if resource.is_going() {
             let since = resource.going_since.unwrap_or(now);
             let stuck = later(since, STUCK_AFTER);

@@ -37,10 +37,11 @@ impl<'a> Search<'a, '_> {
             match (record.phase(), whereabouts) {
                 (phase, Whereabouts::Unknown) => self.unseen(record, phase, draft),
                 (Some(OrphanPhase::Deleted), Whereabouts::Gone) => self.forget(record, draft),
-                (_, Whereabouts::Gone) if was_asked(record) && self.snapshot.origin == Origin::Live => self.close(record, draft),
+                (_, Whereabouts::Gone) if record.is_asked_for() && self.snapshot.origin == Origin::Live => self.close(record, draft),
                 (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, Doubt::TagsGone, draft),
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
+                (_, Whereabouts::There(Some(resource))) if record.is_asked_for() && resource.is_going() => {}
                 (_, Whereabouts::Gone) => unmark(record, GONE, draft),
                 // With it the veto would be forgotten, or that it was restored.
                 (_, Whereabouts::There(_)) if record.keep => hold(record, Doubt::Vetoed, draft),
@@ -69,7 +70,7 @@ impl<'a> Search<'a, '_> {
         };
         let Some(id) = record.id.as_deref() else { return Whereabouts::Gone };
         let there = self.sky.named(list, id).iter().copied().find(|resource| resource.tag(names::TAG_CLONE_UID) == record.owner.as_deref());
-        if there.is_some() && (record.keep || was_restored(record) || record.phase() == Some(OrphanPhase::Deleting)) {
+        if there.is_some() && (record.keep || was_restored(record) || record.is_asked_for()) {
             return Whereabouts::There(there);
         }
         let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
@@ -123,11 +124,6 @@ impl<'a> Search<'a, '_> {
             unmark(record, "it has been gone for a while", draft);
         }
     }
-}
-
-/// Whether its deletion was asked for, whatever was found out about it since: the final snapshot is named right before.
-fn was_asked(record: &OrphanRecord) -> bool {
-    record.phase() == Some(OrphanPhase::Deleting) || record.status.as_ref().is_some_and(|status| status.final_snapshot.is_some())
 }
 
 fn unmark(record: &Arc<OrphanRecord>, why: &'static str, draft: &mut Draft) {
