@@ -359,11 +359,12 @@ fn is_write(decision: &Decision) -> bool {
     }
 }
 
-/// The form of the object that is written, by which a repeat is told: what is written on an `Orphan` has that one's.
+/// What is done to which form of the object, by which a repeat is told: what is written on an `Orphan` has that one's. What is in
+/// AWS has no form; but that its mark was made says nothing of its deletion.
 fn version(decision: &Decision) -> String {
     let record = decision.course.as_ref().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
     let meta = record.map(|record| &record.meta).or_else(|| decision.target.meta());
-    meta.map(|meta| format!("{}/{}", decision.action.word(), meta.resource_version)).unwrap_or_default()
+    format!("{}/{}", decision.action.word(), meta.map_or("", |meta| meta.resource_version.as_ref()))
 }
 
 pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
@@ -373,5 +374,28 @@ pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
         name: meta.name().to_owned(),
         uid: meta.uid.to_string(),
         resource_version: meta.resource_version.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{cloud::CloudResource, evidence::CloudList},
+        plan::Reason,
+    };
+
+    #[test]
+    fn a_delete_in_aws_is_no_repeat_of_its_mark() {
+        let object = serde_json::json!({
+            "DBInstanceIdentifier": "a", "DBInstanceArn": "arn:aws:rds:us-east-1:123456789012:db:a", "DbiResourceId": "db-1",
+            "DBInstanceStatus": "available", "TagList": [],
+        });
+        let resource = Arc::new(CloudResource::read(CloudList::Instances, &object).unwrap());
+        let of = |action| version(&Decision::new(action, None, Target::Cloud(Arc::clone(&resource)), Reason::OwnerGone("u".into(), false)));
+        let mut done = Done { on: Some((of(Action::Mark).into(), Instant::now())), ..Done::default() };
+        assert!(done.covers(&of(Action::Mark)) && !done.covers(&of(Action::Delete)));
+        done.on = Some((of(Action::Delete).into(), Instant::now()));
+        assert!(done.covers(&of(Action::Delete)));
     }
 }
