@@ -47,6 +47,20 @@ fn what_aws_deletes_already_is_no_orphan_until_it_never_ends() {
     assert!(codes(&plan).contains(&"StuckDeleting") && deletes(&plan).is_empty(), "{:?}", codes(&plan));
 }
 
+#[test]
+fn a_pod_goes_with_its_job_and_by_itself_only_without_one() {
+    let mut scene = Scene::new();
+    scene.children.push(object(Kind::Pod, |pod| pod["metadata"]["labels"] = json!({names::CLONE_UID: UID})));
+    scene.children.push(object(Kind::Job, |job| job["metadata"]["name"] = json!("clone-1-job")));
+    let plan = scene.live(60);
+    let kinds: Vec<_> = deletes(&plan).iter().map(|end| end.target.kind()).collect();
+    assert_eq!((kinds, codes(&plan).contains(&"GoesWithJob")), (vec!["Job"], true), "{:?}", codes(&plan));
+    scene.children.pop();
+    let plan = scene.live(5);
+    let kinds: Vec<_> = deletes(&plan).iter().map(|end| end.target.kind()).collect();
+    assert_eq!(kinds, ["Pod"], "{:?}", codes(&plan));
+}
+
 fn going(resource: &Arc<CloudResource>, since: &str) -> Arc<CloudResource> {
     let mut resource = CloudResource::clone(resource);
     resource.going_since = resource.is_going().then(|| since.parse().unwrap());
