@@ -43,8 +43,10 @@ pub(super) fn check(snapshot: &Snapshot, state: &mut State, now: Timestamp, draf
         lists.insert(source.clone(), Vec::new());
     }
     for resource in &snapshot.cloud {
-        // Already on its way: that it is missing next time is no surprise.
-        if let Some(members) = lists.get_mut(&Source::Cloud(resource.region.clone(), resource.list)).filter(|_| !resource.is_going()) {
+        // Already on its way: that it is missing next time is no surprise. And AWS takes the snapshots that it took by itself away
+        // by itself, all of them together with their database.
+        let counts = !resource.is_going() && !resource.automated;
+        if let Some(members) = lists.get_mut(&Source::Cloud(resource.region.clone(), resource.list)).filter(|_| counts) {
             members.push(short_hash(member(resource)));
         }
     }

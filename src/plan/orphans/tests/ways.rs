@@ -61,6 +61,21 @@ fn a_pod_goes_with_its_job_and_by_itself_only_without_one() {
     assert_eq!(kinds, ["Pod"], "{:?}", codes(&plan));
 }
 
+#[test]
+fn what_aws_took_by_itself_goes_with_its_database_and_nothing_collapses() {
+    let mut scene = Scene::with(instance(|_| {}));
+    for number in 0..20 {
+        let mut taken = snapshot_of(&format!("rds:theirs-{number}"), "db-9", &json!([]));
+        taken["DBInstanceIdentifier"] = json!(format!("theirs-{number}"));
+        taken["SnapshotType"] = json!("automated");
+        scene.cloud.push(taken);
+    }
+    scene.live(55);
+    scene.cloud.truncate(3);
+    let plan = scene.live(5);
+    assert_eq!((deletes(&plan).len(), codes(&plan).contains(&"Collapsed")), (1, false), "{:?}", codes(&plan));
+}
+
 fn going(resource: &Arc<CloudResource>, since: &str) -> Arc<CloudResource> {
     let mut resource = CloudResource::clone(resource);
     resource.going_since = resource.is_going().then(|| since.parse().unwrap());
