@@ -76,6 +76,25 @@ fn what_aws_took_by_itself_goes_with_its_database_and_nothing_collapses() {
     assert_eq!((deletes(&plan).len(), codes(&plan).contains(&"Collapsed")), (1, false), "{:?}", codes(&plan));
 }
 
+#[test]
+fn the_brake_takes_no_orphan_for_a_clone() {
+    let mut scene = Scene::new();
+    for number in 0..15 {
+        scene.cloud.push(instance(|object| {
+            let uid = format!("c{number:07}-0000-4000-8000-000000000001");
+            let id = names::database_identifier("clone-1", &uid);
+            object["DBInstanceIdentifier"] = json!(id);
+            object["DBInstanceArn"] = json!(format!("arn:aws:rds:{REGION}:123456789012:db:{id}"));
+            object["DbiResourceId"] = json!(format!("db-{number}"));
+            object["TagList"] = tags("c1", "clone-1", &uid);
+        }));
+    }
+    // Fifteen are fewer than `brake.deletes`; and of no clones they are no share.
+    assert_eq!(deletes(&scene.live(60)).len(), 15);
+    let again = scene.live(5);
+    assert_eq!(deletes(&again).len(), 15, "{:?}", codes(&again));
+}
+
 fn going(resource: &Arc<CloudResource>, since: &str) -> Arc<CloudResource> {
     let mut resource = CloudResource::clone(resource);
     resource.going_since = resource.is_going().then(|| since.parse().unwrap());
