@@ -370,11 +370,12 @@ fn is_write(decision: &Decision) -> bool {
     }
 }
 
-/// The form of the object that is written, by which a repeat is told: what is written on an `Orphan` has that one's.
+/// What is done to which form of the object, by which a repeat is told: what is written on an `Orphan` has that one's. What is in
+/// AWS has no form; but that its mark was made says nothing of its deletion.
 fn version(decision: &Decision) -> String {
     let record = decision.course.as_ref().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
     let meta = record.map(|record| &record.meta).or_else(|| decision.target.meta());
-    meta.map(|meta| format!("{}/{}", decision.action.word(), meta.resource_version)).unwrap_or_default()
+    format!("{}/{}", decision.action.word(), meta.map_or("", |meta| meta.resource_version.as_ref()))
 }
 
 pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
@@ -388,22 +389,4 @@ pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
 }
 
 #[cfg(test)]
-mod pace {
-    use super::*;
-
-    #[test]
-    fn what_aws_stands_against_leaves_the_others_their_turn() {
-        let conflict = Ending::Conflict("AWS says `backing-up` now".to_owned());
-        let mut clone = Done::default();
-        clone.note("delete/1", &conflict, false);
-        assert_eq!((clone.conflicts, clone.not_before), (1, None), "the watch brings the next form at any moment");
-        let mut database = Done::default();
-        database.note("delete/", &conflict, true);
-        let first = database.not_before.unwrap();
-        database.note("delete/", &conflict, true);
-        assert!(database.not_before.unwrap() > first + FIRST_PAUSE);
-        database.note("delete/", &Ending::Done, true);
-        assert_eq!((database.conflicts, database.failures, database.not_before), (0, 0, None));
-        assert!(database.covers("delete/"));
-    }
-}
+mod tests;

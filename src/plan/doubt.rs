@@ -45,6 +45,8 @@ pub enum Doubt {
     MemberNotOurs(Box<str>),
     /// The Aurora cluster that the instance is in does not go now: it would be left without instances.
     WaitsForCluster(Box<str>),
+    /// The Job that made the Pod is there, and would make another.
+    GoesWithJob(Box<str>),
     /// AWS, or a controller, has been deleting it since then without coming to an end.
     StuckDeleting(Timestamp),
     /// The date until which a snapshot is kept cannot be read.
@@ -77,6 +79,7 @@ impl Doubt {
             Self::WaitsForMembers(_) => "WaitsForMembers",
             Self::MemberNotOurs(_) => "MemberNotOurs",
             Self::WaitsForCluster(_) => "WaitsForCluster",
+            Self::GoesWithJob(_) => "GoesWithJob",
             Self::StuckDeleting(_) => "StuckDeleting",
             Self::ExpiryUnreadable(_) => "ExpiryUnreadable",
             Self::StillNeeded(_) => "StillNeeded",
@@ -103,7 +106,7 @@ impl Doubt {
             | Self::StuckDeleting(_)
             | Self::ExpiryUnreadable(_) => true,
             Self::InheritedTags(_) | Self::Claimed(_) | Self::Vetoed | Self::Busy(_) | Self::WaitsForMembers(_) | Self::WaitsForCluster(_) => false,
-            Self::StillNeeded(_) => false,
+            Self::StillNeeded(_) | Self::GoesWithJob(_) => false,
         }
     }
 
@@ -142,6 +145,7 @@ impl Doubt {
             Self::Busy(state) => format!("AWS says `{state}`: it goes once that is over"),
             Self::WaitsForMembers(ids) => format!("goes once its instances are gone: {}", ids.join(", ")),
             Self::MemberNotOurs(id) => format!("the instance `{id}` in it is not proven to be ours, and would go with it"),
+            Self::GoesWithJob(path) => format!("its Job `{path}` is there and would make another: it goes with that"),
             Self::WaitsForCluster(id) => format!("its Aurora cluster `{id}` does not go now, and would be left without instances"),
             Self::StuckDeleting(since) => format!("has been going since {since} and is still there"),
             Self::ExpiryUnreadable(text) => format!("its tag `{}` says `{text}`, which is no date: it is kept", names::TAG_EXPIRES_AT),
@@ -158,6 +162,7 @@ impl Doubt {
             Self::ClusterIdMismatch(other) => put("clusterId", json!(other)),
             Self::ClusterIdShared(arn) => put("arn", json!(arn)),
             Self::ClaimsForeign(id) | Self::StillNeeded(id) | Self::MemberNotOurs(id) | Self::WaitsForCluster(id) => put("id", json!(id)),
+            Self::GoesWithJob(path) => put("job", json!(path)),
             Self::RegionNotSwept(region) => put("region", json!(region)),
             Self::SnapshotImpossible(state) | Self::Busy(state) => put("state", json!(state)),
             Self::WaitsForMembers(ids) => put("members", json!(ids)),

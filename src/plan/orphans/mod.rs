@@ -36,7 +36,7 @@ use super::{
 };
 use crate::cost::prices;
 use crate::model::{
-    Kind, Snapshot, Source, State,
+    Child, Kind, Snapshot, Source, State,
     cloud::CloudResource,
     later,
     orphan::{
@@ -50,6 +50,7 @@ use course::Sight;
 use jiff::{SignedDuration, Timestamp};
 use sky::Sky;
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -85,6 +86,7 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         restored: databases(snapshot, was_restored),
         judged: HashSet::new(),
         ready: HashSet::new(),
+        jobs: OnceCell::new(),
     };
     search.sky_is_ours(state, draft);
     search.children(&[Kind::Job, Kind::Service, Kind::Ingress, Kind::ConfigMap, Kind::Pod], draft);
@@ -134,6 +136,8 @@ struct Search<'a, 'g> {
     judged: HashSet<String>,
     /// The identifiers of the Aurora clusters that go now, or as soon as their instances have.
     ready: HashSet<String>,
+    /// The path of each Job by the UID of its clone, once somebody asks.
+    jobs: OnceCell<HashMap<&'a str, &'a str>>,
 }
 
 /// Something whose owner is gone.
@@ -301,10 +305,23 @@ impl<'a> Search<'a, '_> {
     fn parting(&self, target: &Target, rules: OrphanRules, record: Option<&OrphanRecord>) -> Result<Parting, Doubt> {
         let now = self.ground.now;
         match target {
+            Target::Child(child) if child.kind == Kind::Pod => match self.job_of(child) {
+                Some(job) => Err(Doubt::GoesWithJob(job.into())),
+                None => Ok(Parting { snapshot: None, tell_ack: false }),
+            },
             Target::Child(child) if child.database.is_some() => self.object_parting(child, rules, record, now),
             Target::Cloud(resource) if resource.is_database() => self.database_parting(resource, rules, record, now),
             _ => Ok(Parting { snapshot: None, tell_ack: false }),
         }
+    }
+
+    /// The Job of the clone that a Pod was made for. While it is there it makes another Pod for each that is deleted.
+    fn job_of(&self, pod: &Child) -> Option<&'a str> {
+        let jobs = || {
+            let jobs = self.snapshot.children.iter().filter(|child| child.kind == Kind::Job);
+            jobs.filter_map(|job| Some((job.owner.as_ref()?.uid.as_ref(), job.meta.path().as_ref()))).collect()
+        };
+        self.jobs.get_or_init(jobs).get(pod.owner.as_ref()?.uid.as_ref()).copied()
     }
 
     /// When the list that something was seen in was seen itself, but no later than what else the verdict stands on.
