@@ -71,6 +71,9 @@ impl Surprises {
         if self.any_held && decision.action == Action::Hold {
             self.leave(decision);
         }
+        if decision.was_asked_for() {
+            return;
+        }
         let goes = decision.action == Action::Delete;
         self.any_now |= goes;
         let soon = later(now, policy.brake.per.get());

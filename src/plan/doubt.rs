@@ -19,6 +19,8 @@ pub enum Doubt {
     ClusterIdUnknown,
     /// The RGD writes another cluster id than ours, or a placeholder.
     ClusterIdMismatch(Box<str>),
+    /// The credentials are of this account, and another one was swept before.
+    AccountChanged(Box<str>),
     /// This database was made for a clone that never was in this cluster.
     ClusterIdShared(Box<str>),
     /// An object of ours stands for a database in AWS that is not proven to be ours.
@@ -66,6 +68,7 @@ impl Doubt {
             Self::Claimed(_) => "Claimed",
             Self::ClusterIdUnknown => "ClusterIdUnknown",
             Self::ClusterIdMismatch(_) => "ClusterIdMismatch",
+            Self::AccountChanged(_) => "AccountChanged",
             Self::ClusterIdShared(_) => "ClusterIdShared",
             Self::ClaimsForeign(_) => "ClaimsForeign",
             Self::RegionNotSwept(_) => "RegionNotSwept",
@@ -95,6 +98,7 @@ impl Doubt {
             | Self::ClusterIdUnknown
             | Self::ClusterIdMismatch(_)
             | Self::ClusterIdShared(_)
+            | Self::AccountChanged(_)
             | Self::ClaimsForeign(_)
             | Self::RegionNotSwept(_)
             | Self::CopiedLabels
@@ -125,6 +129,10 @@ impl Doubt {
                 format!("the cluster id `{other}` is a placeholder that somebody forgot to replace: nothing in AWS is touched")
             }
             Self::ClusterIdMismatch(other) => format!("the RGD writes the cluster id `{other}`, which is not ours: nothing in AWS is touched"),
+            Self::AccountChanged(account) => format!(
+                "AWS answers for account {account}, and another one was swept before: nothing in AWS is judged until it is back, or \
+                 `clonewarden brake release aws-account`"
+            ),
             Self::ClusterIdShared(arn) => format!(
                 "`{arn}` carries our cluster id and was made for a clone that never was here: another cluster uses our id; nothing in AWS is \
                  touched until `clonewarden brake release cluster-id`"
@@ -161,6 +169,7 @@ impl Doubt {
             Self::Claimed(by) => put("claimedBy", json!(by)),
             Self::ClusterIdMismatch(other) => put("clusterId", json!(other)),
             Self::ClusterIdShared(arn) => put("arn", json!(arn)),
+            Self::AccountChanged(account) => put("account", json!(account)),
             Self::ClaimsForeign(id) | Self::StillNeeded(id) | Self::MemberNotOurs(id) | Self::WaitsForCluster(id) => put("id", json!(id)),
             Self::GoesWithJob(path) => put("job", json!(path)),
             Self::RegionNotSwept(region) => put("region", json!(region)),

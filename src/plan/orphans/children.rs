@@ -86,6 +86,10 @@ impl Search<'_, '_> {
         if let Some(rival) = self.sky.rivals(child) {
             return Some(Objection::Doubt(Doubt::Claimed(format!("{} {}", rival.kind, rival.meta.path()).into())));
         }
+        let derived = owner.name.as_deref().map(|name| names::database_identifier(name, &owner.uid));
+        if derived.as_deref() != Some(claim.identifier.as_ref()) {
+            return Some(Objection::Doubt(Doubt::ClaimsForeign(claim.identifier.clone())));
+        }
         // ACK leaves the database alone: then it is judged by itself, once the object is gone.
         if claim.retained {
             return None;
@@ -106,10 +110,6 @@ impl Search<'_, '_> {
             if let Some((source, lack)) = self.sky.lack_for(list_of(child.kind), swept).or(members) {
                 return Some(Objection::Lack(source, lack));
             }
-        }
-        let derived = owner.name.as_deref().map(|name| names::database_identifier(name, &owner.uid));
-        if derived.as_deref() != Some(claim.identifier.as_ref()) {
-            return Some(Objection::Doubt(Doubt::ClaimsForeign(claim.identifier.clone())));
         }
         // ACK may act in several accounts; we look into one.
         let account = |arn: &str| arn.split(':').nth(4).map(str::to_owned);

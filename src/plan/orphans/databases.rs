@@ -81,6 +81,11 @@ impl Search<'_, '_> {
         if self.live.has_path(&path) {
             return Some(Some(Doubt::NamesakeLives(path.into())));
         }
+        // Of two databases of one name and with the same tags, in two regions, one is a copy: which, nobody can tell.
+        let twin = |other: &&&Arc<CloudResource>| other.arn != resource.arn && self.sky.is_proven(other, &owner.uid);
+        if let Some(twin) = self.sky.named(resource.list, &resource.id).iter().find(twin) {
+            return Some(Some(Doubt::Claimed(twin.arn.as_str().into())));
+        }
         if self.sky.is_restored(resource) {
             return Some(Some(Doubt::Restored));
         }

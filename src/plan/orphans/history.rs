@@ -73,7 +73,7 @@ impl<'a> Search<'a, '_> {
         if there.is_some() && (record.keep || was_restored(record) || record.is_asked_for()) {
             return Whereabouts::There(there);
         }
-        let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
+        let lacks = self.sky.closed.is_some() || self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
         if lacks { Whereabouts::Unknown } else { Whereabouts::Gone }
     }
 

@@ -184,3 +184,39 @@ fn an_object_of_another_account_stays() {
     scene.children.push(object(Kind::DbInstance, |object| object["status"] = theirs.clone()));
     never_goes(scene, Some("ClaimsForeign"));
 }
+
+#[test]
+fn another_account_says_nothing_of_ours() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.edit = |snapshot| snapshot.account = Some(Arc::from("123456789012"));
+    scene.live(30);
+    // The credentials are another account's now, which has nothing of this name.
+    scene.edit = |snapshot| {
+        snapshot.account = Some(Arc::from("999999999999"));
+        snapshot.cloud.clear();
+    };
+    let plan = scene.live(60);
+    assert!(codes(&plan).contains(&"AccountChanged") && scene.records.len() == 1, "{:?}", codes(&plan));
+    scene.edit = |snapshot| snapshot.account = Some(Arc::from("123456789012"));
+    assert_eq!(deletes(&scene.live(0)).len(), 1);
+}
+
+#[test]
+fn an_orphan_that_never_goes_does_not_count_against_the_brake_for_ever() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.live(60);
+    assert_eq!(scene.state.brakes.get("production").map(|brake| brake.carried.len()), Some(1));
+    let plan = scene.live(30);
+    assert_eq!((deletes(&plan).len(), scene.state.brakes.get("production")), (1, None));
+}
+
+#[test]
+fn of_two_of_one_name_in_two_regions_neither_goes() {
+    let mut scene = Scene::with(instance(|_| {}));
+    for list in CloudList::ALL {
+        // The same evidence, for a region of its own.
+        scene.lists.insert(list, true);
+    }
+    scene.cloud.push(instance(|object| object["DBInstanceArn"] = json!(format!("arn:aws:rds:eu-west-1:123456789012:db:{ID}"))));
+    never_goes(scene, Some("Claimed"));
+}
