@@ -66,10 +66,8 @@ impl Clouded {
 
     async fn look(&self, region: &Arc<str>) -> Sweep {
         let mut sweep = self.inner.sweep(region).await;
-        for list in sweep.lists.values_mut() {
-            if let Ok(found) = list {
-                *found = std::mem::take(found).into_iter().filter_map(|seen| self.misread(seen)).collect();
-            }
+        for found in sweep.lists.values_mut().flatten() {
+            *found = std::mem::take(found).into_iter().filter_map(|seen| self.misread(seen)).collect();
         }
         if self.bug == Bug::OldPicture {
             let mut pictures = self.pictures.lock().unwrap();

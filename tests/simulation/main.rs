@@ -100,6 +100,8 @@ fn is_caught(bug: Bug) {
     // The oracle looks after every step: what a bug breaks first may be the promise beside the one that it is about.
     let first_signs: &[&str] = match bug {
         Bug::BrakeForgets => &["I6"],
+        // It has business with a Job, but not with one whose clone lives.
+        Bug::Meddles => &["A1"],
         Bug::Misreads | Bug::TrustsClock | Bug::OverlooksKeep => &["I4"],
         // An end that somebody moves while its delete is on the wire would have been a surprise, and counted; or nobody knows it.
         Bug::Forces => &["I5", "I9"],

@@ -284,7 +284,7 @@ impl Oracle {
                 Err((promise, what)) => broken(promise, what),
             },
             (Verb::Create | Verb::Change | Verb::Delete, Some(Kind::Orphan)) => Ok(()),
-            (Verb::Delete | Verb::Change, Some(kind)) if self.inherits && Kind::CHILDREN.contains(&kind) => {
+            (Verb::Delete | Verb::Change, Some(kind)) if Kind::CHILDREN.contains(&kind) => {
                 self.judge_child(daemon, kind, write).or_else(|(promise, what)| broken(promise, what))
             }
             _ => broken("I8", "it has no business there".to_owned()),

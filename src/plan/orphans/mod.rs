@@ -74,14 +74,16 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         }
         Ok(live) => live,
     };
+    // What is dated ahead was dated by a clock that was wrong: it has had its time, or the soak gives it more.
+    let past = |gone: &Timestamp| *gone <= draft.now;
     let mut search = Search {
         snapshot,
         ground,
         live,
         sky: Sky::survey(snapshot, collapsed, draft.now),
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
-        departed: last(snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), gone.gone))),
-        released: last(snapshot.released.iter().map(|(id, gone)| (id.as_ref(), *gone))),
+        departed: last(snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), gone.gone)).filter(|(_, gone)| past(gone))),
+        released: last(snapshot.released.iter().map(|(id, gone)| (id.as_ref(), *gone)).filter(|(_, gone)| past(gone))),
         vetoed: databases(snapshot, |record| record.keep),
         restored: databases(snapshot, was_restored),
         judged: HashSet::new(),

@@ -260,16 +260,17 @@ async fn ack_obeys_its_annotations_and_gives_up_at_protection() {
     for (index, (set, snapshots, stays)) in cases.into_iter().enumerate() {
         let mut site = site();
         let id = site.clone(json!({"useDedicatedDatabase": true})).await;
-        let mut world = site.cluster.world();
-        world.remove(Kind::Definition, &(String::new(), "wordpress-clone".to_owned())).unwrap();
-        let issue = world.issue(Actor::Person);
-        let change = |object: &mut Value| {
-            annotate(object, names::ACK_FINAL_SNAPSHOT, "last");
-            set(object);
-        };
-        world.change(&issue, Kind::DbInstance, ("staging", "a-db"), None, change).unwrap();
-        world.remove(Kind::DbInstance, &object("a-db")).unwrap();
-        drop(world);
+        {
+            let mut world = site.cluster.world();
+            world.remove(Kind::Definition, &(String::new(), "wordpress-clone".to_owned())).unwrap();
+            let issue = world.issue(Actor::Person);
+            let change = |object: &mut Value| {
+                annotate(object, names::ACK_FINAL_SNAPSHOT, "last");
+                set(object);
+            };
+            world.change(&issue, Kind::DbInstance, ("staging", "a-db"), None, change).unwrap();
+            world.remove(Kind::DbInstance, &object("a-db")).unwrap();
+        }
         site.settle().await;
         assert_eq!(site.cluster.world().objects(Kind::DbInstance).count(), 0, "case {index}");
         assert_eq!(!site.ids(INSTANCES).is_empty(), stays, "case {index}: {id}");
@@ -299,11 +300,12 @@ async fn ack_makes_anew_what_was_deleted_in_aws_and_forgets_what_was_renamed() {
     site.settle().await;
     let second = site.cluster.world().aws.get(REGION, INSTANCES, &id).cloned().unwrap();
     assert_ne!(first.seen.resource_id, second.seen.resource_id);
-    let mut world = site.cluster.world();
-    let issue = world.issue(Actor::Person);
-    let rename = |object: &mut Value| json::set(object, &["spec"], "dbInstanceIdentifier", Some("other".into()));
-    world.change(&issue, Kind::DbInstance, ("staging", "a-db"), None, rename).unwrap();
-    drop(world);
+    {
+        let mut world = site.cluster.world();
+        let issue = world.issue(Actor::Person);
+        let rename = |object: &mut Value| json::set(object, &["spec"], "dbInstanceIdentifier", Some("other".into()));
+        world.change(&issue, Kind::DbInstance, ("staging", "a-db"), None, rename).unwrap();
+    }
     site.settle().await;
     assert_eq!(site.ids(INSTANCES), [id, "other".to_owned()], "the old one is nobody's");
     let object = site.cluster.world().get(Kind::DbInstance, "staging", "a-db").cloned().unwrap();
