@@ -95,6 +95,30 @@ struct Done {
 }
 
 impl Done {
+    /// Notes how a try ended. `slow`: it had to list the clones anew, and to ask AWS. What stands against it there stands until the
+    /// next sweep or longer: tried again at once, it would do nothing else, and leave no turn to the others.
+    fn note(&mut self, version: &str, ending: &Ending, slow: bool) {
+        match ending {
+            Ending::Done | Ending::Begun | Ending::Gone => {
+                *self = Self { on: Some((version.into(), Instant::now())), last: self.last, ..Self::default() };
+            }
+            Ending::Conflict(_) => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                if slow {
+                    self.pause();
+                }
+            }
+            Ending::Failed(_) => self.pause(),
+            Ending::Stopped => {}
+        }
+    }
+
+    fn pause(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
+        self.not_before = Some(Instant::now() + pause);
+    }
+
     /// Whether that form of the object has been dealt with, and the watch may still be about to bring the next.
     fn covers(&self, version: &str) -> bool {
         self.on.as_ref().is_some_and(|(on, at)| on.as_ref() == version && at.elapsed() < ECHO)
@@ -172,22 +196,22 @@ impl Executor {
     }
 
     async fn carry_out<'p>(&self, decision: &'p Decision, roll: Option<&Roll>, plan: &Plan) -> (&'p Decision, Ending) {
-        // A round of many deletes takes seconds: what it rests on must still stand when each of them is sent.
-        let stands = self.may_write() && self.tools.policies.borrow().revision == plan.revision && self.clock_stands();
-        (decision, if stands { self.act(decision, roll).await } else { Ending::Stopped })
+        (decision, if self.stands(plan) { self.act(decision, roll, plan).await } else { Ending::Stopped })
     }
 
-    pub(super) fn clock_stands(&self) -> bool {
-        time_evidence(self.tools.cluster.as_ref(), self.tools.cloud.as_ref(), self.tools.clock.now()).complete
+    /// Whether what a plan rests on still stands. A round of many deletes takes seconds: it must when each of them is sent.
+    pub(super) fn stands(&self, plan: &Plan) -> bool {
+        let clock = || time_evidence(self.tools.cluster.as_ref(), self.tools.cloud.as_ref(), self.tools.clock.now()).complete;
+        self.may_write() && self.tools.policies.borrow().revision == plan.revision && clock()
     }
 
-    async fn act(&self, decision: &Decision, roll: Option<&Roll>) -> Ending {
+    async fn act(&self, decision: &Decision, roll: Option<&Roll>, plan: &Plan) -> Ending {
         if let (Target::Cloud(resource), Some(tags)) = (&decision.target, &decision.tags) {
             return self.tag(resource, tags).await;
         }
         if let Some(course) = &decision.course {
             return match (&decision.target, &course.parting) {
-                (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll).await,
+                (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll, plan).await,
                 (Target::Orphan(record), _) => self.close(record, course).await,
                 _ => match self.record(decision, course).await {
                     Err(ApiError::NotFound) if course.record.is_none() => {
@@ -214,6 +238,7 @@ impl Executor {
                 Some(object) => self.apply(&decision.target, object).await,
                 None => return Ending::Done,
             },
+            (Target::Orphan(orphan), Action::Unmark) if orphans::forgets(decision) => return self.forget_gone(orphan).await,
             (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
             _ => return Ending::Done,
         };
@@ -242,7 +267,7 @@ impl Executor {
             return;
         }
         let key = decision.target.key();
-        let (news, read) = self.note_down(&key, &version(decision), ending);
+        let (news, read) = self.note_down(&key, &version(decision), ending, orphans::asks_aws(decision));
         if read {
             self.read_again(decision, at).await;
         }
@@ -270,25 +295,11 @@ impl Executor {
     }
 
     /// Notes how a try ended; returns whether that is news, and whether the object should be read.
-    fn note_down(&self, key: &str, version: &str, ending: &Ending) -> (bool, bool) {
+    fn note_down(&self, key: &str, version: &str, ending: &Ending, slow: bool) -> (bool, bool) {
         let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         let done = all.entry(key.into()).or_default();
         let news = std::mem::replace(&mut done.last, ending.word()) != ending.word() || *ending == Ending::Done;
-        match ending {
-            Ending::Done | Ending::Begun | Ending::Gone => {
-                done.on = Some((version.into(), Instant::now()));
-                done.conflicts = 0;
-                done.failures = 0;
-                done.not_before = None;
-            }
-            Ending::Conflict(_) => done.conflicts = done.conflicts.saturating_add(1),
-            Ending::Failed(_) => {
-                done.failures = done.failures.saturating_add(1);
-                let pause = FIRST_PAUSE.saturating_mul(1 << done.failures.min(8)).min(LONGEST_PAUSE);
-                done.not_before = Some(Instant::now() + pause);
-            }
-            Ending::Stopped => {}
-        }
+        done.note(version, ending, slow);
         let read = done.conflicts >= CONFLICTS;
         if read {
             done.conflicts = 0;
@@ -359,11 +370,12 @@ fn is_write(decision: &Decision) -> bool {
     }
 }
 
-/// The form of the object that is written, by which a repeat is told: what is written on an `Orphan` has that one's.
+/// What is done to which form of the object, by which a repeat is told: what is written on an `Orphan` has that one's. What is in
+/// AWS has no form; but that its mark was made says nothing of its deletion.
 fn version(decision: &Decision) -> String {
     let record = decision.course.as_ref().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
     let meta = record.map(|record| &record.meta).or_else(|| decision.target.meta());
-    meta.map(|meta| format!("{}/{}", decision.action.word(), meta.resource_version)).unwrap_or_default()
+    format!("{}/{}", decision.action.word(), meta.map_or("", |meta| meta.resource_version.as_ref()))
 }
 
 pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
@@ -375,3 +387,6 @@ pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
         resource_version: meta.resource_version.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

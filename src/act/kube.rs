@@ -26,12 +26,16 @@ const OURSELVES: &str = "clonewarden";
 const MESSAGE: usize = 1024;
 
 /// Deletes exactly the pinned object; what it owns goes in the background.
+///
+/// A Job goes after its Pods. A clone's Job has the finalizer by which the garbage collector does that, and asked to take it off,
+/// as `Background` does, the API server loses the version that it is to compare: to it every such delete is a conflict, for ever.
 pub(crate) async fn delete(api: &Transport, pin: &Pin) -> Result<(), ApiError> {
     let path = pinned(pin)?;
+    let policy = if pin.kind == Kind::Job { "Foreground" } else { "Background" };
     let options = json!({
         "apiVersion": "v1",
         "kind": "DeleteOptions",
-        "propagationPolicy": "Background",
+        "propagationPolicy": policy,
         "preconditions": {"uid": pin.uid, "resourceVersion": pin.resource_version},
     });
     api.ask(Call::write("delete", pin.kind.plural(), path, Body::Json(options), WRITE)).await?;

@@ -17,8 +17,8 @@ use crate::{
         orphan::{self, OrphanRecord},
     },
     plan::{
-        Action, Decision, Target,
-        orphans::{Course, Parting},
+        Action, Decision, Plan, Reason, Target,
+        orphans::{Course, GONE, Parting},
         render,
     },
     ports::{ApiError, CloudError, Farewell, Pin},
@@ -34,7 +34,13 @@ pub(super) fn is_end(decision: &Decision) -> bool {
 /// Whether AWS is asked before it is carried out, or something is asked of it.
 pub(super) fn asks_aws(decision: &Decision) -> bool {
     let closes = matches!(decision.target, Target::Orphan(_)) && decision.course.is_some();
-    is_end(decision) || decision.tags.is_some() || closes
+    is_end(decision) || decision.tags.is_some() || closes || forgets(decision)
+}
+
+/// Whether an `Orphan` goes because a sweep does not show any more what it is about in AWS. A veto would go with it.
+pub(super) fn forgets(decision: &Decision) -> bool {
+    let in_aws = matches!(&decision.target, Target::Orphan(record) if record.in_aws());
+    in_aws && decision.action == Action::Unmark && decision.reason == Reason::NoOrphan(GONE)
 }
 
 impl Executor {
@@ -52,7 +58,7 @@ impl Executor {
     }
 
     /// Ends one orphan, one step further than it is.
-    pub(super) async fn end(&self, decision: &Decision, course: &Course, parting: &Parting, roll: Option<&Roll>) -> Ending {
+    pub(super) async fn end(&self, decision: &Decision, course: &Course, parting: &Parting, roll: Option<&Roll>, plan: &Plan) -> Ending {
         let Some(roll) = roll else {
             return Ending::Failed("the clones could not be listed anew: nothing that is judged by absence goes".to_owned());
         };
@@ -61,6 +67,15 @@ impl Executor {
             Ok(()) => {}
             Err(Unproved::Gone) => return Ending::Gone,
             Err(Unproved::Otherwise(why)) => return Ending::Conflict(why),
+            Err(Unproved::Restored(why)) => {
+                let status = json!(course.restored(&why));
+                if self.may_write()
+                    && let Err(error) = self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &status).await
+                {
+                    return ending(Err(error));
+                }
+                return Ending::Conflict(why);
+            }
             Err(Unproved::Unknown(why)) => return Ending::Failed(why),
         }
         if !self.may_write() {
@@ -70,9 +85,12 @@ impl Executor {
         if let Err(error) = self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await {
             return ending(Err(error));
         }
-        // Asking and writing took their time: the lease, or a person, may have said otherwise meanwhile.
-        if !self.may_write() || !self.clock_stands() {
+        // Asking and writing took their time: the lease, a person or another policy may have said otherwise meanwhile.
+        if !self.stands(plan) {
             return Ending::Stopped;
+        }
+        if roll.is_old() {
+            return Ending::Failed("asking AWS took so long that the clones have to be listed anew".to_owned());
         }
         match &decision.target {
             Target::Child(child) => match parting.snapshot.as_ref().filter(|_| parting.tell_ack) {
@@ -100,6 +118,30 @@ impl Executor {
 
     /// Writes that an orphan is gone, once AWS has said so itself.
     pub(super) async fn close(&self, record: &OrphanRecord, course: &Course) -> Ending {
+        // What was restored to its identifier since is something else.
+        let it = |there: &CloudResource| record.resource_id.as_deref().is_none_or(|id| id == there.resource_id);
+        if let Some(otherwise) = self.is_not_gone(record, it).await {
+            return otherwise;
+        }
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        ending(self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await)
+    }
+
+    /// Takes an `Orphan` away of what is gone, once AWS has said so itself: a list that is whole may lack one item all the same.
+    pub(super) async fn forget_gone(&self, record: &OrphanRecord) -> Ending {
+        if let Some(otherwise) = self.is_not_gone(record, |_| true).await {
+            return otherwise;
+        }
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        ending(self.tools.cluster.delete(&pin(Kind::Orphan, &record.meta)).await)
+    }
+
+    /// What AWS says against it, asked for the one thing that an `Orphan` is about.
+    async fn is_not_gone(&self, record: &OrphanRecord, is_it: impl Fn(&CloudResource) -> bool) -> Option<Ending> {
         let list = CloudList::ALL.into_iter().find(|list| cloud::kind(*list) == record.kind.as_ref());
         if let (Some(list), Some(id)) = (list, record.id.as_deref()) {
             let regions: Vec<_> = match &record.region {
@@ -108,17 +150,13 @@ impl Executor {
             };
             for region in regions {
                 match self.tools.cloud.describe(list, region, id).await {
-                    Ok(None) => {}
-                    Ok(Some(there)) if record.resource_id.as_deref().is_some_and(|id| id != there.resource_id) => {}
-                    Ok(Some(there)) => return Ending::Conflict(format!("AWS still describes it: `{}`", there.status)),
-                    Err(error) => return Ending::Failed(format!("AWS: {error}")),
+                    Ok(Some(there)) if is_it(&there) => return Some(Ending::Conflict(format!("AWS still describes it: `{}`", there.status))),
+                    Ok(_) => {}
+                    Err(error) => return Some(Ending::Failed(format!("AWS: {error}"))),
                 }
             }
         }
-        if !self.may_write() {
-            return Ending::Stopped;
-        }
-        ending(self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &json!(course.status)).await)
+        None
     }
 }
 

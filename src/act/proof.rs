@@ -2,7 +2,7 @@
 //! plan saw. Nothing here decides; whatever is not exactly so ends the attempt.
 
 use crate::{
-    model::{Child, Kind, cloud::CloudResource, names},
+    model::{Child, Kind, child::Claim, cloud::CloudResource, evidence::CloudList, names},
     plan::{
         Decision, Target,
         orphans::{Course, DeadOwner},
@@ -10,10 +10,15 @@ use crate::{
     ports::{ApiError, Cloud, CloudError, Cluster},
 };
 use serde_json::Value;
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
+use tokio::time::Instant;
+
+/// How old a roll may be on which something goes. Each orphan of a batch is asked about at AWS before it does, which takes time.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// Every clone and every object that stands for a database, listed anew by quorum reads: one look for all orphans of a round.
 pub(super) struct Roll {
+    called: Instant,
     uids: HashSet<String>,
     /// `None`: ACK's kinds are not served, so who claims what cannot be known.
     claims: Option<Vec<Child>>,
@@ -24,6 +29,8 @@ pub(super) struct Roll {
 pub(super) enum Unproved {
     /// It is not what was judged, or it is no orphan: it is judged anew.
     Otherwise(String),
+    /// Somebody restored it to the identifier that it has.
+    Restored(String),
     /// It is gone already.
     Gone,
     /// It could not be asked.
@@ -45,6 +52,7 @@ impl From<CloudError> for Unproved {
 impl Roll {
     /// Calls the roll. A kind of clone that is not served is no empty list.
     pub(super) async fn call(cluster: &dyn Cluster) -> Result<Self, ApiError> {
+        let called = Instant::now();
         let clones = all(cluster, Kind::Clone).await?;
         let mut uids = HashSet::with_capacity(clones.len());
         for clone in &clones {
@@ -67,7 +75,12 @@ impl Roll {
                 claims.iter_mut().for_each(|claims| claims.extend(child.clone()));
             }
         }
-        Ok(Self { uids, claims })
+        Ok(Self { called, uids, claims })
+    }
+
+    /// Whether it was called too long ago to say who lives.
+    pub(super) fn is_old(&self) -> bool {
+        self.called.elapsed() > FRESH
     }
 
     /// Whether what is to go is an orphan still.
@@ -77,13 +90,14 @@ impl Roll {
             Target::Child(child) => {
                 by_kro(cluster, child).await?;
                 self.of_claim(child)?;
+                // ACK deletes that with it.
+                let Some(claim) = child.database.as_ref().filter(|claim| !claim.retained) else { return Ok(()) };
                 match &course.database {
-                    // ACK deletes that with it.
-                    Some(database) if child.database.as_ref().is_some_and(|claim| !claim.retained) => match still_is(cloud, database).await {
+                    Some(database) => match still_is(cloud, database).await {
                         Err(Unproved::Gone) => Err(Unproved::Otherwise("AWS is deleting its database already".to_owned())),
                         proved => proved,
                     },
-                    _ => Ok(()),
+                    None => nothing_there(cloud, child.kind, claim).await,
                 }
             }
             Target::Cloud(resource) => {
@@ -175,10 +189,32 @@ async fn still_is(cloud: &dyn Cloud, judged: &CloudResource) -> Result<(), Unpro
         }
         let kin = cloud.kin(judged.list, &judged.region, &judged.id).await?;
         if let Some(other) = kin.iter().find(|kin| !kin.resource_id.is_empty() && kin.resource_id != judged.resource_id) {
-            return Err(Unproved::Otherwise(format!("{} is of another resource ({}): somebody restored it", other.what, other.resource_id)));
+            return Err(Unproved::Restored(format!("{} is of another resource ({}): somebody restored it", other.what, other.resource_id)));
         }
     } else if now.tag(names::TAG_SNAPSHOT) != Some(now.id.as_str()) {
         return Err(Unproved::Otherwise("its tag does not say that it is ours".to_owned()));
+    } else if let Some(source) = &judged.snapshot_of {
+        // What is restored from it at the last moment is proved by nothing else.
+        let of = if judged.list == CloudList::ClusterSnapshots { CloudList::Clusters } else { CloudList::Instances };
+        if cloud.describe(of, &judged.region, source).await?.is_some_and(|there| !there.is_going()) {
+            return Err(Unproved::Otherwise(format!("`{source}` is there, and may have been restored from it")));
+        }
+    }
+    Ok(())
+}
+
+/// No sweep knows what an object stands for: then there must be nothing. What has been made since was never judged.
+async fn nothing_there(cloud: &dyn Cloud, kind: Kind, claim: &Claim) -> Result<(), Unproved> {
+    let list = if kind == Kind::DbCluster { CloudList::Clusters } else { CloudList::Instances };
+    let region = claim.arn.as_deref().and_then(|arn| arn.split(':').nth(3));
+    for place in cloud.regions().iter().filter(|place| region.is_none_or(|region| region == place.as_ref())) {
+        match cloud.describe(list, place, &claim.identifier).await {
+            Ok(None) => {}
+            Ok(Some(there)) => return Err(Unproved::Otherwise(format!("AWS has a {} `{}` that no sweep has shown yet", there.kind(), there.id))),
+            // A name that RDS takes for nothing is nothing's name.
+            Err(CloudError::Refused { code, .. }) if code == "NotSent" => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

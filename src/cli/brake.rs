@@ -137,6 +137,7 @@ fn release(state: &mut State, name: &str, gone: bool) -> (bool, Result<String, V
         let collapsed = before.populations.get(name).filter(|population| population.collapsed.is_some());
         let forgotten = match (name, collapsed) {
             (_, Some(population)) => format!("the {} objects there were", population.count),
+            ("aws-account", None) => format!("the AWS account {}", before.aws_account.unwrap_or_default()),
             ("cluster-id", None) => format!("that {} is another cluster's", before.cluster_id_shared.unwrap_or_default()),
             ("definitions", None) => before.definitions.into_iter().collect::<Vec<_>>().join(", "),
             (_, None) => "that its CRD was served".to_owned(),

@@ -15,11 +15,7 @@ use crate::{
     },
     admission::certs::Identities,
     model::State,
-    observe::{
-        mirror::Mirror,
-        store::Store,
-        sweeps::{Sweeps, sweep_all},
-    },
+    observe::{mirror::Mirror, store::Store, sweeps::Sweeps},
     plan::Planner,
     policy::Policies,
     ports::{Clock, Cloud, Cluster},
@@ -34,7 +30,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    task::{AbortHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -279,10 +278,18 @@ impl Sweeping {
         if self.cloud.regions().is_empty() {
             return std::future::pending().await;
         }
+        let mut under_way: BTreeMap<Arc<str>, AbortHandle> = BTreeMap::new();
+        let mut all = JoinSet::new();
         loop {
+            while all.try_join_next().is_some() {}
             if self.vitals.fence.holds() {
-                sweep_all(self.cloud.as_ref(), self.clock.as_ref(), &self.vitals.sweeps, self.every).await;
-                self.wake.notify_one();
+                self.vitals.sweeps.expect(self.cloud.regions(), self.clock.now());
+                for region in self.cloud.regions() {
+                    // One that does not answer keeps none of the others waiting; its own next turn comes when this one has ended.
+                    if under_way.get(region).is_none_or(AbortHandle::is_finished) {
+                        under_way.insert(Arc::clone(region), all.spawn(self.sweep(Arc::clone(region))));
+                    }
+                }
             }
             // The alarm may be late, or there may be none.
             tokio::select! {
@@ -290,6 +297,16 @@ impl Sweeping {
                 () = self.asked.notified() => {}
                 () = self.clock.sleep(self.every) => {}
             }
+        }
+    }
+}
+
+impl Sweeping {
+    fn sweep(&self, region: Arc<str>) -> impl Future<Output = ()> + Send + use<> {
+        let (cloud, sweeps, wake, every) = (Arc::clone(&self.cloud), Arc::clone(&self.vitals.sweeps), Arc::clone(&self.wake), self.every);
+        async move {
+            sweeps.take(cloud.sweep(&region).await, every);
+            wake.notify_one();
         }
     }
 }

@@ -84,7 +84,7 @@ impl Child {
         Ok(Some(Self {
             kind,
             meta: Meta::read(kind, object)?,
-            copied: copied(object),
+            copied: copied(kind, object),
             owner,
             health: health(kind, object),
             finalizers: meta::finalizers(object),
@@ -105,7 +105,13 @@ fn owner(kind: Kind, object: &Value) -> Option<Owner> {
     Some(Owner { uid: uid.into(), name: label(names::KRO_INSTANCE_NAME).map(Into::into) })
 }
 
-fn copied(object: &Value) -> bool {
+fn copied(kind: Kind, object: &Value) -> bool {
+    // Pods of a clone are its Job's, or nobody's once that is gone; who copies a template copies its labels.
+    let controllers = object.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
+    let mut controllers = controllers.filter(|owner| owner.get("controller") == Some(&Value::Bool(true)));
+    if kind == Kind::Pod && controllers.any(|owner| owner.get("kind").and_then(Value::as_str) != Some("Job")) {
+        return true;
+    }
     let own = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
     let elsewhere = meta::label(object, names::KRO_INSTANCE_NAMESPACE).is_some_and(|namespace| namespace != own);
     elsewhere || meta::entry(object, "annotations", names::LAST_APPLIED).is_some()
@@ -276,6 +282,15 @@ mod tests {
             json!({"clone-id": "clone-1"}),
         ] {
             assert_eq!(Child::read(Kind::Job, &object(&foreign, &json!({}))), Ok(None), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_pod_of_something_else_than_a_job_is_a_copy() {
+        for (kind, copied) in [(None, false), (Some("Job"), false), (Some("ReplicaSet"), true), (Some("StatefulSet"), true)] {
+            let mut pod = object(&json!({names::CLONE_UID: "uid-1"}), &json!({}));
+            pod["metadata"]["ownerReferences"] = kind.map(|kind| json!([{"kind": kind, "name": "x", "controller": true}])).unwrap_or_default();
+            assert_eq!(Child::read(Kind::Pod, &pod).unwrap().unwrap().copied, copied, "{kind:?}");
         }
     }
 

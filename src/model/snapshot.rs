@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub children: Vec<Arc<Child>>,
     /// KRO's definitions.
     pub definitions: Vec<Definition>,
+    /// The account in AWS that answered last.
+    pub account: Option<Arc<str>>,
     /// Databases and snapshots in AWS.
     pub cloud: Vec<Arc<CloudResource>>,
     /// Objects that stood for a database and were seen to go, not long ago: the identifier, and when.

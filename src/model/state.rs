@@ -24,6 +24,9 @@ pub struct State {
     pub definitions_accepted: bool,
     /// Whether the clones' CRD has been served before.
     pub clones_served: bool,
+    /// The account in AWS that was swept first. Another one is not ours, whatever the credentials say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws_account: Option<String>,
     /// The database that showed that another cluster uses our id; nothing in AWS is touched until a person has said it is all right.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_id_shared: Option<String>,
@@ -111,7 +114,8 @@ impl State {
 
     /// Accepts what `source` shows at present as the truth; whether anything had been held because of it.
     ///
-    /// `clones`: a population that collapsed, or a CRD that is gone. `cluster-id`: a database that another cluster seemed to have made. `definitions`: ResourceGraphDefinitions that are gone.
+    /// `clones`: a population that collapsed, or a CRD that is gone. `cluster-id`: a database that
+    /// another cluster seemed to have made. `aws-account`: the account that was swept until now. `definitions`: ResourceGraphDefinitions that are gone.
     /// Whether the CRD or a definition is gone at present, the caller has to have looked.
     pub fn release_source(&mut self, source: &str, gone: bool) -> bool {
         let collapsed = self.populations.get(source).is_some_and(|population| population.collapsed.is_some());
@@ -119,6 +123,7 @@ impl State {
             self.populations.remove(source);
         }
         match source {
+            "aws-account" => self.aws_account.take().is_some(),
             "cluster-id" => {
                 let shown = self.cluster_id_shared.take();
                 shown.is_some_and(|arn| self.cluster_id_accepted.insert(arn))

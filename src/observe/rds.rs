@@ -46,12 +46,16 @@ use aws_smithy_http_client::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,
     sync::Arc,
     time::Instant,
 };
+
+/// How long a call that changes something may take.
+const WRITE: Duration = Duration::from_secs(10);
 
 /// RDS in the regions that are governed.
 pub struct RdsCloud {
@@ -96,6 +100,8 @@ impl RdsCloud {
     pub(crate) fn over(shared: &SdkConfig, regions: &[Arc<str>], account: Option<&str>, clock: Arc<dyn Clock>, limits: Limits) -> Self {
         let timeouts =
             TimeoutConfig::builder().connect_timeout(limits.connect).read_timeout(limits.read).operation_attempt_timeout(limits.attempt).build();
+        // What changes something has ended long before another process may hold the lease and judge the same.
+        let writing = timeouts.to_builder().operation_timeout(WRITE.min(limits.call)).build();
         let retries = RetryConfig::standard().with_max_attempts(limits.attempts).with_initial_backoff(limits.backoff);
         let line = Line::new(limits.call);
         let place = |name: &Arc<str>| {
@@ -104,7 +110,7 @@ impl RdsCloud {
             Region {
                 name: Arc::clone(name),
                 reads: aws_sdk_rds::Client::from_conf(config.clone().retry_config(retries.clone()).build()),
-                writes: aws_sdk_rds::Client::from_conf(config.retry_config(RetryConfig::disabled()).build()),
+                writes: aws_sdk_rds::Client::from_conf(config.timeout_config(writing.clone()).retry_config(RetryConfig::disabled()).build()),
                 line: line.clone(),
             }
         };
@@ -187,7 +193,8 @@ impl RdsCloud {
             };
             lists.insert(list, found);
         }
-        Sweep { region: Arc::clone(region), begun, lists }
+        let account = known.ok().map(|(_, account)| Arc::from(account));
+        Sweep { region: Arc::clone(region), account, begun, lists }
     }
 
     async fn describe_one(&self, list: CloudList, region: &str, id: &str) -> Result<Option<CloudResource>, CloudError> {

@@ -4,7 +4,7 @@
 
 use crate::{
     model::{Evidence, Snapshot, Source, cloud::CloudResource, evidence::CloudList},
-    ports::{Clock, Cloud, CloudError, Sweep},
+    ports::{CloudError, Sweep},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -16,6 +16,8 @@ use tracing::{info, warn};
 
 /// How many sweeps may fail in a row before what the last one found is too old to act on.
 const MISSED: i32 = 3;
+/// How often in a row AWS must say that tags are gone to be believed.
+const BELIEVED: u32 = 3;
 
 /// The last sweeps. Cheap to share; every method takes the lock for a moment.
 #[derive(Default)]
@@ -25,11 +27,15 @@ pub struct Sweeps(Mutex<Held>);
 struct Held {
     lists: BTreeMap<Source, Known>,
     successes: BTreeMap<Arc<str>, Timestamp>,
+    /// The account that answered last.
+    account: Option<Arc<str>>,
 }
 
 struct Known {
     evidence: Evidence,
     resources: Vec<Arc<CloudResource>>,
+    /// How many sweeps in a row have shown less tags than before.
+    tagless: u32,
 }
 
 impl Sweeps {
@@ -42,7 +48,7 @@ impl Sweeps {
         let mut held = self.held();
         for region in regions {
             for list in CloudList::ALL {
-                let unknown = || Known { evidence: Evidence::incomplete(now, "no sweep has ended yet"), resources: Vec::new() };
+                let unknown = || Known { evidence: Evidence::incomplete(now, "no sweep has ended yet"), resources: Vec::new(), tagless: 0 };
                 held.lists.entry(Source::Cloud(Arc::clone(region), list)).or_insert_with(unknown);
             }
         }
@@ -51,24 +57,33 @@ impl Sweeps {
     /// Takes in a sweep; sweeps are made every `every`.
     pub fn take(&self, sweep: Sweep, every: Duration) {
         let mut held = self.held();
-        let Sweep { region, begun, lists } = sweep;
+        let Sweep { region, account, begun, lists } = sweep;
+        if account.is_some() {
+            held.account = account;
+        }
         let mut whole = true;
         for list in CloudList::ALL {
             let source = Source::Cloud(Arc::clone(&region), list);
             let answer = lists.get(&list).cloned().unwrap_or_else(|| Err(CloudError::NotWhole("it was not asked for".to_owned())));
             let before = held.lists.get(&source);
-            let answer = answer.and_then(|resources| keeps_its_tags(before.map_or(&[], |known| &known.resources), resources));
+            let mut tagless = before.map_or(0, |known| known.tagless);
+            let answer = answer.and_then(|resources| {
+                let kept = keeps_its_tags(before.map_or(&[], |known| &known.resources), &resources);
+                tagless = if kept.is_err() { tagless.saturating_add(1) } else { 0 };
+                // What AWS says again and again is so: somebody took them off.
+                kept.or_else(|error| if tagless >= BELIEVED { Ok(()) } else { Err(error) }).map(|()| resources)
+            });
             match answer {
                 Ok(resources) => {
                     let resources = follow(before.map_or(&[], |known| &known.resources), resources, begun);
                     let evidence = Evidence { valid_for: valid_for(every), ..Evidence::complete(begun) };
-                    held.lists.insert(source, Known { evidence, resources });
+                    held.lists.insert(source, Known { evidence, resources, tagless: 0 });
                 }
                 Err(error) => {
                     whole = false;
                     let resources = held.lists.remove(&source).map(|known| known.resources).unwrap_or_default();
                     info!(%source, %error, "A sweep did not come to an end; what it would have shown is held.");
-                    held.lists.insert(source, Known { evidence: Evidence::incomplete(begun, error.to_string()), resources });
+                    held.lists.insert(source, Known { evidence: Evidence::incomplete(begun, error.to_string()), resources, tagless });
                 }
             }
         }
@@ -81,7 +96,9 @@ impl Sweeps {
 
     /// Adds to a snapshot what is known of AWS.
     pub fn add_to(&self, snapshot: &mut Snapshot) {
-        for (source, known) in &self.held().lists {
+        let held = self.held();
+        snapshot.account.clone_from(&held.account);
+        for (source, known) in &held.lists {
             snapshot.evidence.insert(source.clone(), known.evidence.clone());
             snapshot.cloud.extend(known.resources.iter().cloned());
         }
@@ -101,7 +118,7 @@ fn valid_for(every: Duration) -> SignedDuration {
 }
 
 /// Tags do not vanish from half of everything at once: such an answer is not whole.
-fn keeps_its_tags(before: &[Arc<CloudResource>], now: Vec<CloudResource>) -> Result<Vec<CloudResource>, CloudError> {
+fn keeps_its_tags(before: &[Arc<CloudResource>], now: &[CloudResource]) -> Result<(), CloudError> {
     let tagged = |resource: &CloudResource| resource.tags.as_ref().is_some_and(|tags| !tags.is_empty());
     let had: HashMap<&str, bool> = before.iter().map(|resource| (resource.arn.as_str(), tagged(resource))).collect();
     let (mut kept, mut lost) = (0_usize, 0_usize);
@@ -115,7 +132,7 @@ fn keeps_its_tags(before: &[Arc<CloudResource>], now: Vec<CloudResource>) -> Res
     if lost > 0 && lost >= kept {
         return Err(CloudError::NotWhole(format!("{lost} of {} had tags before and have none now", lost.saturating_add(kept))));
     }
-    Ok(now)
+    Ok(())
 }
 
 /// Carries over since when something has been going.
@@ -123,13 +140,6 @@ fn follow(before: &[Arc<CloudResource>], now: Vec<CloudResource>, begun: Timesta
     let going: HashMap<&str, Timestamp> = before.iter().filter_map(|resource| Some((resource.arn.as_str(), resource.going_since?))).collect();
     let since = |resource: &CloudResource| resource.is_going().then(|| going.get(resource.arn.as_str()).copied().unwrap_or(begun));
     now.into_iter().map(|resource| Arc::new(CloudResource { going_since: since(&resource), ..resource })).collect()
-}
-
-/// Sweeps every region, each by itself.
-pub async fn sweep_all(cloud: &dyn Cloud, clock: &dyn Clock, sweeps: &Sweeps, every: Duration) {
-    sweeps.expect(cloud.regions(), clock.now());
-    let all = cloud.regions().iter().map(|region| async move { sweeps.take(cloud.sweep(region).await, every) });
-    futures::future::join_all(all).await;
 }
 
 #[cfg(test)]
@@ -148,7 +158,7 @@ mod tests {
     fn sweep(begun: &str, instances: Result<Vec<CloudResource>, CloudError>) -> Sweep {
         let empty = [CloudList::Clusters, CloudList::Snapshots, CloudList::ClusterSnapshots].map(|list| (list, Ok(Vec::new())));
         let lists = empty.into_iter().chain([(CloudList::Instances, instances)]).collect();
-        Sweep { region: Arc::from("us-east-1"), begun: begun.parse().unwrap(), lists }
+        Sweep { region: Arc::from("us-east-1"), account: None, begun: begun.parse().unwrap(), lists }
     }
 
     fn look(sweeps: &Sweeps) -> (Option<String>, Vec<Arc<CloudResource>>) {
@@ -183,6 +193,11 @@ mod tests {
         assert_eq!(look(&sweeps).0, None);
         sweeps.take(sweep("2026-02-05T14:02:00Z", Ok(some(&[&json!([]), &json!([]), &json!([])]))), EVERY);
         assert!(look(&sweeps).0.is_some_and(|lack| lack.contains("2 of 2 had tags before")));
+        // Said three times in a row, it is so.
+        sweeps.take(sweep("2026-02-05T14:02:10Z", Ok(some(&[&json!([]), &json!([]), &json!([])]))), EVERY);
+        assert!(look(&sweeps).0.is_some());
+        sweeps.take(sweep("2026-02-05T14:02:20Z", Ok(some(&[&json!([]), &json!([]), &json!([])]))), EVERY);
+        assert_eq!(look(&sweeps).0, None);
     }
 
     #[test]

@@ -71,6 +71,9 @@ impl Surprises {
         if self.any_held && decision.action == Action::Hold {
             self.leave(decision);
         }
+        if decision.was_asked_for() {
+            return;
+        }
         let goes = decision.action == Action::Delete;
         self.any_now |= goes;
         let soon = later(now, policy.brake.per.get());
@@ -206,6 +209,8 @@ fn clones_at(start: Timestamp, policy: &Arc<ClonePolicy>, brake: &Brake, snapsho
     let departed = snapshot.departed.iter().filter(|gone| gone.created <= start && gone.gone > start);
     let gone = departed.filter(|gone| ground.policy_of(&gone.namespace).is_some_and(|governing| governing.name == policy.name)).count();
     let seen = |uid: &str| ground.roster().place(uid).is_some() || snapshot.departed.iter().any(|gone| gone.uid.as_ref() == uid);
-    let carried = brake.carried.keys().filter(|uid| !seen(uid)).count();
+    // What a clone left behind was none.
+    let left = |key: &str| key.starts_with("arn:") || snapshot.orphans.iter().any(|record| record.key == key);
+    let carried = brake.carried.keys().filter(|uid| !seen(uid) && !left(uid)).count();
     there.saturating_add(gone).saturating_add(carried)
 }

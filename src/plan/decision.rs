@@ -245,6 +245,13 @@ impl Decision {
         self.write.is_some() || self.apply.is_some() || self.tags.is_some() || self.course.as_ref().is_some_and(|course| course.news)
     }
 
+    /// Whether the end of this orphan was asked for before.
+    #[must_use]
+    pub fn was_asked_for(&self) -> bool {
+        let record = self.course.as_ref().and_then(|course| course.record.as_ref());
+        record.is_some_and(|record| record.is_asked_for())
+    }
+
     /// Whether the daemon would do it.
     #[must_use]
     pub fn effective(&self) -> bool {

@@ -19,6 +19,8 @@ pub enum Doubt {
     ClusterIdUnknown,
     /// The RGD writes another cluster id than ours, or a placeholder.
     ClusterIdMismatch(Box<str>),
+    /// The credentials are of this account, and another one was swept before.
+    AccountChanged(Box<str>),
     /// This database was made for a clone that never was in this cluster.
     ClusterIdShared(Box<str>),
     /// An object of ours stands for a database in AWS that is not proven to be ours.
@@ -45,6 +47,8 @@ pub enum Doubt {
     MemberNotOurs(Box<str>),
     /// The Aurora cluster that the instance is in does not go now: it would be left without instances.
     WaitsForCluster(Box<str>),
+    /// The Job that made the Pod is there, and would make another.
+    GoesWithJob(Box<str>),
     /// AWS, or a controller, has been deleting it since then without coming to an end.
     StuckDeleting(Timestamp),
     /// The date until which a snapshot is kept cannot be read.
@@ -64,6 +68,7 @@ impl Doubt {
             Self::Claimed(_) => "Claimed",
             Self::ClusterIdUnknown => "ClusterIdUnknown",
             Self::ClusterIdMismatch(_) => "ClusterIdMismatch",
+            Self::AccountChanged(_) => "AccountChanged",
             Self::ClusterIdShared(_) => "ClusterIdShared",
             Self::ClaimsForeign(_) => "ClaimsForeign",
             Self::RegionNotSwept(_) => "RegionNotSwept",
@@ -77,6 +82,7 @@ impl Doubt {
             Self::WaitsForMembers(_) => "WaitsForMembers",
             Self::MemberNotOurs(_) => "MemberNotOurs",
             Self::WaitsForCluster(_) => "WaitsForCluster",
+            Self::GoesWithJob(_) => "GoesWithJob",
             Self::StuckDeleting(_) => "StuckDeleting",
             Self::ExpiryUnreadable(_) => "ExpiryUnreadable",
             Self::StillNeeded(_) => "StillNeeded",
@@ -92,6 +98,7 @@ impl Doubt {
             | Self::ClusterIdUnknown
             | Self::ClusterIdMismatch(_)
             | Self::ClusterIdShared(_)
+            | Self::AccountChanged(_)
             | Self::ClaimsForeign(_)
             | Self::RegionNotSwept(_)
             | Self::CopiedLabels
@@ -103,7 +110,7 @@ impl Doubt {
             | Self::StuckDeleting(_)
             | Self::ExpiryUnreadable(_) => true,
             Self::InheritedTags(_) | Self::Claimed(_) | Self::Vetoed | Self::Busy(_) | Self::WaitsForMembers(_) | Self::WaitsForCluster(_) => false,
-            Self::StillNeeded(_) => false,
+            Self::StillNeeded(_) | Self::GoesWithJob(_) => false,
         }
     }
 
@@ -122,6 +129,10 @@ impl Doubt {
                 format!("the cluster id `{other}` is a placeholder that somebody forgot to replace: nothing in AWS is touched")
             }
             Self::ClusterIdMismatch(other) => format!("the RGD writes the cluster id `{other}`, which is not ours: nothing in AWS is touched"),
+            Self::AccountChanged(account) => format!(
+                "AWS answers for account {account}, and another one was swept before: nothing in AWS is judged until it is back, or \
+                 `clonewarden brake release aws-account`"
+            ),
             Self::ClusterIdShared(arn) => format!(
                 "`{arn}` carries our cluster id and was made for a clone that never was here: another cluster uses our id; nothing in AWS is \
                  touched until `clonewarden brake release cluster-id`"
@@ -142,6 +153,7 @@ impl Doubt {
             Self::Busy(state) => format!("AWS says `{state}`: it goes once that is over"),
             Self::WaitsForMembers(ids) => format!("goes once its instances are gone: {}", ids.join(", ")),
             Self::MemberNotOurs(id) => format!("the instance `{id}` in it is not proven to be ours, and would go with it"),
+            Self::GoesWithJob(path) => format!("its Job `{path}` is there and would make another: it goes with that"),
             Self::WaitsForCluster(id) => format!("its Aurora cluster `{id}` does not go now, and would be left without instances"),
             Self::StuckDeleting(since) => format!("has been going since {since} and is still there"),
             Self::ExpiryUnreadable(text) => format!("its tag `{}` says `{text}`, which is no date: it is kept", names::TAG_EXPIRES_AT),
@@ -157,7 +169,9 @@ impl Doubt {
             Self::Claimed(by) => put("claimedBy", json!(by)),
             Self::ClusterIdMismatch(other) => put("clusterId", json!(other)),
             Self::ClusterIdShared(arn) => put("arn", json!(arn)),
+            Self::AccountChanged(account) => put("account", json!(account)),
             Self::ClaimsForeign(id) | Self::StillNeeded(id) | Self::MemberNotOurs(id) | Self::WaitsForCluster(id) => put("id", json!(id)),
+            Self::GoesWithJob(path) => put("job", json!(path)),
             Self::RegionNotSwept(region) => put("region", json!(region)),
             Self::SnapshotImpossible(state) | Self::Busy(state) => put("state", json!(state)),
             Self::WaitsForMembers(ids) => put("members", json!(ids)),

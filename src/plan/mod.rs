@@ -235,7 +235,8 @@ impl Decision {
     pub fn is_surprise(&self) -> bool {
         match (self.action, &self.reason) {
             (Action::Delete, Reason::Expired(life, announced)) => *announced > life.end,
-            (Action::Delete, Reason::OwnerGone(..) | Reason::SnapshotExpired(..)) => true,
+            // One that was asked for before is none a second time.
+            (Action::Delete, Reason::OwnerGone(..) | Reason::SnapshotExpired(..)) => !self.was_asked_for(),
             _ => false,
         }
     }

@@ -43,8 +43,9 @@ pub(super) fn check(snapshot: &Snapshot, state: &mut State, now: Timestamp, draf
         lists.insert(source.clone(), Vec::new());
     }
     for resource in &snapshot.cloud {
-        // Already on its way: that it is missing next time is no surprise.
-        if let Some(members) = lists.get_mut(&Source::Cloud(resource.region.clone(), resource.list)).filter(|_| !resource.is_going()) {
+        // Already on its way, or made and taken away by AWS itself: that it is missing next time is no surprise.
+        let stays = !resource.is_going() && !resource.automated;
+        if let Some(members) = lists.get_mut(&Source::Cloud(resource.region.clone(), resource.list)).filter(|_| stays) {
             members.push(short_hash(member(resource)));
         }
     }

@@ -172,7 +172,7 @@ spec: {endpoint: staging.x.us-east-1.rds.amazonaws.com, schemas: 40, rds: {insta
 fn what_is_not_said_is_the_default() {
     let policy = policy("");
     assert_eq!((policy.mode, policy.ttl.clone(), policy.limits), (Mode::Audit, Ttl::default(), Limits::default()));
-    assert_eq!((policy.orphans.clone(), policy.brake), (OrphanRules::default(), BrakeRules::default()));
+    assert_eq!((policy.orphans, policy.brake), (OrphanRules::default(), BrakeRules::default()));
     assert!(policy.budget.is_none() && policy.databases.is_empty() && policy.quota.is_empty());
 }
 

@@ -46,6 +46,8 @@ pub enum CloudError {
 pub struct Sweep {
     /// The region.
     pub region: Arc<str>,
+    /// The account that answered, if that is known.
+    pub account: Option<Arc<str>>,
     /// When the first question was asked, by our clock: nothing is known of what happened after that.
     pub begun: Timestamp,
     /// What each list held.
@@ -110,7 +112,7 @@ impl Cloud for NoCloud {
     }
 
     fn sweep<'a>(&'a self, region: &'a Arc<str>) -> BoxFuture<'a, Sweep> {
-        Box::pin(async { Sweep { region: Arc::clone(region), begun: Timestamp::UNIX_EPOCH, lists: BTreeMap::new() } })
+        Box::pin(async { Sweep { region: Arc::clone(region), account: None, begun: Timestamp::UNIX_EPOCH, lists: BTreeMap::new() } })
     }
 
     fn describe<'a>(&'a self, _: CloudList, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<Option<CloudResource>, CloudError>> {

@@ -1,4 +1,4 @@
-//! The daemon on the real parts: etcd, kube-apiserver, controllers, scheduler, kwok and KRO.
+//! The daemon on the real parts: etcd, kube-apiserver, controllers, scheduler, kwok, KRO, ACK and an AWS endpoint.
 //!
 //! ```text
 //! cargo run -p clonewarden-platform -- run -- cargo test --test e2e -- --nocapture
@@ -6,8 +6,8 @@
 //!
 //! Each scene has an installation of its own: a namespace with clonewarden's account, lease and state, under the RBAC it ships
 //! with, and policies that name this scene's clone namespaces and no others. So scenes run beside each other. Those that
-//! disturb everybody (the API server restarted, the RGD gone) or look at what everybody did run after them, alone, in the order
-//! of the table. `CLONEWARDEN_E2E_SCENES=brake,pause` plays only those, for whoever works on one.
+//! disturb everybody (the API server restarted, the RGD gone, orphans of which every daemon writes its own opinion on the one
+//! `Orphan`) or look at what everybody did run after them, alone, in the order of the table. `CLONEWARDEN_E2E_SCENES=brake,pause` plays only those, for whoever works on one.
 
 #![expect(clippy::indexing_slicing, reason = "a field that JSON lacks is null, and no scene takes null for what it wants to see")]
 
@@ -66,6 +66,11 @@ scenes! {
     outage Alone;
     definition Alone;
     orphans Alone;
+    databases Alone;
+    leaks Alone;
+    adrift Alone;
+    deaths Alone;
+    regions Alone;
     rights Alone;
 }
 

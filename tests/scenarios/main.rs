@@ -94,7 +94,8 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 21] = [
+const NEED_A_DAEMON: [&str; 23] = [
+    "AccountChanged",
     "Busy",
     "ClaimsForeign",
     "ClockUntrusted",
@@ -103,6 +104,7 @@ const NEED_A_DAEMON: [&str; 21] = [
     "CopiedLabels",
     "Deleted",
     "ExpiryUnreadable",
+    "GoesWithJob",
     "MemberNotOurs",
     "Protected",
     "RegionNotSwept",

@@ -27,6 +27,13 @@ async fn a_delete_names_what_was_judged() {
 }
 
 #[tokio::test]
+async fn a_job_goes_after_its_pods() {
+    let (cluster, fake) = Fake::new([Answer::Json(200, json!({}))]);
+    assert_eq!(cluster.delete(&Pin { kind: Kind::Job, ..pin() }).await, Ok(()));
+    assert_eq!(fake.asked()[0].body["propagationPolicy"], "Foreground");
+}
+
+#[tokio::test]
 async fn half_a_pin_is_not_sent() {
     let (cluster, fake) = Fake::new([]);
     let halves = [

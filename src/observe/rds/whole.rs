@@ -81,7 +81,8 @@ fn demand(resource: &CloudResource, value: &Value) -> Result<(), String> {
     }
     // A moment that is there and cannot be read is not a moment that is not there yet.
     let dated = ["InstanceCreateTime", "ClusterCreateTime", "SnapshotCreateTime"].iter().any(|key| value.get(*key).is_some());
-    if resource.created.is_none() && (dated || resource.status != "creating") {
+    // What was never made, since that failed, may have none.
+    if resource.created.is_none() && (dated || resource.status == "available") {
         return lacks("a time of creation");
     }
     if database && resource.resource_id.is_empty() {

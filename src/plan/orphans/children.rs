@@ -32,6 +32,7 @@ impl Search<'_, '_> {
             return self.going(child, owner, since, draft);
         }
         if self.follows(&owner.uid, draft) {
+            self.judged.insert(child.meta.uid.to_string());
             return;
         }
         let namesake = owner.name.as_ref().map(|name| format!("{}/{name}", owner.namespace)).filter(|path| self.live.has_path(path));
@@ -53,8 +54,10 @@ impl Search<'_, '_> {
             None => None,
         };
         let verdict = self.conclude(Case { target, owner, doubt, kept_until: None, policy: None }, draft);
+        // One that ACK leaves alone does not go with its object: nor do the instances in it.
         if let (Kind::DbCluster, Some(claim)) = (child.kind, &child.database)
             && verdict != Verdict::Stays
+            && !claim.retained
         {
             self.ready.insert(claim.identifier.to_string());
         }
@@ -83,6 +86,10 @@ impl Search<'_, '_> {
         if let Some(rival) = self.sky.rivals(child) {
             return Some(Objection::Doubt(Doubt::Claimed(format!("{} {}", rival.kind, rival.meta.path()).into())));
         }
+        let derived = owner.name.as_deref().map(|name| names::database_identifier(name, &owner.uid));
+        if derived.as_deref() != Some(claim.identifier.as_ref()) {
+            return Some(Objection::Doubt(Doubt::ClaimsForeign(claim.identifier.clone())));
+        }
         // ACK leaves the database alone: then it is judged by itself, once the object is gone.
         if claim.retained {
             return None;
@@ -104,9 +111,13 @@ impl Search<'_, '_> {
                 return Some(Objection::Lack(source, lack));
             }
         }
-        let derived = owner.name.as_deref().map(|name| names::database_identifier(name, &owner.uid));
-        if derived.as_deref() != Some(claim.identifier.as_ref()) {
-            return Some(Objection::Doubt(Doubt::ClaimsForeign(claim.identifier.clone())));
+        // ACK may act in several accounts; we look into one.
+        let account = |arn: &str| arn.split(':').nth(4).map(str::to_owned);
+        let ours = self.snapshot.cloud.first().and_then(|resource| account(&resource.arn));
+        if let (Some(arn), Some(ours)) = (claim.arn.as_deref(), ours)
+            && account(arn).is_some_and(|theirs| theirs != ours)
+        {
+            return Some(Objection::Doubt(Doubt::ClaimsForeign(arn.into())));
         }
         let found = self.sky.named(list_of(child.kind), &claim.identifier);
         let resource = self.sky.claimed(child);

@@ -50,6 +50,21 @@ impl Course {
     }
 }
 
+impl Course {
+    /// What the `Orphan` says once AWS alone has told that somebody restored what it is about. It is held by that from then on,
+    /// whatever becomes of what told it.
+    #[must_use]
+    pub fn restored(&self, why: &str) -> OrphanStatus {
+        let before = self.record.as_ref().and_then(|record| record.status.as_deref());
+        let mut status = OrphanStatus { final_snapshot: before.and_then(|before| before.final_snapshot.clone()), ..self.status.clone() };
+        status.soak = None;
+        status.deletes_at = None;
+        status.reason = Some(StatusReason { code: Doubt::Restored.code().to_owned(), message: why.to_owned() });
+        status.phase = Some(OrphanPhase::Held);
+        status
+    }
+}
+
 /// The clone that something was made for, and that is not in the live set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadOwner {
@@ -122,7 +137,9 @@ impl Sight<'_> {
             (Some(doubt), _) => {
                 status.soak = None;
                 status.reason = Some(StatusReason { code: doubt.code().to_owned(), message: doubt.message() });
-                OrphanPhase::Held
+                // What was asked for stays so until it is gone, however long that takes.
+                let asked = before.and_then(|before| before.phase) == Some(OrphanPhase::Deleting);
+                if asked && matches!(doubt, Doubt::StuckDeleting(_)) { OrphanPhase::Deleting } else { OrphanPhase::Held }
             }
             (None, None | Some((_, Mode::Audit))) => {
                 status.soak = None;

@@ -6,6 +6,7 @@ use crate::plan::{
     Action, Decision, Draft, Reason, Target,
     doubt::{Doubt, STUCK_AFTER},
 };
+use jiff::Timestamp;
 use std::sync::Arc;
 
 impl Search<'_, '_> {
@@ -62,9 +63,9 @@ impl Search<'_, '_> {
         }
         // Of a clone, or of an object, that has gone since the sweep, the next one will show that its database goes too.
         let swept = self.seen_at(&[Source::Cloud(Arc::clone(&resource.region), resource.list)]);
-        let departed = self.snapshot.departed.iter().any(|gone| gone.uid == owner.uid && gone.gone >= swept);
-        let released = self.snapshot.released.iter().any(|(id, gone)| id.as_ref() == resource.id && *gone >= swept);
-        if departed || released || self.follows(&owner.uid, draft) {
+        let since = |gone: Option<&Timestamp>| gone.is_some_and(|gone| *gone >= swept);
+        if since(self.departed.get(owner.uid.as_ref())) || since(self.released.get(resource.id.as_str())) || self.follows(&owner.uid, draft) {
+            self.judged.insert(resource.arn.clone());
             return;
         }
         let Some(doubt) = self.database_doubt(resource, &owner) else { return };
@@ -79,6 +80,11 @@ impl Search<'_, '_> {
         let path = format!("{}/{}", owner.namespace, owner.name.as_deref().unwrap_or_default());
         if self.live.has_path(&path) {
             return Some(Some(Doubt::NamesakeLives(path.into())));
+        }
+        // Of two databases of one name and with the same tags, in two regions, one is a copy: which, nobody can tell.
+        let twin = |other: &&&Arc<CloudResource>| other.arn != resource.arn && self.sky.is_proven(other, &owner.uid);
+        if let Some(twin) = self.sky.named(resource.list, &resource.id).iter().find(twin) {
+            return Some(Some(Doubt::Claimed(twin.arn.as_str().into())));
         }
         if self.sky.is_restored(resource) {
             return Some(Some(Doubt::Restored));

@@ -70,7 +70,7 @@ impl Search<'_, '_> {
         now: Timestamp,
     ) -> Result<Parting, Doubt> {
         if let Some(cluster) = &resource.cluster {
-            return self.member_parting(cluster);
+            return self.member_parting(cluster, true);
         }
         let snapshot = self.final_snapshot(resource, rules, record, now)?;
         self.members_are_gone(resource)?;
@@ -81,7 +81,7 @@ impl Search<'_, '_> {
     pub(super) fn object_parting(&self, child: &Child, rules: OrphanRules, record: Option<&OrphanRecord>, now: Timestamp) -> Result<Parting, Doubt> {
         let Some(claim) = child.database.as_ref().filter(|claim| !claim.retained) else { return Ok(Parting { snapshot: None, tell_ack: false }) };
         if let Some(cluster) = &claim.cluster {
-            return self.member_parting(cluster);
+            return self.member_parting(cluster, self.sky.claimed(child).is_some());
         }
         let resource = self.sky.claimed(child);
         let snapshot = match resource {
@@ -104,9 +104,11 @@ impl Search<'_, '_> {
         }
     }
 
-    /// An instance of an Aurora cluster has no snapshot of its own, and goes only if its cluster does.
-    fn member_parting(&self, cluster: &str) -> Result<Parting, Doubt> {
-        let there = !self.sky.named(CloudList::Clusters, cluster).is_empty();
+    /// An instance of an Aurora cluster has no snapshot of its own, and goes only if its cluster does. There is one where there is
+    /// the instance (`made`), whether a sweep shows it or not.
+    fn member_parting(&self, cluster: &str, made: bool) -> Result<Parting, Doubt> {
+        let unseen = self.sky.regions.iter().any(|region| self.sky.lack(CloudList::Clusters, region).is_some());
+        let there = made || unseen || !self.sky.named(CloudList::Clusters, cluster).is_empty();
         if there && !self.ready.contains(cluster) {
             return Err(Doubt::WaitsForCluster(cluster.into()));
         }
@@ -157,7 +159,7 @@ impl Search<'_, '_> {
     fn choose(&self, list: CloudList, id: &str, record: Option<&OrphanRecord>, now: Timestamp) -> String {
         let list = if list == CloudList::Clusters { CloudList::ClusterSnapshots } else { CloudList::Snapshots };
         let before = record.and_then(|record| record.status.as_ref()?.final_snapshot.as_ref()).map(|snapshot| snapshot.id.clone());
-        let free = |name: &String| self.sky.named(list, name).is_empty();
+        let free = |name: &String| is_final_name(name, id) && self.sky.named(list, name).is_empty();
         before.filter(free).unwrap_or_else(|| final_name(id, now))
     }
 }

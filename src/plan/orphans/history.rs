@@ -1,6 +1,6 @@
 //! `Orphan`s of what was not judged this time: it is no orphan any more, or it is gone. What cannot be seen stays as it is.
 
-use super::{Course, DeadOwner, Search, course};
+use super::{Course, DeadOwner, Search, course, was_restored};
 use crate::model::{
     Kind, Source,
     cloud::{self, CloudResource},
@@ -11,10 +11,13 @@ use crate::model::{
 };
 use crate::plan::{Action, Decision, Draft, Reason, Target, doubt::Doubt};
 use jiff::SignedDuration;
-use std::sync::Arc;
+use std::{cell::OnceCell, collections::HashSet, sync::Arc};
 
 /// How long the `Orphan` of something that is gone is kept.
 const HISTORY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Why an `Orphan` goes of what nothing shows any more.
+pub const GONE: &str = "it is gone";
 
 /// Where something is that was marked.
 enum Whereabouts<'a> {
@@ -26,23 +29,29 @@ enum Whereabouts<'a> {
 
 impl<'a> Search<'a, '_> {
     pub(super) fn history(&self, draft: &mut Draft) {
+        let uids = OnceCell::new();
+        let there =
+            |uid: &str| uids.get_or_init(|| self.snapshot.children.iter().map(|child| child.meta.uid.as_ref()).collect::<HashSet<_>>()).contains(uid);
         for record in self.snapshot.orphans.iter().filter(|record| !self.judged.contains(&record.key)) {
-            let whereabouts = self.whereabouts(record);
+            let whereabouts = self.whereabouts(record, &there);
             match (record.phase(), whereabouts) {
-                (_, Whereabouts::Unknown) => {}
-                (_, Whereabouts::Gone) if record.is_asked_for() && self.snapshot.origin == Origin::Live => self.close(record, draft),
+                (phase, Whereabouts::Unknown) => self.unseen(record, phase, draft),
                 (Some(OrphanPhase::Deleted), Whereabouts::Gone) => self.forget(record, draft),
+                (_, Whereabouts::Gone) if record.is_asked_for() && self.snapshot.origin == Origin::Live => self.close(record, draft),
+                (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, Doubt::TagsGone, draft),
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
                 (_, Whereabouts::There(Some(resource))) if record.is_asked_for() && resource.is_going() => {}
-                (_, Whereabouts::Gone) => unmark(record, "it is gone", draft),
-                (_, Whereabouts::There(Some(resource))) if tags_gone(resource) => hold(record, draft),
+                (_, Whereabouts::Gone) => unmark(record, GONE, draft),
+                // With it the veto would be forgotten, or that it was restored.
+                (_, Whereabouts::There(_)) if record.keep => hold(record, Doubt::Vetoed, draft),
+                (_, Whereabouts::There(_)) if was_restored(record) => hold(record, Doubt::Restored, draft),
                 (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),
             }
         }
     }
 
-    fn whereabouts(&self, record: &OrphanRecord) -> Whereabouts<'a> {
+    fn whereabouts(&self, record: &OrphanRecord, object_is_there: &dyn Fn(&str) -> bool) -> Whereabouts<'a> {
         if record.in_aws() {
             return self.in_aws(record);
         }
@@ -50,7 +59,7 @@ impl<'a> Search<'a, '_> {
         if self.snapshot.evidence.lack(&Source::Objects(kind), self.ground.now).is_some() {
             return Whereabouts::Unknown;
         }
-        if self.snapshot.children.iter().any(|child| child.meta.uid.as_ref() == record.key) {
+        if object_is_there(&record.key) {
             return Whereabouts::There(None);
         }
         // The object is gone; its database is not gone before AWS says so.
@@ -61,17 +70,28 @@ impl<'a> Search<'a, '_> {
         };
         let Some(id) = record.id.as_deref() else { return Whereabouts::Gone };
         let there = self.sky.named(list, id).iter().copied().find(|resource| resource.tag(names::TAG_CLONE_UID) == record.owner.as_deref());
-        if there.is_some() && record.is_asked_for() {
+        if there.is_some() && (record.keep || was_restored(record) || record.is_asked_for()) {
             return Whereabouts::There(there);
         }
-        let lacks = self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
+        let lacks = self.sky.closed.is_some() || self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
         if lacks { Whereabouts::Unknown } else { Whereabouts::Gone }
+    }
+
+    /// That a sweep fails is said of the sweep. Where there is none any more, nothing else would say it.
+    fn unseen(&self, record: &Arc<OrphanRecord>, phase: Option<OrphanPhase>, draft: &mut Draft) {
+        let Some(region) = record.region.as_ref().filter(|region| record.in_aws() && !self.sky.regions.contains(*region)) else { return };
+        if phase != Some(OrphanPhase::Deleted) && self.snapshot.origin == Origin::Live {
+            hold(record, Doubt::RegionNotSwept(region.as_ref().into()), draft);
+        }
     }
 
     fn in_aws(&self, record: &OrphanRecord) -> Whereabouts<'a> {
         let list = CloudList::ALL.into_iter().find(|list| cloud::kind(*list) == record.kind.as_ref());
         let (Some(list), Some(region), Some(id)) = (list, &record.region, record.id.as_deref()) else { return Whereabouts::Unknown };
-        if self.sky.closed.is_some() || self.sky.lack(list, region).is_some() {
+        // What does not suffice to judge it does not suffice to say that it is no orphan either.
+        let database = matches!(list, CloudList::Instances | CloudList::Clusters);
+        let lack = if database { self.sky.lack_for(list, region) } else { self.sky.lack(list, region) };
+        if self.sky.closed.is_some() || lack.is_some() {
             return Whereabouts::Unknown;
         }
         let found = self.sky.named(list, id).iter().copied().find(|resource| resource.arn == record.key);
@@ -112,9 +132,9 @@ fn unmark(record: &Arc<OrphanRecord>, why: &'static str, draft: &mut Draft) {
 
 /// Tags that were there and are not are a broken answer, or somebody's wish: neither proves anything.
 fn tags_gone(resource: &CloudResource) -> bool {
-    resource.is_database() && resource.tag(names::TAG_CLUSTER).is_none()
+    resource.is_database() && !resource.is_going() && resource.tag(names::TAG_CLUSTER).is_none()
 }
 
-fn hold(record: &Arc<OrphanRecord>, draft: &mut Draft) {
-    draft.decisions.push(Decision::new(Action::Hold, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Doubtful(Doubt::TagsGone)));
+fn hold(record: &Arc<OrphanRecord>, doubt: Doubt, draft: &mut Draft) {
+    draft.decisions.push(Decision::new(Action::Hold, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Doubtful(doubt)));
 }

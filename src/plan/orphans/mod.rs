@@ -25,6 +25,7 @@ mod snapshots;
 mod tests;
 
 pub use course::{Course, DeadOwner, Parting};
+pub use history::GONE;
 
 use super::{
     Action, Decision, Draft, Reason, Target,
@@ -35,7 +36,7 @@ use super::{
 };
 use crate::cost::prices;
 use crate::model::{
-    Kind, Snapshot, Source, State,
+    Child, Kind, Snapshot, Source, State,
     cloud::CloudResource,
     later,
     orphan::{
@@ -49,6 +50,7 @@ use course::Sight;
 use jiff::{SignedDuration, Timestamp};
 use sky::Sky;
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -72,19 +74,21 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         }
         Ok(live) => live,
     };
-    let following = snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), later(gone.gone, FOLLOW_WITHIN))).filter(|(_, until)| {
-        // One that is dated ahead was dated by a clock that was wrong: it has had its time, or the soak gives it more.
-        *until > draft.now && *until <= later(draft.now, FOLLOW_WITHIN)
-    });
+    // What is dated ahead was dated by a clock that was wrong: it has had its time, or the soak gives it more.
+    let past = |gone: &Timestamp| *gone <= draft.now;
     let mut search = Search {
         snapshot,
         ground,
         live,
         sky: Sky::survey(snapshot, collapsed, draft.now),
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
-        following: following.collect(),
+        departed: last(snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), gone.gone)).filter(|(_, gone)| past(gone))),
+        released: last(snapshot.released.iter().map(|(id, gone)| (id.as_ref(), *gone)).filter(|(_, gone)| past(gone))),
+        vetoed: databases(snapshot, |record| record.keep),
+        restored: databases(snapshot, was_restored),
         judged: HashSet::new(),
         ready: HashSet::new(),
+        jobs: OnceCell::new(),
     };
     search.sky_is_ours(state, draft);
     search.children(&[Kind::Job, Kind::Service, Kind::Ingress, Kind::ConfigMap, Kind::Pod], draft);
@@ -97,6 +101,21 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
     search.history(draft);
 }
 
+/// When each went last.
+fn last<'s>(gone: impl Iterator<Item = (&'s str, Timestamp)>) -> HashMap<&'s str, Timestamp> {
+    let mut last = HashMap::with_capacity(gone.size_hint().0);
+    for (what, at) in gone {
+        last.entry(what).and_modify(|before| *before = at.max(*before)).or_insert(at);
+    }
+    last
+}
+
+/// The kinds and identifiers of the databases whose `Orphan`s are such.
+fn databases(snapshot: &Snapshot, such: impl Fn(&OrphanRecord) -> bool) -> HashSet<(&str, &str)> {
+    let such = snapshot.orphans.iter().filter(|record| such(record));
+    such.filter_map(|record| Some((record.kind.as_ref(), record.id.as_deref()?))).collect()
+}
+
 fn hold_source(source: Source, reason: Reason, draft: &mut Draft) {
     draft.decisions.push(Decision::new(Action::Hold, None, Target::Source(source), reason));
 }
@@ -107,11 +126,20 @@ struct Search<'a, 'g> {
     live: LiveSet<'a, 'g>,
     sky: Sky<'a>,
     known: HashMap<&'a str, &'a Arc<OrphanRecord>>,
-    following: HashMap<&'a str, Timestamp>,
+    /// When the clones went that were seen to go, by their UIDs.
+    departed: HashMap<&'a str, Timestamp>,
+    /// When the objects went that stood for a database, by its identifier.
+    released: HashMap<&'a str, Timestamp>,
+    /// The kinds and identifiers of databases that somebody vetoed, on whichever `Orphan`: the object that stood for one may be gone.
+    vetoed: HashSet<(&'a str, &'a str)>,
+    /// The same of those that were seen to be restored.
+    restored: HashSet<(&'a str, &'a str)>,
     /// The keys of what has been judged, whatever came of it.
     judged: HashSet<String>,
     /// The identifiers of the Aurora clusters that go now, or as soon as their instances have.
     ready: HashSet<String>,
+    /// The path of each Job by the UID of its clone, once somebody asks.
+    jobs: OnceCell<HashMap<&'a str, &'a str>>,
 }
 
 /// Something whose owner is gone.
@@ -160,8 +188,8 @@ enum Verdict {
 impl<'a> Search<'a, '_> {
     /// Whether a clone was seen to go just now, so that what is left of it may still follow: it is looked at again then.
     fn follows(&self, uid: &str, draft: &mut Draft) -> bool {
-        let until = if self.following.is_empty() { None } else { self.following.get(uid) };
-        until.inspect(|until| draft.wake_at(**until)).is_some()
+        let until = self.departed.get(uid).map(|gone| later(*gone, FOLLOW_WITHIN)).filter(|until| *until > draft.now);
+        until.inspect(|until| draft.wake_at(*until)).is_some()
     }
 
     /// Who governs what was left behind in a namespace: its policy, or the one that is remembered where the namespace is gone.
@@ -195,8 +223,9 @@ impl<'a> Search<'a, '_> {
         let governing = self.governing(&case.owner.namespace, &remembered);
         let policy = governing.map(|(policy, ..)| &policy.name);
         let recorded = record.is_some_and(|record| record.status.is_some());
-        let doubt =
-            case.doubt.clone().or_else(|| restored(&case.target, record)).or_else(|| record.filter(|record| record.keep).map(|_| Doubt::Vetoed));
+        let vetoed = record.is_some_and(|record| record.keep) || self.vetoed.contains(&(case.target.kind(), farewell::identifier(&case.target)));
+        let restored = is_another(&case.target, record) || self.restored.contains(&(case.target.kind(), farewell::identifier(&case.target)));
+        let doubt = case.doubt.clone().or_else(|| restored.then_some(Doubt::Restored)).or_else(|| vetoed.then_some(Doubt::Vetoed));
         let mut decide = |action, reason| draft.decisions.push(Decision::new(action, policy, case.target.clone(), reason));
         if self.snapshot.origin == Origin::Files {
             match doubt {
@@ -214,14 +243,16 @@ impl<'a> Search<'a, '_> {
         }
         let reason = case.reason(recorded);
         let sources = case.sources();
+        let sweeps = matches!(case.target, Target::Cloud(_));
         let sight = Sight {
             record,
             doubt: doubt.clone(),
             reason: StatusReason { code: reason.code().to_owned(), message: reason.message(draft.now) },
             rules: governing.map(|(policy, _, mode)| (policy.orphans, mode)),
             enforced_since: governing.and_then(|(_, since, _)| since),
-            seen_at: self.seen_at(&sources),
-            sweeps: matches!(case.target, Target::Cloud(_)),
+            // A sweep is one look, however often the watch over the clones is heard before the next one.
+            seen_at: self.seen_at(if sweeps { sources.get(1..).unwrap_or_default() } else { &sources }),
+            sweeps,
             evidence: self.evidence(&sources),
             cost: self.cost(&case.target),
             now: draft.now,
@@ -276,10 +307,23 @@ impl<'a> Search<'a, '_> {
     fn parting(&self, target: &Target, rules: OrphanRules, record: Option<&OrphanRecord>) -> Result<Parting, Doubt> {
         let now = self.ground.now;
         match target {
+            Target::Child(child) if child.kind == Kind::Pod => match self.job_of(child) {
+                Some(job) => Err(Doubt::GoesWithJob(job.into())),
+                None => Ok(Parting { snapshot: None, tell_ack: false }),
+            },
             Target::Child(child) if child.database.is_some() => self.object_parting(child, rules, record, now),
             Target::Cloud(resource) if resource.is_database() => self.database_parting(resource, rules, record, now),
             _ => Ok(Parting { snapshot: None, tell_ack: false }),
         }
+    }
+
+    /// The Job of the clone that a Pod was made for. While it is there it makes another Pod for each that is deleted.
+    fn job_of(&self, pod: &Child) -> Option<&'a str> {
+        let jobs = || {
+            let jobs = self.snapshot.children.iter().filter(|child| child.kind == Kind::Job);
+            jobs.filter_map(|job| Some((job.owner.as_ref()?.uid.as_ref(), job.meta.path().as_ref()))).collect()
+        };
+        self.jobs.get_or_init(jobs).get(pod.owner.as_ref()?.uid.as_ref()).copied()
     }
 
     /// When the list that something was seen in was seen itself, but no later than what else the verdict stands on.
@@ -315,11 +359,14 @@ fn same_or(new: FinalSnapshot, record: Option<&Arc<OrphanRecord>>) -> FinalSnaps
     before.filter(|before| before.id == new.id).cloned().unwrap_or(new)
 }
 
-/// An `Orphan` of the same ARN is about another resource: this one was made later, under the same identifier. And once somebody
-/// was seen to have restored it, it stays so, whatever becomes of the snapshot that showed it.
-fn restored(target: &Target, record: Option<&Arc<OrphanRecord>>) -> Option<Doubt> {
-    let (Target::Cloud(resource), Some(record)) = (target, record) else { return None };
-    let other = resource.is_database() && record.resource_id.as_deref().is_some_and(|id| id != resource.resource_id);
-    let seen = record.status.as_ref().is_some_and(|status| status.reason.as_ref().is_some_and(|reason| reason.code == Doubt::Restored.code()));
-    (other || seen).then_some(Doubt::Restored)
+/// An `Orphan` of the same ARN is about another resource: this one was made later, under the same identifier.
+fn is_another(target: &Target, record: Option<&Arc<OrphanRecord>>) -> bool {
+    let (Target::Cloud(resource), Some(record)) = (target, record) else { return false };
+    resource.is_database() && record.resource_id.as_deref().is_some_and(|id| id != resource.resource_id)
+}
+
+/// Once somebody was seen to have restored it, it stays so, whatever becomes of what showed it.
+fn was_restored(record: &OrphanRecord) -> bool {
+    let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
+    reason.is_some_and(|reason| reason.code == Doubt::Restored.code())
 }

@@ -163,7 +163,7 @@ impl<'a> Search<'a, '_> {
         let any = self.snapshot.cloud.iter().find(|resource| resource.is_database());
         let region = any.map(|resource| &resource.region).or_else(|| self.sky.regions.first().filter(|_| live));
         let Some(region) = region.cloned() else { return };
-        let doubt = cluster_id_doubt(self.snapshot).or_else(|| self.shared_id(state));
+        let doubt = cluster_id_doubt(self.snapshot).or_else(|| self.other_account(state)).or_else(|| self.shared_id(state));
         if let Some(doubt) = doubt {
             hold_source(Source::Cloud(region, CloudList::Instances), Reason::Doubtful(doubt.clone()), draft);
             self.sky.closed = Some(doubt);
@@ -183,11 +183,18 @@ impl<'a> Search<'a, '_> {
         resource.list == *list && resource.region == *region && resource.is_database() && self.sky.ours_by_tags(resource).is_some()
     }
 
+    /// In another account everything is gone, and nothing that is said there says anything of ours.
+    fn other_account(&self, state: &mut State) -> Option<Doubt> {
+        let account = self.snapshot.account.as_deref()?;
+        let known = state.aws_account.get_or_insert_with(|| account.to_owned());
+        (known != account).then(|| Doubt::AccountChanged(account.into()))
+    }
+
     /// A database with our id that was made while we watched, for a clone that we never saw: another cluster uses our id.
     fn shared_id(&self, state: &mut State) -> Option<Doubt> {
         if let (None, Some(since)) = (&state.cluster_id_shared, self.snapshot.watched_since) {
             let made = later(since, MADE_SINCE);
-            let unseen = |uid: &str| !self.live.has(uid) && !self.snapshot.departed.iter().any(|gone| gone.uid.as_ref() == uid);
+            let unseen = |uid: &str| !self.live.has(uid) && !self.departed.contains_key(uid);
             let stranger = self.snapshot.cloud.iter().filter(|resource| resource.is_database()).find(|resource| {
                 resource.created.is_some_and(|created| created > made)
                     && !state.cluster_id_accepted.contains(&resource.arn)

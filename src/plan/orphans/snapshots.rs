@@ -1,7 +1,7 @@
 //! Final snapshots that the daemon made: each goes after its own date. What others made, or copied, is never touched.
 
 use super::{Case, DeadOwner, Search, farewell};
-use crate::model::{cloud::CloudResource, evidence::CloudList, names, orphan::status::OrphanPhase, snapshot::Origin};
+use crate::model::{cloud::CloudResource, evidence::CloudList, names, snapshot::Origin};
 use crate::plan::{Action, BlockedBy, Decision, Draft, Reason, Target, doubt::Doubt};
 use crate::policy::Mode;
 use jiff::Timestamp;
@@ -45,6 +45,8 @@ impl Search<'_, '_> {
         }
         let doubt = match until {
             Err(_) => Some(Doubt::ExpiryUnreadable(said.into())),
+            // Nobody's absence can be proved of it.
+            Ok(_) if uid.is_empty() => Some(Doubt::Unclaimed),
             Ok(_) => self.still_needed(snapshot),
         };
         let case = Case {
@@ -70,18 +72,24 @@ impl Search<'_, '_> {
 
     /// A final snapshot that was asked for has no tags of ours at first: they are set once it is there.
     fn claim_snapshot(&self, snapshot: &Arc<CloudResource>, draft: &mut Draft) {
+        // An `Orphan` that somebody edited must not make a snapshot of theirs one of ours.
+        let final_name = snapshot.snapshot_of.as_deref().is_some_and(|of| farewell::is_final_name(&snapshot.id, of));
+        if !final_name {
+            return;
+        }
         let made = self.known.values().find(|record| {
-            let status = record.status.as_ref();
-            let asked = record.is_asked_for() || record.phase() == Some(OrphanPhase::Deleted);
-            let named = status.and_then(|status| status.final_snapshot.as_ref());
+            // Named right before it is asked for, whatever was found out since.
+            let named = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref());
             let named = named.is_some_and(|named| named.id == snapshot.id && Some(named.of.as_str()) == snapshot.snapshot_of.as_deref());
             // Of something in AWS the resource is known; an object that stood for one knew no more than the identifier.
             let same = !record.in_aws() || record.resource_id.as_deref() == Some(snapshot.resource_id.as_str());
             let region = record.region.as_ref().is_none_or(|region| *region == snapshot.region);
-            asked && named && same && region
+            named && same && region
         });
         let Some(record) = made else { return self.unclaimed(snapshot, draft) };
-        let Some(expires_at) = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref()?.expires_at) else { return };
+        let Some(expires_at) = record.status.as_ref().and_then(|status| status.final_snapshot.as_ref()?.expires_at) else {
+            return self.unclaimed(snapshot, draft);
+        };
         let governing = self.governing(record.namespace.as_deref().unwrap_or_default(), &[record.policy.as_deref()]);
         let policy = governing.map(|(policy, ..)| &policy.name).or(record.policy.as_ref());
         let tags = [
@@ -102,9 +110,8 @@ impl Search<'_, '_> {
     /// One that is called as ours are, of a database that was called as ours are, and of which nothing is known: it must not cost
     /// money in silence.
     fn unclaimed(&self, snapshot: &Arc<CloudResource>, draft: &mut Draft) {
-        let named = snapshot.snapshot_of.as_deref().is_some_and(|of| farewell::is_final_name(&snapshot.id, of));
         let ours = snapshot.tag(names::TAG_CLUSTER).is_none_or(|cluster| Some(cluster) == self.snapshot.cluster_id.as_deref());
-        if named && ours && self.snapshot.origin == Origin::Live {
+        if ours && self.snapshot.origin == Origin::Live {
             let target = Target::Cloud(Arc::clone(snapshot));
             draft.decisions.push(Decision::new(Action::Hold, None, target, Reason::Doubtful(Doubt::Unclaimed)));
         }

@@ -1,5 +1,6 @@
 //! What becomes of things that were left behind, look by look: the plan's own `Orphan`s are written back and read again.
 
+mod memory;
 mod ways;
 
 use crate::model::{
@@ -356,7 +357,8 @@ fn without_evidence_nothing_goes() {
         scene.lists.insert(list, false);
         never_goes(scene, Some("EvidenceMissing"));
     }
-    let lacks: [(fn(&mut Snapshot), &str); 6] = [
+    type Edit = fn(&mut Snapshot);
+    let lacks: [(Edit, &str); 6] = [
         (|snapshot| snapshot.evidence.insert(Source::Objects(Kind::Clone), Evidence::incomplete(Timestamp::MIN, "403")), "EvidenceMissing"),
         (|snapshot| snapshot.evidence.insert(Source::Objects(Kind::DbInstance), Evidence::absent(Timestamp::MIN)), "EvidenceMissing"),
         (|snapshot| snapshot.evidence.insert(Source::Objects(Kind::DbCluster), Evidence::incomplete(Timestamp::MIN, "403")), "EvidenceMissing"),

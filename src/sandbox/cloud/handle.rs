@@ -165,7 +165,7 @@ impl Cloud for SandboxCloud {
             for list in CloudList::ALL {
                 lists.insert(list, self.list(region, list).await);
             }
-            Sweep { region: Arc::clone(region), begun, lists }
+            Sweep { region: Arc::clone(region), account: None, begun, lists }
         })
     }
 

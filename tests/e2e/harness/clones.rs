@@ -110,6 +110,11 @@ impl Clones {
 
     /// Creates a clone that is wanted for so many seconds, or says nothing about that.
     pub(crate) async fn create(&self, name: &str, ttl: Option<u32>, annotations: &Value) -> Result<Seen> {
+        self.create_with(name, ttl, annotations, &json!({})).await
+    }
+
+    /// Creates a clone whose spec says more than usual.
+    pub(crate) async fn create_with(&self, name: &str, ttl: Option<u32>, annotations: &Value, more: &Value) -> Result<Seen> {
         let mut object = json!({
             "apiVersion": "kro.run/v1alpha1",
             "kind": "WordPressClone",
@@ -118,6 +123,9 @@ impl Clones {
         });
         if let Some(seconds) = ttl {
             object["spec"]["ttlSeconds"] = json!(seconds);
+        }
+        for (field, value) in more.as_object().into_iter().flatten() {
+            object["spec"][field] = value.clone();
         }
         Ok(Seen(self.api.create(&self.all_at("/apis/kro.run/v1alpha1", "wordpressclones"), &object).await?))
     }

@@ -2,10 +2,11 @@
 //! processes a scene starts.
 
 use super::{
-    api::Api,
+    api::{self, Api},
     audit::{self, Deed},
+    aws::Aws,
     daemon::{self, Daemon},
-    stage::{CLONEWARDEN, Stage, manifests},
+    stage::{CLONEWARDEN, CLUSTER_ID, Stage, manifests},
     wait::until,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -23,8 +24,10 @@ use std::{
 
 /// The name of everything in `deploy/rbac.yaml`.
 const NAME: &str = "clonewarden";
-/// How every scene's daemon calls this cluster in AWS, where none of them goes.
-const CLUSTER_ID: &str = "e2e";
+/// The account that `deploy/guard.yaml` is about.
+const SHIPPED: &str = "system:serviceaccount:clonewarden:clonewarden";
+/// The ConfigMap that every namespace has.
+const PROBE: &str = "kube-root-ca.crt";
 /// RBAC is in force once the API server's own caches have it.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -47,7 +50,9 @@ impl Install {
         let folder = stage.folder(scene)?;
         fs::create_dir(folder.join("policies"))?;
         let namespace = format!("cw-{scene}");
-        let documents: Vec<Value> = manifests("rbac.yaml")?.into_iter().filter_map(|object| render(object, &namespace)).collect();
+        let user = format!("system:serviceaccount:{namespace}:{NAME}");
+        let mut documents: Vec<Value> = manifests("rbac.yaml")?.into_iter().filter_map(|object| render(object, &namespace)).collect();
+        documents.extend(manifests("guard.yaml")?.into_iter().map(|object| guard(object, &namespace, &user)));
         stage.apply(&json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string()).await?;
         let of = namespace.clone();
         let kubeconfig = stage.parts(move |platform| platform.kubeconfig_for_service_account(&of, NAME)).await?;
@@ -58,7 +63,14 @@ impl Install {
             account.find(&state).await
         })
         .await?;
-        let user = format!("system:serviceaccount:{namespace}:{NAME}");
+        // RBAC lets it delete this ConfigMap, which is no clone's; a dry run does nothing.
+        let probe = format!("/api/v1/namespaces/{namespace}/configmaps/{PROBE}?dryRun=All");
+        until("the guard is in force", IN_FORCE_WITHIN, async || match account.delete(&probe).await {
+            Ok(()) => bail!("it is not"),
+            Err(error) if api::is_forbidden(&error) && format!("{error:#}").contains("clonewarden-guard") => Ok(()),
+            Err(error) => Err(error),
+        })
+        .await?;
         Ok(Self { stage: Arc::clone(stage), namespace, kubeconfig, user, folder, started: AtomicUsize::new(0) })
     }
 
@@ -93,11 +105,27 @@ impl Install {
 
     /// Starts a daemon with these flags beside those that it needs.
     pub(crate) fn start_with(&self, flags: &[&str]) -> Result<Daemon> {
+        self.spawn(self.command(&self.kubeconfig), flags)
+    }
+
+    fn spawn(&self, mut command: Command, flags: &[&str]) -> Result<Daemon> {
         let name = format!("daemon-{}", self.started.fetch_add(1, Ordering::Relaxed));
-        let mut command = self.command(&self.kubeconfig);
         command.arg("run").args(flags).arg("--policies").arg(self.policies());
         command.arg("--journal").arg(self.file(&format!("{name}.journal")));
         Daemon::start(command, &name, self.file(&format!("{name}.log")), self.file(&format!("{name}.journal")), None)
+    }
+
+    /// Starts a daemon that governs databases in these regions of AWS, and sweeps them every second.
+    pub(crate) fn start_with_aws(&self, aws: &Aws, regions: &str) -> Result<Daemon> {
+        self.spawn(self.command_with_aws(aws), &["--cluster-id", CLUSTER_ID, "--aws-regions", regions, "--sweep-every", "1s"])
+    }
+
+    /// `clonewarden` with credentials for AWS.
+    pub(crate) fn command_with_aws(&self, aws: &Aws) -> Command {
+        let mut command = self.command(&self.kubeconfig);
+        command.env("AWS_ENDPOINT_URL", &aws.url).env("AWS_ACCESS_KEY_ID", "testing").env("AWS_SECRET_ACCESS_KEY", "testing");
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        command
     }
 
     /// Starts a daemon that answers reviews too.
@@ -169,7 +197,7 @@ impl Install {
     /// own objects (`Orphan`s, and what bounds a namespace) is an error.
     pub(crate) async fn deleted(&self) -> Result<Vec<Deed>> {
         let mut deletes = self.deeds().await?;
-        deletes.retain(|deed| deed.verb.starts_with("delete") && (deed.done() || deed.cut_off()) && !is_own(deed));
+        deletes.retain(|deed| deed.verb.starts_with("delete") && (deed.done() || deed.cut_off()) && !is_own(deed) && !is_probe(deed));
         if let Some(other) = deletes.iter().find(|deed| deed.verb != "delete" || deed.resource != "wordpressclones" || deed.name.is_empty()) {
             bail!("{} did `{}` on {}", self.user, other.verb, other.object());
         }
@@ -192,6 +220,11 @@ impl Install {
     }
 }
 
+/// Whether a request is the one by which the installation saw that the guard is in force.
+fn is_probe(deed: &Deed) -> bool {
+    !deed.by_clonewarden && deed.resource == "configmaps" && deed.name == PROBE
+}
+
 /// Whether a request is about an object that clonewarden keeps for itself.
 fn is_own(deed: &Deed) -> bool {
     match deed.resource.as_str() {
@@ -212,6 +245,18 @@ fn render(mut object: Value, namespace: &str) -> Option<Value> {
         subject["namespace"] = json!(namespace);
     }
     Some(object)
+}
+
+/// The shipped guard for another account than the one it names.
+fn guard(mut object: Value, namespace: &str, user: &str) -> Value {
+    object["metadata"]["name"] = json!(format!("clonewarden-guard-{namespace}"));
+    if object["spec"].get("policyName").is_some() {
+        object["spec"]["policyName"] = object["metadata"]["name"].clone();
+    }
+    for condition in object["spec"]["matchConditions"].as_array_mut().into_iter().flatten() {
+        condition["expression"] = json!(condition["expression"].as_str().unwrap_or_default().replace(SHIPPED, user));
+    }
+    object
 }
 
 /// The decisions of a plan about a clone: the verdict first, then the alerts.

@@ -2,11 +2,13 @@
 
 pub(crate) mod api;
 pub(crate) mod audit;
+pub(crate) mod aws;
 pub(crate) mod clones;
 pub(crate) mod daemon;
 pub(crate) mod door;
 pub(crate) mod gate;
 pub(crate) mod install;
 pub(crate) mod metrics;
+pub(crate) mod orphans;
 pub(crate) mod stage;
 pub(crate) mod wait;

@@ -1,6 +1,6 @@
 //! What all scenes share: the running parts, the definitions that clones and clonewarden need, and an admin's view.
 
-use super::api::Api;
+use super::{api::Api, aws::SUBNETS};
 use anyhow::{Context, Result, ensure};
 use clonewarden_platform::Platform;
 use serde_json::Value;
@@ -12,6 +12,8 @@ use std::{
 
 /// The binary under test.
 pub(crate) const CLONEWARDEN: &str = env!("CARGO_BIN_EXE_clonewarden");
+/// How this cluster is called in AWS: the RGD's literal, and every daemon's `--cluster-id`.
+pub(crate) const CLUSTER_ID: &str = "e2e";
 /// How long KRO may take to accept the RGD.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -38,6 +40,8 @@ impl Stage {
         ensure!(crds.status.success(), "`clonewarden crds` failed: {}", String::from_utf8_lossy(&crds.stderr));
         stage.apply(&String::from_utf8(crds.stdout)?).await?;
         stage.kubectl(&["wait", "--for=condition=Established", "crd/orphans.clonewarden.io", "--timeout=30s"]).await?;
+        let orphans = "/apis/clonewarden.io/v1alpha1/orphans";
+        super::wait::until("the API server has a store for orphans", ACCEPTED_WITHIN, || stage.admin.list(orphans)).await?;
         stage.apply_definition().await?;
         // The rights are the same for all installations; who gets them differs.
         let rules = manifests("rbac.yaml")?.into_iter().filter(|object| object["kind"] == "ClusterRole");
@@ -47,11 +51,12 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Applies the RGD as it ships and waits until KRO serves clones.
+    /// Applies the RGD as it ships, with its placeholders replaced, and waits until KRO serves clones.
     pub(crate) async fn apply_definition(&self) -> Result<()> {
         for file in ["kro/wordpress-clone.yaml", "kro/rbac.yaml"] {
             let path = deploy(file);
-            self.apply(&fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?).await?;
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            self.apply(&text.replace("REPLACE-CLUSTER-ID", CLUSTER_ID).replace("REPLACE-SUBNET-GROUP", SUBNETS)).await?;
         }
         super::wait::until("KRO accepts the RGD", ACCEPTED_WITHIN, async || {
             let definition = self.admin.get("/apis/kro.run/v1alpha1/resourcegraphdefinitions/wordpress-clone").await?;
@@ -71,6 +76,7 @@ impl Stage {
         for part in down {
             self.parts(move |platform| platform.restart(&part)).await?;
         }
+        super::orphans::forget(&self.admin).await?;
         self.apply_definition().await
     }
 

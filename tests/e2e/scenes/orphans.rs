@@ -1,5 +1,5 @@
 //! Clones vanish without KRO (their finalizer is stripped) and leave everything behind. What is left is marked as `Orphan`
-//! objects and not deleted, and is un-marked when it is gone. Clones that live leave no mark.
+//! objects, soaks, and is un-marked when somebody else takes it away before its time. Clones that live leave no mark.
 
 use crate::harness::{
     api::Api,
@@ -45,12 +45,12 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 
     // Gone while nobody watched: marked at once.
     stage.parts(|platform| platform.stop("kro")).await?;
-    vanish(&clones, unseen.name()).await?;
+    clones.vanish(unseen.name()).await?;
     let daemon = install.start_leader().await?;
     until_marked(&stage.admin, &of(unseen), SOON).await?;
 
     // Gone before the daemon's eyes: its children get the time to follow.
-    vanish(&clones, seen.name()).await?;
+    clones.vanish(seen.name()).await?;
     let gone = Timestamp::now();
     stage.parts(|platform| platform.restart("kro")).await?;
     for part in of(unseen).iter().filter(|part| part.kind != "Pod") {
@@ -89,14 +89,6 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     Ok(format!("unseen: at once; seen to go: after {:.0} s", after.as_secs_f64()))
 }
 
-/// The clone goes and KRO, which is stopped, does nothing about it.
-async fn vanish(clones: &Clones, name: &str) -> Result<()> {
-    clones.api.delete(&clones.path(name)).await?;
-    clones.api.patch(&clones.path(name), &json!({"metadata": {"finalizers": null}})).await?;
-    ensure!(clones.find(name).await?.is_none(), "{name} is still there without its finalizer");
-    Ok(())
-}
-
 /// Kind and UID of everything that is marked.
 async fn marks(api: &Api) -> Result<BTreeSet<(String, String)>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -115,7 +107,7 @@ async fn until_marked(api: &Api, parts: &[Part], within: Duration) -> Result<Tim
         for orphan in &orphans {
             let (spec, status) = (&orphan["spec"], &orphan["status"]);
             ensure!(spec["policy"] == "orphans" && spec["target"]["namespace"] == "orphans", "{spec}");
-            ensure!(status["phase"] == "Marked" && status["reason"]["code"] == "OwnerGone", "{} has status {status}", spec["target"]);
+            ensure!(status["phase"] == "Soaking" && status["reason"]["code"] == "OwnerGone", "{} has status {status}", spec["target"]);
             let seen: Timestamp = status["firstSeen"].as_str().context("firstSeen")?.parse()?;
             first = Some(first.map_or(seen, |first| first.min(seen)));
         }

@@ -9,6 +9,7 @@ use crate::harness::{
     stage::{Stage, manifests},
 };
 use anyhow::{Context, Result, ensure};
+use clonewarden::model::names;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,16 +29,18 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["create", "update", "delete"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
     (&["create", "update", "delete"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "clonewarden"),
     (&["get", "list", "watch"], "", "secrets", "", ""),
-    (&["create", "update", "patch", "delete", "deletecollection"], "batch", "jobs", THEIRS, ""),
-    (&["create", "update", "patch", "delete", "deletecollection"], "", "pods", THEIRS, ""),
+    (&["create", "update", "patch", "deletecollection"], "batch", "jobs", THEIRS, ""),
+    (&["create", "update", "patch", "deletecollection"], "", "pods", THEIRS, ""),
     (&["create"], "", "pods/exec", THEIRS, ""),
-    (&["create", "update", "patch", "delete", "deletecollection"], "", "services", THEIRS, ""),
-    (&["create", "update", "patch", "delete", "deletecollection"], "networking.k8s.io", "ingresses", THEIRS, ""),
-    (&["create", "update", "patch", "delete", "deletecollection"], "rds.services.k8s.aws", "dbinstances", THEIRS, ""),
-    (&["create", "update", "patch", "delete", "deletecollection"], "rds.services.k8s.aws", "dbclusters", THEIRS, ""),
-    (&["get", "create", "update", "patch", "delete"], "", "configmaps", THEIRS, ""),
-    (&["update", "patch", "delete"], "", "configmaps", OWN, "kube-root-ca.crt"),
-    (&["patch", "delete"], "", "configmaps", OWN, "clonewarden-state"),
+    (&["create"], "", "pods/eviction", THEIRS, ""),
+    (&["create", "update", "patch", "deletecollection"], "", "services", THEIRS, ""),
+    (&["create", "update", "patch", "deletecollection"], "networking.k8s.io", "ingresses", THEIRS, ""),
+    (&["create", "update", "deletecollection"], "rds.services.k8s.aws", "dbinstances", THEIRS, ""),
+    (&["create", "update", "deletecollection"], "rds.services.k8s.aws", "dbclusters", THEIRS, ""),
+    (&["update", "patch"], "rds.services.k8s.aws", "dbinstances/status", THEIRS, ""),
+    (&["create", "update", "patch", "deletecollection"], "", "configmaps", THEIRS, ""),
+    (&["update", "patch"], "", "configmaps", OWN, "kube-root-ca.crt"),
+    (&["patch"], "", "configmaps", OWN, "clonewarden-state"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", OWN, "another"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", "kube-system", ""),
     (&["create", "update", "deletecollection"], "kro.run", "wordpressclones", THEIRS, ""),
@@ -62,6 +65,14 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "patch"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
     (&["get", "patch"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "clonewarden"),
     (&["create"], "", "events", THEIRS, ""),
+    // Of these only what carries a clone's label: see `try_guard`.
+    (&["get", "list", "watch", "delete"], "batch", "jobs", THEIRS, ""),
+    (&["list", "watch", "delete"], "", "pods", THEIRS, ""),
+    (&["get", "list", "watch", "delete"], "", "services", THEIRS, ""),
+    (&["get", "list", "watch", "delete"], "", "configmaps", THEIRS, ""),
+    (&["get", "list", "watch", "delete"], "networking.k8s.io", "ingresses", THEIRS, ""),
+    (&["get", "list", "watch", "patch", "delete"], "rds.services.k8s.aws", "dbinstances", THEIRS, ""),
+    (&["get", "list", "watch", "patch", "delete"], "rds.services.k8s.aws", "dbclusters", THEIRS, ""),
     (&["list", "watch", "create", "patch", "delete"], "", "resourcequotas", THEIRS, "clonewarden"),
     (&["list", "watch", "create", "patch", "delete"], "", "limitranges", "", "clonewarden"),
 ];
@@ -87,6 +98,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         }
     }
     try_it(&stage, &install, &account).await?;
+    let guarded = try_guard(&stage, &account).await?;
 
     // Without a cluster id the daemon asks for the one of kube-system.
     let daemon = install.start_with(&[])?;
@@ -96,7 +108,11 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let granted = granted()?;
     check_refused(&deeds, &granted)?;
     check_unused(&deeds, &granted)?;
-    Ok(format!("{asked} answers; {} rights, {} of them for what happens only at times", granted.len(), JUSTIFIED.len()))
+    Ok(format!(
+        "{asked} answers; {guarded} refused by the guard; {} rights, {} of them for what happens only at times",
+        granted.len(),
+        JUSTIFIED.len()
+    ))
 }
 
 /// What the account is told about one right of its own.
@@ -121,14 +137,16 @@ async fn try_it(stage: &Arc<Stage>, install: &Install, account: &Api) -> Result<
     let clone = clones.create("clone", Some(3_000), &json!({})).await?;
     let parts = clones.until_up(&[clone]).await?;
     let job = parts.iter().find(|part| part.kind == "Job").context("the clone has a Job")?;
-    let pod = parts.iter().find(|part| part.kind == "Pod").context("the clone has a Pod")?;
     let other = format!("/api/v1/namespaces/{}/configmaps/kube-root-ca.crt", install.namespace);
     let config = stage.admin.get(&other).await?;
     let tried = [
         ("read a Secret", account.get(&format!("/api/v1/namespaces/{THEIRS}/secrets/theirs")).await.map(drop)),
         ("list Secrets", account.list("/api/v1/secrets").await.map(drop)),
-        ("delete a Job", account.delete(&format!("/apis/batch/v1/namespaces/{THEIRS}/jobs/{}", job.name)).await),
-        ("delete a Pod", account.delete(&format!("/api/v1/namespaces/{THEIRS}/pods/{}", pod.name)).await),
+        (
+            "change a Job",
+            account.patch(&format!("/apis/batch/v1/namespaces/{THEIRS}/jobs/{}", job.name), &json!({"spec": {"suspend": true}})).await.map(drop),
+        ),
+        ("delete all Jobs at once", account.delete(&format!("/apis/batch/v1/namespaces/{THEIRS}/jobs")).await),
         ("write another ConfigMap", account.replace(&other, &config).await.map(drop)),
         ("delete all clones at once", account.delete(&format!("/apis/kro.run/v1alpha1/namespaces/{THEIRS}/wordpressclones")).await),
     ];
@@ -139,6 +157,99 @@ async fn try_it(stage: &Arc<Stage>, install: &Install, account: &Api) -> Result<
     let now = clones.parts().await?;
     ensure!(parts.iter().all(|part| now.contains(part)), "something happened to the clone's parts: {now:?}");
     clones.clear().await
+}
+
+/// The kinds of which RBAC lets everything be deleted: where they are, and what one of them says at least.
+fn kinds() -> [(&'static str, &'static str, Value); 7] {
+    let instance = json!({"dbInstanceIdentifier": "guarded", "dbInstanceClass": "db.t3.micro", "engine": "mysql"});
+    let pod = json!({"containers": [{"name": "x", "image": "x"}], "restartPolicy": "Never", "nodeSelector": {"no-such-node": "true"}});
+    [
+        ("/apis/batch/v1", "jobs Job", json!({"spec": {"suspend": true, "template": {"spec": pod}}})),
+        ("/api/v1", "pods Pod", json!({"spec": pod})),
+        ("/api/v1", "services Service", json!({"spec": {"ports": [{"port": 80}]}})),
+        ("/api/v1", "configmaps ConfigMap", json!({"data": {"a": "b"}})),
+        ("/apis/networking.k8s.io/v1", "ingresses Ingress", json!({"spec": {"defaultBackend": {"service": {"name": "x", "port": {"number": 80}}}}})),
+        ("/apis/rds.services.k8s.aws/v1alpha1", "dbinstances DBInstance", json!({"spec": instance})),
+        (
+            "/apis/rds.services.k8s.aws/v1alpha1",
+            "dbclusters DBCluster",
+            json!({"spec": {"dbClusterIdentifier": "guarded", "engine": "aurora-mysql"}}),
+        ),
+    ]
+}
+
+/// With RBAC alone the account could delete anything of some kinds: the guard lets it have what carries a clone's label, and no more
+/// of that than it needs. ACK does not know these objects: it is stopped. Returns how much was refused.
+async fn try_guard(stage: &Arc<Stage>, account: &Api) -> Result<usize> {
+    let uid = "0a1b2c3d-0000-4000-8000-00000000dead";
+    let ours = json!({names::KRO_INSTANCE_ID: uid, names::KRO_INSTANCE_KIND: names::CLONE_KIND, names::CLONE_UID: uid});
+    let not_ours = [
+        ("bare", json!({})),
+        ("other-kind", json!({names::KRO_INSTANCE_ID: uid, names::KRO_INSTANCE_KIND: "Database"})),
+        ("other-group", json!({names::KRO_INSTANCE_ID: uid, names::KRO_INSTANCE_KIND: names::CLONE_KIND, names::KRO_INSTANCE_GROUP: "example.com"})),
+        ("no-uid", json!({names::KRO_INSTANCE_ID: "", names::KRO_INSTANCE_KIND: names::CLONE_KIND, names::CLONE_UID: ""})),
+        ("by-name", json!({"app": "wordpress-clone", "clone-id": "by-name"})),
+    ];
+    stage.stop_part("ack").await?;
+    let (mut refused, mut ended) = (0, 0);
+    for (prefix, kind, what) in kinds() {
+        let (plural, kind) = kind.split_once(' ').context("plural and kind")?;
+        let all = format!("{prefix}/namespaces/{THEIRS}/{plural}");
+        let make = async |name: &str, labels: &Value| {
+            let mut object = json!({"apiVersion": prefix.trim_start_matches("/apis/").trim_start_matches("/api/"), "kind": kind});
+            object["metadata"] = json!({"name": format!("guarded-{name}"), "labels": labels});
+            for (field, value) in what.as_object().into_iter().flatten() {
+                object[field] = value.clone();
+            }
+            stage.admin.create(&all, &object).await
+        };
+        for (name, labels) in &not_ours {
+            make(name, labels).await?;
+            let path = format!("{all}/guarded-{name}");
+            let before = stage.admin.get(&path).await?["metadata"]["uid"].clone();
+            is_guarded(account.delete(&path).await, &format!("delete {kind} {name}"))?;
+            ensure!(stage.admin.get(&path).await?["metadata"]["uid"] == before, "{kind} {name} is another one");
+            stage.admin.delete(&path).await?;
+            refused += 1;
+        }
+        make("ours", &ours).await?;
+        let path = format!("{all}/guarded-ours");
+        if plural.starts_with("db") {
+            refused += try_changes(account, &path).await?;
+        }
+        account.delete(&path).await.with_context(|| format!("{kind}: it has a clone's label"))?;
+        ended += 1;
+    }
+    stage.start_part("ack").await?;
+    ensure!(ended == kinds().len(), "only {ended} kinds may be deleted");
+    Ok(refused)
+}
+
+/// Of a database object that is a clone's, the account may change what ACK is told about the final snapshot, and nothing else.
+async fn try_changes(account: &Api, path: &str) -> Result<usize> {
+    let told = |skip: &str, id: &str| json!({"metadata": {"annotations": {names::ACK_SKIP_SNAPSHOT: skip, names::ACK_FINAL_SNAPSHOT: id}}});
+    let mut more = told("false", "guarded-final");
+    more["spec"] = json!({"deletionProtection": false});
+    let not_allowed = [
+        ("its spec", more),
+        ("its policy", json!({"metadata": {"annotations": {names::ACK_DELETION_POLICY: "delete"}}})),
+        ("its labels", json!({"metadata": {"labels": {names::KRO_INSTANCE_ID: "another"}}})),
+        ("its finalizers", json!({"metadata": {"finalizers": ["example.com/x"]}})),
+        ("that there is no snapshot", told("true", "guarded-final")),
+        ("a snapshot without a name", json!({"metadata": {"annotations": {names::ACK_SKIP_SNAPSHOT: "false"}}})),
+    ];
+    for (what, change) in &not_allowed {
+        is_guarded(account.patch(path, change).await.map(drop), &format!("change {what}"))?;
+    }
+    account.patch(path, &told("false", "guarded-final")).await.context("it may ask for a final snapshot")?;
+    Ok(not_allowed.len())
+}
+
+/// It was refused, and by the guard.
+fn is_guarded(answer: Result<()>, what: &str) -> Result<()> {
+    let error = answer.err().with_context(|| format!("the account could {what}"))?;
+    ensure!(is_forbidden(&error) && format!("{error:#}").contains("deploy/guard.yaml"), "{what}: not refused by the guard, but: {error:#}");
+    Ok(())
 }
 
 /// Group, resource and verb.

@@ -5,6 +5,7 @@ A marker names the last resource that was shown. So a resource that comes or goe
 
 import base64
 import json
+from types import SimpleNamespace
 
 from moto.core.responses import ActionResult
 from moto.rds import urls
@@ -54,6 +55,12 @@ class Answers(RDSResponse):
         source = self.params.get("DbClusterResourceId")
         return self._page("DBClusterSnapshots", [one for one in found if not source or one.db_cluster_resource_id == source])
 
+    def describe_db_instance_automated_backups(self):
+        return self._backups("DBInstance", self.backend.database_snapshots, "dbi_resource_id")
+
+    def describe_db_cluster_automated_backups(self):
+        return self._backups("DBCluster", self.backend.cluster_snapshots, "db_cluster_resource_id")
+
     def delete_db_cluster(self):
         cluster = self.backend.delete_db_cluster(
             self.params.get("DBClusterIdentifier"),
@@ -62,6 +69,20 @@ class Answers(RDSResponse):
             self.params.get("DeleteAutomatedBackups", True),
         )
         return ActionResult({"DBCluster": cluster})
+
+    def _backups(self, kind, snapshots, id_name):
+        """What the automated snapshots of one instance or cluster make together: also of one that went without them."""
+        source = "db_instance_identifier" if kind == "DBInstance" else "db_cluster_identifier"
+        wanted = self.params.get(f"{kind}Identifier")
+        found = {}
+        for snapshot in snapshots.values():
+            of, resource = getattr(snapshot, source), getattr(snapshot, id_name)
+            if snapshot.snapshot_type != "automated" or wanted not in (None, of):
+                continue
+            arn = f"arn:aws:rds:{self.backend.region_name}:{self.backend.account_id}:auto-backup:ab-{resource.lower()}"
+            facts = {source: of, id_name: resource, f"{source.removesuffix('identifier')}automated_backups_arn": arn}
+            found[arn] = SimpleNamespace(resource_id=arn, status="active", **facts)
+        return self._page(f"{kind}AutomatedBackups", list(found.values()))
 
     def _own_snapshots(self):
         """Whether the kind that is asked for is one that can be here: nobody shares anything, and there is no AWS Backup."""

@@ -11,9 +11,9 @@ POST rds     {"region": R, "id" | "cluster" | "snapshot" | "clusterSnapshot": NA
                                             "deletionProtection", "tags" ({key: value}; null: none, and no TagList element)
 POST bulk    {"region": R, "count": 5000, "prefix": P, "tags": {...}}
                                             available instances P-0001 and so on; {n} in a tag's value is the number
-POST faults  [{...}, ...]                   in place of all others; the first that fits a call happens to it. "op" (an action)
-                                            and "match" (a part of the decoded body) say to which, "times" how often (1; -1:
-                                            for ever), and one of these what:
+POST faults  [{...}, ...]                   in place of all others; the first that fits a call happens to it. "op" (an action),
+                                            "region" and "match" (a part of the decoded body) say to which, "times" how often
+                                            (1; -1: for ever), and one of these what:
                                               "code" (with "status", "message")  an error of the service, without the call
                                               "latencyMs"     the call is late         "reset"       hung up on, without the call
                                               "truncate"      the body is cut, to a share (up to 1) or a number of bytes

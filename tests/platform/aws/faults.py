@@ -21,7 +21,7 @@ EFFECTS = {
     "reset": bool,
     "lostAnswer": bool,
 }
-OTHERS = {"op": str, "match": str, "times": int, "status": int, "message": str}
+OTHERS = {"op": str, "region": str, "match": str, "times": int, "status": int, "message": str}
 
 NAMESPACES = {"rds": "http://rds.amazonaws.com/doc/2014-10-31/", "sts": "https://sts.amazonaws.com/doc/2011-06-15/"}
 
@@ -67,6 +67,8 @@ class Faults:
         """The first fault for a call, which has then happened once more."""
         for fault in self.waiting:
             if fault["times"] == 0 or fault.get("op", call.op) != call.op or fault.get("match", "") not in call.text:
+                continue
+            if fault.get("region", call.region) != call.region:
                 continue
             if "repeatMarker" in fault and "Marker" not in call.parameters:
                 continue

@@ -77,6 +77,8 @@ fn an_instance_takes_time_to_come_and_to_go() {
     aws.refused("DeleteDBInstance", &[name, ("FinalDBSnapshotIdentifier", "early")], "InvalidDBInstanceState");
     pass(&aws);
     assert_eq!(status(&aws, "one"), "backing-up");
+    let backup = aws.ok("DescribeDBInstanceAutomatedBackups", &[name]);
+    assert_eq!((backup.one("DBInstanceIdentifier"), backup.one("DbiResourceId")), ("one", id.as_str()));
     pass(&aws);
     let now = described(&aws, "one");
     assert_eq!((now.one("DBInstanceStatus"), now.one("DbiResourceId"), now.tags()), ("available", id.as_str(), vec!["CloneId=a".to_owned()]));
@@ -94,6 +96,7 @@ fn an_instance_takes_time_to_come_and_to_go() {
     assert_eq!((status(&aws, "one").as_str(), described(&aws, "one").tags()), ("deleting", vec!["CloneId=a".to_owned()]));
     pass(&aws);
     aws.refused("DescribeDBInstances", &[name], "DBInstanceNotFound");
+    assert!(aws.ok("DescribeDBInstanceAutomatedBackups", &[name]).all("DbiResourceId").is_empty(), "its backups went with it");
     let arn = format!("arn:aws:rds:{REGION}:123456789012:db:one");
     aws.refused("ListTagsForResource", &[("ResourceName", &arn)], "DBInstanceNotFound");
 
@@ -276,6 +279,9 @@ fn every_fault_happens_as_often_as_it_is_wished() {
     for _ in 0..3 {
         assert_eq!(aws.call(list, &[("DBInstanceIdentifier", "bulk-0007")]).status, 403);
     }
+    fault(json!({"op": list, "region": "eu-west-1", "code": "Throttling", "times": -1}));
+    assert_eq!(aws.call(list, &[]).status, 200, "another region");
+    assert_eq!(aws.try_call("eu-west-1", list, &[]).unwrap().one("Code"), "Throttling");
     fault(json!({"op": "GetCallerIdentity", "code": "ExpiredToken", "status": 403}));
     assert_eq!(aws.call("GetCallerIdentity", &[]).one("Code"), "ExpiredToken");
     assert_eq!(aws.ok("GetCallerIdentity", &[]).one("Account"), "123456789012");

@@ -47,13 +47,61 @@ fn what_aws_deletes_already_is_no_orphan_until_it_never_ends() {
     assert!(codes(&plan).contains(&"StuckDeleting") && deletes(&plan).is_empty(), "{:?}", codes(&plan));
 }
 
-fn going(resource: &Arc<CloudResource>, since: &str) -> Arc<CloudResource> {
+#[test]
+fn a_pod_goes_with_its_job_and_by_itself_only_without_one() {
+    let mut scene = Scene::new();
+    scene.children.push(object(Kind::Pod, |pod| pod["metadata"]["labels"] = json!({names::CLONE_UID: UID})));
+    scene.children.push(object(Kind::Job, |job| job["metadata"]["name"] = json!("clone-1-job")));
+    let plan = scene.live(60);
+    let kinds: Vec<_> = deletes(&plan).iter().map(|end| end.target.kind()).collect();
+    assert_eq!((kinds, codes(&plan).contains(&"GoesWithJob")), (vec!["Job"], true), "{:?}", codes(&plan));
+    scene.children.pop();
+    let plan = scene.live(5);
+    let kinds: Vec<_> = deletes(&plan).iter().map(|end| end.target.kind()).collect();
+    assert_eq!(kinds, ["Pod"], "{:?}", codes(&plan));
+}
+
+#[test]
+fn what_aws_took_by_itself_goes_with_its_database_and_nothing_collapses() {
+    let mut scene = Scene::with(instance(|_| {}));
+    for number in 0..20 {
+        let mut taken = snapshot_of(&format!("rds:theirs-{number}"), "db-9", &json!([]));
+        taken["DBInstanceIdentifier"] = json!(format!("theirs-{number}"));
+        taken["SnapshotType"] = json!("automated");
+        scene.cloud.push(taken);
+    }
+    scene.live(55);
+    scene.cloud.truncate(3);
+    let plan = scene.live(5);
+    assert_eq!((deletes(&plan).len(), codes(&plan).contains(&"Collapsed")), (1, false), "{:?}", codes(&plan));
+}
+
+#[test]
+fn the_brake_takes_no_orphan_for_a_clone() {
+    let mut scene = Scene::new();
+    for number in 0..15 {
+        scene.cloud.push(instance(|object| {
+            let uid = format!("c{number:07}-0000-4000-8000-000000000001");
+            let id = names::database_identifier("clone-1", &uid);
+            object["DBInstanceIdentifier"] = json!(id);
+            object["DBInstanceArn"] = json!(format!("arn:aws:rds:{REGION}:123456789012:db:{id}"));
+            object["DbiResourceId"] = json!(format!("db-{number}"));
+            object["TagList"] = tags("c1", "clone-1", &uid);
+        }));
+    }
+    // Fifteen are fewer than `brake.deletes`; and of no clones they are no share.
+    assert_eq!(deletes(&scene.live(60)).len(), 15);
+    let again = scene.live(5);
+    assert_eq!(deletes(&again).len(), 15, "{:?}", codes(&again));
+}
+
+pub(super) fn going(resource: &Arc<CloudResource>, since: &str) -> Arc<CloudResource> {
     let mut resource = CloudResource::clone(resource);
     resource.going_since = resource.is_going().then(|| since.parse().unwrap());
     Arc::new(resource)
 }
 
-fn writer(edit: impl Fn(&mut Value)) -> Value {
+pub(super) fn writer(edit: impl Fn(&mut Value)) -> Value {
     instance(|object| {
         object["DBClusterIdentifier"] = json!(ID);
         object["DBInstanceClass"] = json!("db.serverless");
@@ -192,7 +240,7 @@ fn children_in_the_cluster_soak_and_go() {
     assert!(deletes(&scene.live(200)).is_empty() && scene.records.is_empty());
 }
 
-fn ours(id: &str, expires: &str) -> Value {
+pub(super) fn ours(id: &str, expires: &str) -> Value {
     let mut list = tags("c1", "clone-1", UID);
     list.as_array_mut().unwrap().push(json!({"Key": names::TAG_SNAPSHOT, "Value": id}));
     list.as_array_mut().unwrap().push(json!({"Key": names::TAG_EXPIRES_AT, "Value": expires}));
