@@ -330,6 +330,10 @@ impl Oracle {
             if !ours {
                 return Some("it is not ours");
             }
+            // Held as `Unclaimed`, and said so: a person decides.
+            if self.estate.forgetful && thing.tag(names::TAG_SNAPSHOT).is_none() {
+                return Some("nothing says any more that it is ours");
+            }
             return world.aws.things().find(source).map(|_| "it shows where a database came from");
         }
         if !is_proven(thing) || thing.origin != Origin::Made {

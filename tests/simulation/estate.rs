@@ -58,6 +58,8 @@ pub(crate) struct Estate {
     pub(crate) marks: Vec<Mark>,
     /// The final snapshots that a daemon has asked for, by whichever way.
     pub(crate) asked: BTreeSet<String>,
+    /// Whether the Orphans were lost with their CRD once, and with them which snapshots are ours.
+    pub(crate) forgetful: bool,
     /// Whether the state says that another cluster uses our id.
     pub(crate) shared: Timeline<bool>,
     /// How many databases and snapshots in AWS a daemon has deleted.
@@ -151,7 +153,10 @@ impl Estate {
     pub(crate) fn wiped(&mut self, kind: Kind, at: i64) {
         match kind {
             Kind::Clone => self.clones.values_mut().for_each(|stay| stay.until = stay.until.min(at)),
-            Kind::Orphan => self.marks.iter_mut().for_each(|mark| mark.until = mark.until.min(at)),
+            Kind::Orphan => {
+                self.forgetful = true;
+                self.marks.iter_mut().for_each(|mark| mark.until = mark.until.min(at));
+            }
             kind => self.claims.iter_mut().filter(|claim| claim.kind == kind).for_each(|claim| claim.until = claim.until.min(at)),
         }
     }
