@@ -332,15 +332,17 @@ impl Faults {
 
     /// How wrong the `Date` of an answer is; `None`: it carries none.
     pub(super) fn date(&mut self) -> Option<SignedDuration> {
-        // None of these makes up for the skew that a scenario gives to a clock: nobody could notice that.
-        const WRONG: [i64; 4] = [-4_123, -97, 333, 5_077];
-        if self.quiet() {
-            return Some(SignedDuration::ZERO);
-        }
-        let wrong = self.rng.chance(self.levels.wrong_date).then(|| self.rng.pick(&WRONG).copied()).flatten();
-        let none = self.rng.chance(self.levels.no_date);
-        (!none).then(|| SignedDuration::from_secs(wrong.unwrap_or_default()))
+        if self.quiet() { Some(SignedDuration::ZERO) } else { date(&mut self.rng, self.levels.wrong_date, self.levels.no_date) }
     }
+}
+
+/// How wrong a `Date` is that is wrong, or missing, in so many of a thousand answers.
+pub(super) fn date(rng: &mut Rng, wrong: u16, missing: u16) -> Option<SignedDuration> {
+    // None of these makes up for the skew that a scenario gives to a clock: nobody could notice that.
+    const WRONG: [i64; 4] = [-4_123, -97, 333, 5_077];
+    let wrong = rng.chance(wrong).then(|| rng.pick(&WRONG).copied()).flatten();
+    let none = rng.chance(missing);
+    (!none).then(|| SignedDuration::from_secs(wrong.unwrap_or_default()))
 }
 
 fn refusal(rng: &mut Rng) -> ApiError {

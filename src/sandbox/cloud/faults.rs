@@ -1,6 +1,10 @@
 //! What goes wrong between a daemon and AWS: drawn from a seed, call by call, or scripted by a test.
 
-use crate::{model::evidence::CloudList, ports::CloudError, sandbox::rng::Rng};
+use crate::{
+    model::evidence::CloudList,
+    ports::CloudError,
+    sandbox::{faults::date, rng::Rng},
+};
 use jiff::SignedDuration;
 use std::{collections::VecDeque, time::Duration};
 
@@ -225,12 +229,6 @@ impl CloudFaults {
 
     /// How wrong the `Date` of an answer is; `None`: it carries none.
     pub(super) fn date(&mut self) -> Option<SignedDuration> {
-        const WRONG: [i64; 4] = [-4_123, -97, 333, 5_077];
-        if self.quiet() {
-            return Some(SignedDuration::ZERO);
-        }
-        let wrong = self.rng.chance(self.levels.wrong_date).then(|| self.rng.pick(&WRONG).copied()).flatten();
-        let none = self.rng.chance(self.levels.no_date);
-        (!none).then(|| SignedDuration::from_secs(wrong.unwrap_or_default()))
+        if self.quiet() { Some(SignedDuration::ZERO) } else { date(&mut self.rng, self.levels.wrong_date, self.levels.no_date) }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::harness::{clones::Clones, daemon::Daemon, install::Install, stage::Stage, wait::until};
 use anyhow::{Context, Result, ensure};
+use clonewarden::sandbox::rng::Rng;
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -19,8 +20,9 @@ const KILLS: usize = 4;
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let seed = std::env::var("CLONEWARDEN_E2E_SEED").ok().map(|text| text.parse().context("CLONEWARDEN_E2E_SEED is not a number")).transpose()?;
-    let mut moments = Moments(seed.unwrap_or(20_260_205));
-    println!("crash: kills by seed {} (CLONEWARDEN_E2E_SEED)", moments.0);
+    let seed = seed.unwrap_or(20_260_205);
+    let mut rng = Rng::new(seed);
+    println!("crash: kills by seed {} (CLONEWARDEN_E2E_SEED)", seed);
     let install = Install::new(&stage, "crash").await?;
     install.govern("crash", &["crash"], "mode: enforce\nttl: {minimum: 5s, default: 1h, maximum: 1h, warnings: [5s], grace: 5s}")?;
     let clones = Clones::in_new_namespace(&stage.admin, "crash").await?;
@@ -36,7 +38,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     for _ in 0..KILLS {
         // A successor waits 8 s for the lease: a few clones are overdue then and go in one burst, the best moment to die.
         let acts = acts(&daemon, lives.is_empty()).await?;
-        let delay = moments.next();
+        let delay = moment(&mut rng);
         tokio::time::sleep(delay.saturating_sub(acts.elapsed())).await;
         daemon.kill()?;
         kills.push(format!("{} ms", delay.as_millis()));
@@ -74,17 +76,8 @@ async fn acts(daemon: &Daemon, first: bool) -> Result<Instant> {
     .await
 }
 
-/// Random moments after the lease was acquired: every second one within the first burst.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self) -> Duration {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        Duration::from_millis(if z & 1 == 0 { (z >> 8) % 120 } else { (z >> 8) % 2_500 })
-    }
+/// A random moment after the lease was acquired: every second one within the first burst.
+fn moment(rng: &mut Rng) -> Duration {
+    let most = if rng.chance(500) { 120 } else { 2_500 };
+    Duration::from_millis(rng.between(0, most))
 }

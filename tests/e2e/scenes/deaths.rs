@@ -11,7 +11,7 @@ use crate::harness::{
     wait::until,
 };
 use anyhow::{Context, Result, ensure};
-use clonewarden::model::names;
+use clonewarden::{model::names, sandbox::rng::Rng};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -25,8 +25,9 @@ const EACH: u32 = 3;
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let seed = std::env::var("CLONEWARDEN_E2E_SEED").ok().map(|text| text.parse().context("CLONEWARDEN_E2E_SEED is not a number")).transpose()?;
-    let mut moments = Moments(seed.unwrap_or(20_260_206));
-    println!("deaths: kills by seed {} (CLONEWARDEN_E2E_SEED)", moments.0);
+    let seed = seed.unwrap_or(20_260_206);
+    let mut rng = Rng::new(seed);
+    println!("deaths: kills by seed {} (CLONEWARDEN_E2E_SEED)", seed);
     let aws = stage.empty_sky().await?;
     let install = Install::new(&stage, "deaths").await?;
     install.govern("deaths", &["deaths"], RULES)?;
@@ -55,7 +56,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let mut kills = Vec::new();
     for life in 1..=KILLS {
         let leads = leads(&daemon).await?;
-        let delay = moments.next();
+        let delay = moment(&mut rng);
         tokio::time::sleep(delay.saturating_sub(leads.elapsed())).await;
         daemon.kill()?;
         kills.push(format!("{} ms", delay.as_millis()));
@@ -114,17 +115,7 @@ async fn leads(daemon: &Daemon) -> Result<Instant> {
     .await
 }
 
-/// Random moments after the lease was acquired: while marks are written, while they soak, or while databases go.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self) -> Duration {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        Duration::from_millis(500 + z % 4_000)
-    }
+/// A random moment after the lease was acquired: while marks are written, while they soak, or while databases go.
+fn moment(rng: &mut Rng) -> Duration {
+    Duration::from_millis(rng.between(500, 4_500))
 }
