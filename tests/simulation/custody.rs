@@ -292,17 +292,22 @@ impl Oracle {
             let Some(rule) = self.enforcing(rules, namespace).filter(|_| !owner.is_empty()) else { continue };
             let name = object["metadata"]["labels"]["kro.run/instance-name"].as_str().unwrap_or_default();
             let named = self.estate.clones.values().any(|stay| stay.until == i64::MAX && stay.path == format!("{namespace}/{name}"));
-            let kept = self.estate.mark(uid).is_some_and(|mark| mark.keep.now().copied().unwrap_or_default());
             let Some(died) = self.estate.died(owner) else { continue };
             // A Job that stays makes its Pod anew.
             let job = object.pointer("/metadata/ownerReferences/0/uid").and_then(Value::as_str);
             let controlled = job.is_some_and(|job| world.objects(Kind::Job).any(|object| text(object, "/metadata/uid") == job));
-            if named || kept || controlled || !object["metadata"]["deletionTimestamp"].is_null() || self.object_stays(world, kind, object) {
+            let freed = self.estate.freed.get(uid).copied().unwrap_or(i64::MIN);
+            if named
+                || self.estate.kept(uid)
+                || controlled
+                || !object["metadata"]["deletionTimestamp"].is_null()
+                || self.object_stays(world, kind, object)
+            {
                 continue;
             }
             let path = format!("{namespace}/{name}");
             let namesakes = self.estate.clones.values().filter(|stay| stay.path == path).map(|stay| stay.until).max().unwrap_or(i64::MIN);
-            let settled = died.max(since).max(namesakes).saturating_add(2 * (rule.soak + WATCH_LAG) + SLACK);
+            let settled = died.max(since).max(namesakes).max(freed).saturating_add(2 * (rule.soak + WATCH_LAG) + SLACK);
             if settled <= now {
                 let mark = self.estate.mark(uid);
                 return leak(format!("{kind} {} is left {} s after it should be gone: {object}, {mark:?}", estate::path(object), now - settled));
@@ -313,8 +318,7 @@ impl Oracle {
 
     /// Why something in AWS may stay for ever, by the truth.
     fn stays(&self, world: &World, rules: &[Rule], thing: &Thing) -> Option<&'static str> {
-        let kept = self.estate.mark(&thing.seen.arn).is_some_and(|mark| mark.keep.now().copied().unwrap_or_default());
-        if kept {
+        if self.estate.kept(&thing.seen.arn) {
             return Some("somebody keeps it");
         }
         if self.enforcing(rules, namespace(thing)).is_none() {
@@ -421,6 +425,7 @@ impl Oracle {
                 || restored(world, thing)
                 || thing.origin != Origin::Made
                 || self.held_restored(thing)
+                || self.estate.kept(&thing.seen.arn)
         };
         let shared =
             self.estate.claims.iter().filter(|claim| claim.until == i64::MAX && claim.kind == kind && claim.identifier == text(object, field));
@@ -434,8 +439,7 @@ impl Oracle {
             let ids = [text(object, "/spec/dbInstanceIdentifier"), text(object, "/spec/dbClusterIdentifier")];
             !claim.identifier.is_empty() && ids.contains(&claim.identifier.as_str())
         });
-        let kept = |key: &str| self.estate.mark(key).is_some_and(|mark| mark.keep.now().copied().unwrap_or_default());
-        fellows.any(|claim| kept(&claim.uid) || kept(&claim.arn))
+        fellows.any(|claim| self.estate.kept(&claim.uid) || self.estate.kept(&claim.arn))
     }
 
     /// The rule that is enforced in a namespace at present.

@@ -55,6 +55,8 @@ pub(crate) struct Estate {
     pub(crate) refused: usize,
     pub(crate) clones: BTreeMap<String, Stay>,
     pub(crate) claims: Vec<Claim>,
+    /// When a Pod lost its Job: until then it goes with that.
+    pub(crate) freed: BTreeMap<String, i64>,
     pub(crate) marks: Vec<Mark>,
     /// The final snapshots that a daemon has asked for, by whichever way.
     pub(crate) asked: BTreeSet<String>,
@@ -81,6 +83,15 @@ impl Estate {
             Some(Kind::Clone) => self.learn_clone(write, at),
             Some(kind @ (Kind::DbInstance | Kind::DbCluster)) => self.learn_claim(kind, write, at),
             Some(Kind::Orphan) => self.learn_mark(write, at),
+            Some(Kind::Pod) => {
+                let owned = |pod: &Value| pod.pointer("/metadata/ownerReferences/0").is_some();
+                if let (Some(before), Some(after)) = (write.before.as_deref(), write.after.as_deref())
+                    && owned(before)
+                    && !owned(after)
+                {
+                    self.freed.insert(text(after, "/metadata/uid").to_owned(), at);
+                }
+            }
             None => {
                 let shared = write.after.as_deref().is_some_and(|state| text(state, "/state.json").contains("\"clusterIdShared\""));
                 if write.name == "clonewarden-state" && self.shared.now().copied().unwrap_or_default() != shared {
@@ -182,6 +193,11 @@ impl Estate {
             let same = (claim.kind == Kind::DbCluster) == cluster && (claim.identifier == identifier || claim.arn == arn);
             same && claim.from <= from && claim.until >= to
         })
+    }
+
+    /// Whether somebody keeps what this is about.
+    pub(crate) fn kept(&self, key: &str) -> bool {
+        self.mark(key).is_some_and(|mark| mark.keep.now().copied().unwrap_or_default())
     }
 
     /// The mark of something that is there, or was there last.

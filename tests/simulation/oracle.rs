@@ -499,7 +499,9 @@ impl Oracle {
             return Ok(());
         }
         let living: BTreeSet<&str> = world.objects(Kind::Clone).map(|clone| text(clone, "/metadata/uid")).collect();
-        let false_mark = world.objects(Kind::Orphan).find(|orphan| living.contains(text(orphan, "/spec/owner/uid")));
+        // One that somebody keeps stays, lest the veto be forgotten.
+        let kept = |orphan: &Value| rules::annotation(orphan, "keep").is_some_and(|keep| keep != "false");
+        let false_mark = world.objects(Kind::Orphan).find(|orphan| living.contains(text(orphan, "/spec/owner/uid")) && !kept(orphan));
         match false_mark {
             Some(orphan) => Err(Broken { promise: "I6", what: format!("marked as an orphan though its clone lives: {orphan}") }),
             None => Ok(()),
