@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::control;
 use crate::kubeconfig::{self, file_name, token_of, write_private};
+use crate::mariadb::MariaDb;
 use crate::record::PartRecord;
 
 /// The platform that this process runs under. Cheap to make; holds nothing open; may be used from many tests at once.
@@ -126,6 +127,14 @@ impl Platform {
         Ok(format!("http://127.0.0.1:{port}"))
     }
 
+    /// The server that plays the shared database hosts.
+    ///
+    /// # Errors
+    /// When `parts.json` does not say its port.
+    pub fn mariadb(&self) -> Result<MariaDb> {
+        MariaDb::attach(self)
+    }
+
     /// The certificate that the API server is to be trusted by.
     #[must_use]
     pub fn ca(&self) -> PathBuf {
@@ -181,6 +190,22 @@ impl Platform {
     /// As [`Platform::kill`], and when it does not get ready.
     pub fn restart(&self, part: &str) -> Result<()> {
         control::ask(&self.dir, "restart", part)
+    }
+
+    /// Stops a part where it stands, by SIGSTOP: it keeps its connections and answers nobody.
+    ///
+    /// # Errors
+    /// As [`Platform::kill`], and when it does not run.
+    pub fn freeze(&self, part: &str) -> Result<()> {
+        control::ask(&self.dir, "freeze", part)
+    }
+
+    /// Lets a frozen part go on.
+    ///
+    /// # Errors
+    /// As [`Platform::freeze`].
+    pub fn thaw(&self, part: &str) -> Result<()> {
+        control::ask(&self.dir, "thaw", part)
     }
 
     /// Runs kubectl as cluster admin and returns what it printed.

@@ -1,4 +1,4 @@
-//! The socket by which a test asks the supervisor to kill, stop or restart a part.
+//! The socket by which a test asks the supervisor to kill, stop, freeze or restart a part.
 //!
 //! One line `<verb> <part>` in, one JSON object out: `{"error": null}` or `{"error": "<what failed>"}`. The answer
 //! comes when the thing is done; requests are served one after the other.
@@ -27,7 +27,7 @@ pub(crate) struct Listener(UnixListener);
 /// One request that waits for its answer.
 #[derive(Debug)]
 pub(crate) struct Request {
-    /// `kill`, `stop` or `restart`.
+    /// `kill`, `stop`, `freeze`, `thaw` or `restart`.
     pub(crate) verb: String,
     /// Name of the part.
     pub(crate) part: String,

@@ -7,6 +7,7 @@
 //!   pins     what is built             parts    what runs, in which order
 //!   compile  builds it into a cache    site     the run's folder, ports, keys, kubeconfigs
 //!   python   installs what is Python
+//!   mariadb  the server that plays the shared database hosts
 //!   process  starts and ends processes ready    looks whether a part is ready
 //!   supervise the one loop             control  the socket by which a test kills and restarts parts
 //! ```
@@ -18,6 +19,7 @@ mod attach;
 mod compile;
 mod control;
 mod kubeconfig;
+mod mariadb;
 mod parts;
 mod pins;
 mod process;
@@ -29,5 +31,6 @@ mod site;
 mod supervise;
 
 pub use attach::Platform;
+pub use mariadb::MariaDb;
 pub use record::PartRecord;
 pub use run::main_with;

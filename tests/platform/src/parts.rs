@@ -41,7 +41,6 @@ pub(crate) enum Program {
     /// A file in the folder of what is built under that name.
     In(&'static str, &'static str),
     /// A program in PATH, and how to get it.
-    #[expect(dead_code, reason = "for the parts that the system brings: the first of them joins with the database")]
     InPath { name: &'static str, install: &'static str },
 }
 
@@ -62,6 +61,8 @@ pub(crate) enum Ready {
     Http(&'static str),
     /// The same by https, anonymously and without a look at the certificate; the answer contains this, where it is said.
     Https(&'static str, Option<&'static str>),
+    /// Whoever connects to the first port is greeted: the server speaks first.
+    Greets,
     /// kubectl with these arguments succeeds and its output contains this, where it is said.
     Kubectl(&'static [&'static str], Option<&'static str>),
 }
@@ -300,6 +301,47 @@ pub(crate) const PARTS: &[Part] = &[
         },
         ready: &[Ready::Http("/readyz")],
     },
+    Part {
+        name: "mariadb-data",
+        program: Program::InPath { name: "mariadb-install-db", install: "apt-get install mariadb-server" },
+        lasts: Lasts::UntilDone,
+        // It needs nothing of it, and waits like `aws`.
+        after: &["kube-apiserver"],
+        ports: &[],
+        args: |site| {
+            let data = format!("--datadir={}", site.path("mariadb"));
+            args!["--no-defaults", data, "--user=root", "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=8M"]
+        },
+        env: no_env,
+        ready: &[],
+    },
+    Part {
+        name: "mariadb",
+        program: Program::InPath { name: "mariadbd", install: "apt-get install mariadb-server" },
+        lasts: Lasts::WithPlatform,
+        after: &["mariadb-data"],
+        ports: &["mariadb"],
+        args: |site| {
+            args![
+                "--no-defaults",
+                "--user=root",
+                format!("--datadir={}", site.path("mariadb")),
+                format!("--port={}", site.port("mariadb")?),
+                "--bind-address=127.0.0.1",
+                format!("--socket={}", site.path("mariadb.sock")),
+                format!("--ssl-cert={}", site.path("mariadb.crt")),
+                format!("--ssl-key={}", site.path("mariadb.key")),
+                format!("--init-file={}", site.path("mariadb.sql")),
+                "--skip-name-resolve",
+                "--innodb-buffer-pool-size=32M",
+                "--innodb-log-file-size=8M",
+                // A killed server keeps what it wrote (the kernel has it); only a lost machine would not.
+                "--innodb-flush-log-at-trx-commit=2",
+            ]
+        },
+        env: no_env,
+        ready: &[Ready::Greets],
+    },
 ];
 
 #[cfg(test)]
@@ -325,7 +367,7 @@ mod tests {
         }
         for part in PARTS {
             assert!(part.ports.iter().all(|port| port.starts_with(part.name)), "{}", part.name);
-            let checked_by_port = part.ready.iter().any(|ready| matches!(ready, Ready::Http(_) | Ready::Https(..)));
+            let checked_by_port = part.ready.iter().any(|ready| matches!(ready, Ready::Http(_) | Ready::Https(..) | Ready::Greets));
             assert!(!checked_by_port || !part.ports.is_empty(), "{} is checked on a port it does not have", part.name);
         }
     }

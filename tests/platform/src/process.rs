@@ -112,7 +112,7 @@ pub(crate) fn stop(child: &mut Child, patience: Duration) -> io::Result<bool> {
 
 /// Sends a signal by the shell's own `kill`: the standard library only knows SIGKILL, and a system call would be
 /// unsafe code. A target that has just ended is no error.
-fn send(signal: &str, target: &str) {
+pub(crate) fn send(signal: &str, target: &str) {
     let _ = Command::new("/bin/sh")
         .args(["-c", "kill -s \"$1\" -- \"$2\"", "kill", signal, target])
         .stdin(Stdio::null())

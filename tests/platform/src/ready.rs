@@ -74,6 +74,7 @@ impl Probe {
     fn holds(&mut self, check: &Ready) -> Result<bool> {
         match check {
             Ready::Http(path) => Ok(self.http(path)),
+            Ready::Greets => Ok(self.greets()),
             Ready::Https(path, says) => {
                 let server = format!("--server=https://127.0.0.1:{}", self.port.unwrap_or_default());
                 let raw = format!("--raw={path}");
@@ -100,6 +101,15 @@ impl Probe {
                 false
             }
         }
+    }
+
+    fn greets(&mut self) -> bool {
+        let said = connect(self.port.unwrap_or_default()).and_then(|mut stream| {
+            stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+            stream.read_exact(&mut [0; 5])
+        });
+        self.last_answer = said.as_ref().map_or_else(ToString::to_string, |()| "a greeting".to_owned());
+        said.is_ok()
     }
 
     fn command(&mut self, args: &[&str], says: Option<&str>) -> Result<bool> {

@@ -14,6 +14,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 
 use crate::compile::{Built, yaml_files};
 use crate::kubeconfig::{self, USERS};
+use crate::mariadb;
 use crate::parts::PARTS;
 use crate::pins;
 
@@ -109,6 +110,7 @@ impl Site {
         write("service-account.pub", &public)?;
         write("audit-policy.yaml", AUDIT_POLICY)?;
         write("nodes.json", &nodes())?;
+        mariadb::write_files(&self.dir, &random_hex(16)?, &random_hex(16)?)?;
         let mut stages = String::new();
         for file in yaml_files(Path::new(&self.files_of("kwok", "stages")?))? {
             stages.push_str("---\n");

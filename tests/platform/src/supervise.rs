@@ -140,6 +140,8 @@ impl Supervisor {
         match request.verb.as_str() {
             "kill" => running.kill(),
             "stop" => running.stop().map(|_| ()),
+            "freeze" => running.signal("STOP"),
+            "thaw" => running.signal("CONT"),
             "restart" => {
                 running.stop()?;
                 running.start()?;
@@ -151,7 +153,7 @@ impl Supervisor {
                 }
                 Ok(())
             }
-            other => bail!("`{other}` is not kill, stop or restart"),
+            other => bail!("`{other}` is not kill, stop, freeze, thaw or restart"),
         }
     }
 
@@ -268,6 +270,12 @@ impl Running {
         Ok(())
     }
 
+    fn signal(&self, signal: &str) -> Result<()> {
+        let child = self.child.as_ref().with_context(|| format!("{} does not run", self.part.name))?;
+        process::send(signal, &child.id().to_string());
+        Ok(())
+    }
+
     /// Returns whether it ended without being killed.
     fn stop(&mut self) -> Result<bool> {
         let gently = match &mut self.child {
@@ -296,5 +304,7 @@ impl Running {
 
 fn find_in_path(name: &str) -> Option<String> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file()).map(|file| file.to_string_lossy().into_owned())
+    // Debian puts servers where a user's PATH does not lead.
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file()).map(|file| file.to_string_lossy().into_owned())
 }

@@ -73,6 +73,30 @@ fn a_kubeconfig_acts_as_its_user_and_the_audit_log_says_so() {
     });
 }
 
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn the_database_server_keeps_what_it_has_and_can_be_frozen() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let platform = Platform::attach().unwrap();
+    let mariadb = platform.mariadb().unwrap();
+    mariadb.sql("CREATE DATABASE kept_through").unwrap();
+    platform.kill("mariadb").unwrap();
+    assert!(mariadb.sql("SELECT 1").unwrap_err().to_string().contains("2002"));
+    platform.restart("mariadb").unwrap();
+    assert_eq!(mariadb.sql("SHOW DATABASES LIKE 'kept\\_through'").unwrap().trim(), "kept_through");
+    platform.freeze("mariadb").unwrap();
+    assert!(mariadb.sql("SELECT 1").is_err());
+    platform.thaw("mariadb").unwrap();
+    wait("the server answers", WITHIN, || mariadb.sql("DROP DATABASE kept_through").map_err(|error| error.to_string()));
+    // The daemon's account may make and grant what is called like a clone's schema, and nothing else.
+    let password = fs::read_to_string(mariadb.credentials.join("password")).unwrap();
+    let admin = |statement: &str| mariadb.sql_as("clonewarden", &password, statement);
+    admin("CREATE DATABASE wp_0; CREATE USER wp_0@'%'; GRANT SELECT ON `wp\\_0`.* TO wp_0@'%'; DROP DATABASE wp_0; DROP USER wp_0@'%'").unwrap();
+    for refused in ["CREATE DATABASE wpX0", "DROP DATABASE mysql", "GRANT SELECT ON *.* TO clonewarden@'%'"] {
+        assert!(admin(refused).is_err(), "{refused}");
+    }
+}
+
 /// Starts a platform of its own, kills the supervisor with -9, and looks for what is left.
 #[test]
 #[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
