@@ -8,5 +8,6 @@ pub mod notify;
 mod orphans;
 mod proof;
 pub(crate) mod rds;
+pub(crate) mod schemas;
 pub(crate) mod secrets;
 pub mod state;

@@ -15,7 +15,7 @@ use crate::{
     },
     plan,
     policy::Policies,
-    ports::{Clock, Cluster},
+    ports::{Clock, Cluster, NoHosts},
     sandbox::{ack, clock::SandboxClock, cloud::handle::SandboxCloud, cluster::SandboxCluster, world::World},
 };
 use anyhow::Context;
@@ -89,6 +89,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     let wake = Arc::new(Notify::new());
     let engine = Engine {
         cloud: Arc::new(cloud),
+        hosts: Arc::new(NoHosts),
         sweep_every: std::time::Duration::from_secs(300),
         sweep: Arc::default(),
         cluster,

@@ -4,6 +4,7 @@
 
 use super::{
     lease::{self, Elector, Fence, Leader, Standing},
+    looking::Looking,
     warden::{Warden, Watcher},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     observe::{mirror::Mirror, store::Store, sweeps::Sweeps},
     plan::Planner,
     policy::Policies,
-    ports::{Clock, Cloud, Cluster},
+    ports::{Clock, Cloud, Cluster, DatabaseHost},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -48,7 +49,9 @@ pub struct Engine {
     pub cluster: Arc<dyn Cluster>,
     /// AWS.
     pub cloud: Arc<dyn Cloud>,
-    /// How often AWS is swept.
+    /// The shared database hosts.
+    pub hosts: Arc<dyn DatabaseHost>,
+    /// How often AWS is swept, and each of those hosts looked at.
     pub sweep_every: Duration,
     /// Has AWS swept now: cron does.
     pub sweep: Arc<Notify>,
@@ -153,7 +156,7 @@ impl Engine {
             keeper: Arc::clone(&keeper),
             fence: fence.clone(),
             executor: Arc::new(executor),
-            policies: self.policies,
+            policies: self.policies.clone(),
             planner: self.planner,
             wake: Arc::clone(&self.wake),
             cluster_id: self.cluster_id,
@@ -166,11 +169,13 @@ impl Engine {
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone())
             .at(self.address, self.vitals.leader.clone());
         let drained = CancellationToken::new();
+        let looked = Arc::new(Notify::new());
         let leading = Leading {
             elector,
             vitals: self.vitals.clone(),
             wake: Arc::clone(&self.wake),
             sweep: Arc::clone(&self.sweep),
+            look: Arc::clone(&looked),
             journal: Arc::clone(&self.journal),
             drained: drained.clone(),
         };
@@ -182,6 +187,16 @@ impl Engine {
             Arc::clone(&self.wake),
             Arc::clone(&self.journal),
         ));
+        let looking = Looking {
+            hosts: self.hosts,
+            clock: Arc::clone(&self.clock),
+            vitals: self.vitals.clone(),
+            policies: self.policies,
+            every: self.sweep_every,
+            asked: looked,
+            wake: Arc::clone(&self.wake),
+        };
+        let mut looking = tokio::spawn(looking.run());
         let sweeping = Sweeping {
             cloud: self.cloud,
             clock: Arc::clone(&self.clock),
@@ -201,6 +216,7 @@ impl Engine {
             _ = &mut looping => if stop.is_cancelled() { Ended::Stopped } else { Ended::TaskDied("loop") },
             _ = &mut polling => Ended::TaskDied("state"),
             _ = &mut sweeping => Ended::TaskDied("sweeps"),
+            _ = &mut looking => Ended::TaskDied("looks"),
             () = mirror.ended() => Ended::TaskDied("mirror"),
         };
         // From here on nothing new is written; what is on the wire is waited for before another may take the lease.
@@ -214,6 +230,7 @@ impl Engine {
         }
         polling.abort();
         sweeping.abort();
+        looking.abort();
         looping.abort();
         lease.abort();
         ended
@@ -226,6 +243,7 @@ struct Leading {
     vitals: Vitals,
     wake: Arc<Notify>,
     sweep: Arc<Notify>,
+    look: Arc<Notify>,
     journal: Arc<Journal>,
     drained: CancellationToken,
 }
@@ -241,6 +259,7 @@ impl Leading {
                     self.journal.noted("leaseAcquired", clock.now(), json!({"holder": self.elector.holder()}));
                     self.elector.open_fence();
                     self.sweep.notify_one();
+                    self.look.notify_one();
                     self.wake.notify_one();
                 }
                 Standing::Held => self.elector.open_fence(),

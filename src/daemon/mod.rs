@@ -4,6 +4,7 @@ pub mod engine;
 pub mod health;
 pub mod http;
 pub mod lease;
+mod looking;
 pub mod reload;
 pub mod run;
 pub mod schedule;

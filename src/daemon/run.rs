@@ -10,7 +10,7 @@ use crate::{
     act::journal::Journal,
     admission::{self, Admission, Shared},
     model::Kind,
-    observe::{kube::KubeCluster, rds::RdsCloud},
+    observe::{kube::KubeCluster, rds::RdsCloud, schemas::MySqlHosts},
     plan,
     policy::Policies,
     ports::{Clock, Cloud, CloudError, Cluster, NoCloud},
@@ -143,6 +143,7 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
     let engine = Engine {
         cluster,
         cloud,
+        hosts: Arc::new(MySqlHosts::new(settings.database_ca)),
         sweep_every: settings.sweep_every.get().unsigned_abs(),
         sweep,
         clock,

@@ -44,6 +44,9 @@ pub struct RunArgs {
     /// The AWS regions whose databases are governed, separated by commas; default: no AWS at all.
     #[arg(long, env = "CLONEWARDEN_AWS_REGIONS", value_name = "REGIONS")]
     pub aws_regions: Option<String>,
+    /// The certificates by which shared database hosts are trusted (PEM), such as the AWS CA bundle.
+    #[arg(long, env = "CLONEWARDEN_DATABASE_CA", value_name = "FILE")]
+    pub database_ca: Option<String>,
     /// How often everything is looked at even if nothing happens: a divisor of an hour, in whole minutes.
     #[arg(long, env = "CLONEWARDEN_SWEEP_EVERY", value_name = "DURATION")]
     pub sweep_every: Option<String>,
@@ -82,6 +85,8 @@ pub struct Settings {
     pub aws_account: Option<String>,
     /// The AWS regions that are governed; none: there is no AWS.
     pub aws_regions: Vec<Arc<str>>,
+    /// The certificates by which shared database hosts are trusted.
+    pub database_ca: PathBuf,
     /// How often everything is looked at.
     pub sweep_every: Span,
     /// The journal file; `None`: standard output.
@@ -122,6 +127,8 @@ impl fmt::Display for Unsettled {
 
 impl std::error::Error for Unsettled {}
 
+/// Where the AWS CA bundle is in our image, and where others put theirs.
+const DATABASE_CA: &str = "/etc/clonewarden/database-ca.pem";
 /// The defaults' own noise is turned down: the Kubernetes client logs every refused request as an error, the AWS SDK every renewal
 /// of its credentials.
 const LOG: &str = "info,kube_client=off,tokio_cron_scheduler=warn,aws_config=warn,aws_smithy_runtime=warn";
@@ -178,6 +185,7 @@ impl RunArgs {
         }
         let aws_regions = check.regions(&self.aws_regions.or(file.aws_regions).unwrap_or_default());
         let namespace = self.namespace.or(file.namespace);
+        let database_ca = self.database_ca.or(file.database_ca).unwrap_or_else(|| DATABASE_CA.to_owned());
         let journal = self.journal.or(file.journal).filter(|path| path != "-").map(PathBuf::from);
 
         match (policies, listen, sweep_every, clone_metrics, check.problems) {
@@ -189,6 +197,7 @@ impl RunArgs {
                 namespace,
                 aws_account,
                 aws_regions,
+                database_ca: PathBuf::from(database_ca),
                 sweep_every,
                 journal,
                 json_logs: format == "json",

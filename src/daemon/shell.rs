@@ -60,6 +60,9 @@ impl Shell {
             for (region, at) in shown.vitals.sweeps.successes() {
                 metrics.last_success(&format!("sweep/{region}"), at);
             }
+            for (host, at) in shown.vitals.store.hosts.successes() {
+                metrics.last_success(&format!("look/{host}"), at);
+            }
         });
         let pages = http::pages(Arc::clone(&metrics), Arc::clone(&health));
         tracing::info!(%address, "Serving /healthz, /readyz and /metrics.");

@@ -173,6 +173,7 @@ impl Warden {
         snapshot.state = state;
         snapshot.cluster_id.clone_from(&self.cluster_id);
         self.sweeps.add_to(&mut snapshot);
+        self.store.hosts.add_to(&mut snapshot);
         observe::add_time(&mut snapshot, self.cluster.as_ref(), self.cloud.as_ref(), now);
         Some(snapshot)
     }

@@ -3,13 +3,14 @@
 //! Contract: the number of series is bounded by the policies and the code, never by the number of clones. Namespaces beyond the
 //! bound are merged, and clones get series of their own only while they are few.
 
-use super::metrics::Series;
+use super::{hosts::HostFigures, metrics::Series};
 use crate::{
     model::{
         Kind, Snapshot, WordPressClone, cloud,
         evidence::CloudList,
         later,
         orphan::status::{OrphanPhase, OrphanStatus},
+        schema,
     },
     plan::{Action, BlockedBy, Decision, Plan, Reason, Target, lifetime, lifetime::Lifetime},
     policy::{ClonePolicy, Governing, Mode, Namespaces, Policies},
@@ -53,6 +54,7 @@ pub(super) struct Figures<'a> {
     pub(super) orphans: Series<'a, 3>,
     pub(super) orphans_cost: Series<'a, 2>,
     pub(super) orphans_oldest: Series<'a, 1>,
+    pub(super) hosts: HostFigures<'a>,
     pub(super) brake_on: Series<'a, 1>,
     pub(super) brake_waiting: Series<'a, 1>,
 }
@@ -86,6 +88,7 @@ impl<'a> Figures<'a> {
         figures.unjudged_orphans(snapshot, plan);
         figures.limits(snapshot, &governed, &own);
         figures.brakes(plan, policies);
+        figures.hosts = HostFigures::of(snapshot, policies);
         if bounds.clones > 0 && ends.len() <= bounds.clones {
             figures.expires.extend(ends);
         } else if bounds.clones > 0 {
@@ -303,7 +306,7 @@ fn announced(clone: &WordPressClone, decision: &Decision, policy: Option<&CloneP
 /// The kind as the code calls it: what an `Orphan` says is not ours to make series of.
 fn kind_of(kind: &str) -> &'static str {
     let children = Kind::CHILDREN.into_iter().map(Kind::name);
-    children.chain(CloudList::ALL.into_iter().map(cloud::kind)).find(|known| *known == kind).unwrap_or("other")
+    children.chain(CloudList::ALL.into_iter().map(cloud::kind)).chain([schema::KIND]).find(|known| *known == kind).unwrap_or("other")
 }
 
 fn add<'a, const N: usize>(series: &mut Series<'a, N>, labels: [&'a str; N]) {

@@ -289,6 +289,17 @@ metrics! {
     brake_waiting: Gauges Count "clonewarden_brake_waiting_clones" ["policy"]
         "Clones that wait behind the brake of the policy.";
 
+    host_schemas: Gauges Count "clonewarden_host_schemas" ["host", "state"]
+        "What is on a shared database host: schemas of clones (`ready`, `making`, `dropping`), those of clones of other clusters (`elsewhere`), and what is called like one and has no row in the ledger (`unknown`).";
+    host_room: Gauges Count "clonewarden_host_schemas_allowed" ["host"]
+        "How many schemas a shared database host has room for, as its `DatabaseHost` says.";
+    host_size: Gauges Bytes "clonewarden_host_schemas_size_bytes" ["host"]
+        "Data and indexes of this cluster's schemas on a shared database host, as the server estimates them.";
+    host_connections: Gauges Count "clonewarden_host_connections" ["host"]
+        "Connections that a shared database host has, of all users.";
+    host_connections_allowed: Gauges Count "clonewarden_host_connections_allowed" ["host"]
+        "How many connections a shared database host allows.";
+
     evidence_complete: Gauges Flag "clonewarden_evidence_complete" ["source"]
         "Whether everything that a source has was seen. Where it was not, what needs it is held.";
     evidence_absent: Gauges Flag "clonewarden_evidence_absent" ["source"]

@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: metrics, and objects in the cluster.
 
 mod figures;
+mod hosts;
 mod lateness;
 pub mod metrics;
 pub mod objects;

@@ -268,6 +268,11 @@ impl Metrics {
         families.orphans_cost.replace(&figures.orphans_cost);
         families.orphans_oldest.replace(&figures.orphans_oldest);
         families.brake_on.replace(&figures.brake_on);
+        families.host_schemas.replace(&figures.hosts.schemas);
+        families.host_room.replace(&figures.hosts.room);
+        families.host_size.replace(&figures.hosts.size);
+        families.host_connections.replace(&figures.hosts.connections);
+        families.host_connections_allowed.replace(&figures.hosts.connections_allowed);
         families.brake_waiting.replace(&figures.brake_waiting);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
         families.overdue_oldest.clear();

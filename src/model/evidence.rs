@@ -14,6 +14,8 @@ pub enum Source {
     Time,
     /// One sweep over a region of AWS: the region, and what was listed there.
     Cloud(Arc<str>, CloudList),
+    /// A look at a shared database host, by the name of its `DatabaseHost`.
+    Host(Arc<str>),
 }
 
 impl CloudList {
@@ -40,6 +42,7 @@ impl fmt::Display for Source {
         match self {
             Self::Objects(kind) => f.write_str(kind.source()),
             Self::Time => f.write_str("time"),
+            Self::Host(host) => write!(f, "mysql/{host}"),
             Self::Cloud(region, CloudList::Instances) => write!(f, "rds/{region}"),
             Self::Cloud(region, CloudList::Clusters) => write!(f, "rds/{region}/clusters"),
             Self::Cloud(region, CloudList::Snapshots) => write!(f, "rds/{region}/snapshots"),

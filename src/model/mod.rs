@@ -14,6 +14,7 @@ pub mod names;
 pub mod orphan;
 pub mod quantity;
 pub mod quota;
+pub mod schema;
 mod shared;
 pub mod snapshot;
 pub mod state;
@@ -26,6 +27,7 @@ pub use kind::Kind;
 pub use meta::{Meta, Unreadable};
 pub use quantity::Quantity;
 pub use quota::Quota;
+pub use schema::Schema;
 pub use snapshot::Snapshot;
 pub use state::State;
 

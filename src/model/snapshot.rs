@@ -8,6 +8,7 @@ use super::{
     meta::Unreadable,
     orphan::OrphanRecord,
     quota::Quota,
+    schema::HostFacts,
     state::State,
 };
 use jiff::Timestamp;
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub account: Option<Arc<str>>,
     /// Databases and snapshots in AWS.
     pub cloud: Vec<Arc<CloudResource>>,
+    /// What the last look at each shared database host has shown, by the name of its `DatabaseHost`.
+    pub hosts: BTreeMap<Arc<str>, Arc<HostFacts>>,
     /// Objects that stood for a database and were seen to go, not long ago: the identifier, and when.
     pub released: Vec<(Box<str>, Timestamp)>,
     /// Since when the clones have been watched without a gap: whoever was there since then was seen.

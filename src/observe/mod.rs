@@ -1,9 +1,11 @@
 //! Reads the world: watches, sweeps and files become a [`Snapshot`](crate::model::Snapshot). Nothing here writes.
 
 pub mod files;
+pub mod hosts;
 pub mod kube;
 pub mod mirror;
 pub mod rds;
+pub mod schemas;
 pub mod store;
 pub mod sweeps;
 

@@ -3,6 +3,7 @@
 //! What leaves the store is remembered for a while with how it went: seen deleted, seen `Terminating`, deleted by us, or just
 //! missing from a list, which is no evidence that anybody deleted it.
 
+use super::hosts::Hosts;
 use crate::{
     model::{
         Child, Evidence, Kind, Meta, Quota, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord,
@@ -26,6 +27,8 @@ const REMEMBER_AT_MOST: usize = 20_000;
 /// Everything that is watched. Cheap to share; every method takes the lock for a moment.
 #[derive(Default)]
 pub struct Store {
+    /// What looks at shared database hosts have found.
+    pub hosts: Hosts,
     held: Mutex<Held>,
     relist: Relist,
 }
@@ -238,6 +241,7 @@ impl Store {
             needs: definition.map(|definition| definition.needs.clone()).unwrap_or_default(),
             platform: definition.map(|definition| definition.platform.clone()).unwrap_or_default(),
             unlisted: unlisted.collect(),
+            hosts: self.hosts.rooms(),
             quotas,
             pods,
             tallied: Tallied::default(),

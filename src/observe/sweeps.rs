@@ -112,7 +112,7 @@ impl Sweeps {
 }
 
 /// How long what a sweep found may be acted on.
-fn valid_for(every: Duration) -> SignedDuration {
+pub(super) fn valid_for(every: Duration) -> SignedDuration {
     let every = SignedDuration::try_from(every).unwrap_or(Evidence::MAX_AGE);
     every.checked_mul(MISSED).unwrap_or(Evidence::MAX_AGE).max(Evidence::MAX_AGE)
 }

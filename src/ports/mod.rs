@@ -2,8 +2,10 @@
 //! in memory; everything else sees only these.
 
 mod cloud;
+mod host;
 
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
+pub use host::{DatabaseHost, HostError, NoHosts};
 
 use crate::model::Kind;
 use futures::{future::BoxFuture, stream::BoxStream};

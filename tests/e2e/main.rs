@@ -72,6 +72,7 @@ scenes! {
     deaths Alone;
     regions Alone;
     rights Alone;
+    hosts Alone;
 }
 
 /// How a scene ended.

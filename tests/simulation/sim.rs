@@ -16,7 +16,7 @@ use clonewarden::{
     model::{Kind, Snapshot, Span},
     plan::{Decision, Plan},
     policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
-    ports::Clock,
+    ports::{Clock, NoHosts},
     sandbox::{
         ack::REGION,
         clock::SandboxClock,
@@ -197,6 +197,7 @@ impl Sim {
         let engine = Engine {
             cluster: self.bug.cluster(handle.clone()),
             cloud: self.bug.cloud(cloud.clone()),
+            hosts: Arc::new(NoHosts),
             sweep_every: Duration::from_secs(if self.aws { 20 } else { 300 }),
             sweep: Arc::default(),
             clock: Arc::new(clock.clone()),

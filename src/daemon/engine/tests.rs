@@ -6,7 +6,7 @@ use crate::{
     daemon::warden::Nobody,
     model::{Kind, names},
     policy::load_files,
-    ports::NoCloud,
+    ports::{NoCloud, NoHosts},
     sandbox::{
         clock::SandboxClock,
         cluster::SandboxCluster,
@@ -61,6 +61,7 @@ impl Scene {
         let engine = Engine {
             cluster: Arc::new(self.cluster.clone()),
             cloud: Arc::new(NoCloud),
+            hosts: Arc::new(NoHosts),
             sweep_every: std::time::Duration::from_secs(300),
             sweep: Arc::default(),
             clock: Arc::new(self.clock.clone()),

@@ -7,7 +7,10 @@
 //! *When is a place free again?* A clone's: when its object is gone, after KRO has taken its children down; one that is being
 //! deleted still takes part in all that it costs. A dedicated database's: when its `DBInstance` or `DBCluster` object is gone too.
 
-use crate::model::{Child, Kind, Quantity, Quota, WordPressClone};
+use crate::model::{
+    Child, Kind, Quantity, Quota, WordPressClone,
+    schema::{HostRoom, schema_name},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -50,6 +53,8 @@ pub struct Residents {
     pub pods: BTreeMap<String, usize>,
     /// What the definition of clones gives each of them.
     pub platform: BTreeMap<&'static str, String>,
+    /// What is on each shared host that the daemon keeps schemas on, by its address.
+    pub hosts: BTreeMap<String, HostRoom>,
     /// Kinds that could not be listed: of them nothing is known, which is not the same as nothing.
     pub unlisted: BTreeSet<Kind>,
     /// The clones, counted. Many requests are judged about the same residents, and there may be ten thousand of those.
@@ -65,6 +70,8 @@ pub struct Tallied(OnceLock<Tallies>);
 struct Tallies {
     namespaces: HashMap<Box<str>, Tally>,
     hosts: HashMap<Arc<str>, usize>,
+    /// What is on each host beside the schemas of the clones that live there: of clones that are gone, of other clusters, of people.
+    strangers: HashMap<String, usize>,
 }
 
 /// The clones of one namespace.
@@ -76,8 +83,8 @@ struct Tally {
 }
 
 impl Tallies {
-    fn of(clones: &[Arc<WordPressClone>]) -> Self {
-        let mut tallies = Self::default();
+    fn of(clones: &[Arc<WordPressClone>], hosts: &BTreeMap<String, HostRoom>) -> Self {
+        let mut tallies = Self { strangers: strangers(clones, hosts), ..Self::default() };
         for clones in clones.chunk_by(|one, next| one.meta.namespace() == next.meta.namespace()) {
             let mut tally = Tally { clones: clones.len(), ..Tally::default() };
             for clone in clones {
@@ -95,6 +102,18 @@ impl Tallies {
         }
         tallies
     }
+}
+
+fn strangers(clones: &[Arc<WordPressClone>], hosts: &BTreeMap<String, HostRoom>) -> HashMap<String, usize> {
+    let mut own: HashMap<&str, HashSet<String>> = hosts.keys().map(|address| (address.as_str(), HashSet::new())).collect();
+    for clone in clones {
+        if let Some(names) = clone.host.as_deref().and_then(|address| own.get_mut(address)) {
+            names.extend(schema_name(&clone.meta.uid));
+        }
+    }
+    let others =
+        |address: &String, room: &HostRoom| room.names.iter().filter(|name| own.get(address.as_str()).is_none_or(|own| !own.contains(*name))).count();
+    hosts.iter().map(|(address, room)| (address.clone(), others(address, room))).collect()
 }
 
 fn count<K: Eq + std::hash::Hash + Clone>(counts: &mut HashMap<K, usize>, key: &K) {
@@ -160,7 +179,7 @@ impl<'a> Census<'a> {
     }
 
     fn tallies(&self) -> &'a Tallies {
-        self.residents.tallied.0.get_or_init(|| Tallies::of(&self.residents.clones))
+        self.residents.tallied.0.get_or_init(|| Tallies::of(&self.residents.clones, &self.residents.hosts))
     }
 
     /// What the namespace's clones come to.
@@ -214,10 +233,16 @@ impl<'a> Census<'a> {
         used.without(need.times(self.residents.pods.get(self.namespace).copied().unwrap_or_default()))
     }
 
-    /// Clones of all namespaces that live on a shared host.
+    /// What takes up room on a shared host: clones of all namespaces that live there, and whatever else is on it.
     pub(super) fn on_host(&self, address: &str) -> usize {
         let living = self.tallies().hosts.get(address).copied().unwrap_or_default();
-        self.names(living, |clone| clone.host.as_deref() == Some(address), |claim| claim.host.as_deref() == Some(address))
+        let strangers = self.tallies().strangers.get(address).copied().unwrap_or_default();
+        strangers.saturating_add(self.names(living, |clone| clone.host.as_deref() == Some(address), |claim| claim.host.as_deref() == Some(address)))
+    }
+
+    /// Whether a shared host did not answer when it was looked at last.
+    pub(super) fn is_down(&self, address: &str) -> bool {
+        self.residents.hosts.get(address).is_some_and(|room| room.lack.is_some())
     }
 }
 

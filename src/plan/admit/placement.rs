@@ -121,7 +121,7 @@ fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, 
     Ok(Choice { database, reason: format!("{outcome}: {said}"), warnings })
 }
 
-/// The first host with room. Where none has any the clone is refused: a dedicated database would cost what nobody asked for.
+/// The first host with room, and of those the first that answers. Where none has any the clone is refused: a dedicated database would cost what nobody asked for.
 fn room<'p>(
     rule: &crate::policy::DatabaseRule,
     names: &[String],
@@ -130,13 +130,21 @@ fn room<'p>(
     census: &Census<'_>,
 ) -> Result<&'p DatabaseHost, Refusal> {
     let hosts = names.iter().filter_map(|name| policies.hosts.iter().find(|host| host.name == *name));
-    let mut full = Vec::new();
+    let (mut full, mut down) = (Vec::new(), None);
     for host in hosts {
         let used = census.on_host(&host.address());
         if used < super::as_count(host.schemas) {
-            return Ok(host);
+            if !census.is_down(&host.address()) {
+                return Ok(host);
+            }
+            down = down.or(Some(host));
+            continue;
         }
         full.push(format!("`{}` has {used} of {}", host.name, host.schemas));
+    }
+    // It may be back before the clone needs it; and that the daemon cannot reach it does not say that the clone cannot.
+    if let Some(host) = down {
+        return Ok(host);
     }
     Err(Refusal::NoRoom { rule: format!("`{}`", rule.name), full: full.join(", "), place: policy.place_of("databases") })
 }

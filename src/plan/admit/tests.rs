@@ -1,6 +1,7 @@
 //! What is admitted: tables of requests.
 
 mod exact;
+mod room;
 
 use super::*;
 use crate::{

@@ -13,7 +13,7 @@ use clonewarden::{
     model::Kind,
     observe::kube::KubeCluster,
     plan, policy,
-    ports::{ApiError, Cluster, LeaseRecord, NoCloud, Note, Page, Pin, Stored, WatchEvent},
+    ports::{ApiError, Cluster, LeaseRecord, NoCloud, NoHosts, Note, Page, Pin, Stored, WatchEvent},
 };
 use futures::{FutureExt as _, future::BoxFuture, stream::BoxStream};
 use jiff::{SignedDuration, Timestamp};
@@ -141,6 +141,7 @@ impl GatedLoop {
         let engine = Engine {
             cluster: Arc::new(Gated { real: KubeCluster::over(client, lease, install.namespace.clone()), gate }),
             cloud: Arc::new(NoCloud),
+            hosts: Arc::new(NoHosts),
             sweep_every: Duration::from_secs(300),
             sweep: Arc::default(),
             clock: Arc::new(SystemClock),

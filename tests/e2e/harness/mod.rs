@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod door;
 pub(crate) mod gate;
 pub(crate) mod install;
+pub(crate) mod mariadb;
 pub(crate) mod metrics;
 pub(crate) mod orphans;
 pub(crate) mod stage;

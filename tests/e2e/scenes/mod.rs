@@ -10,6 +10,7 @@ pub(crate) mod deaths;
 pub(crate) mod definition;
 pub(crate) mod expiry;
 pub(crate) mod failover;
+pub(crate) mod hosts;
 pub(crate) mod leaks;
 pub(crate) mod messages;
 pub(crate) mod orphans;
