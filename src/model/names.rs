@@ -93,6 +93,12 @@ pub fn database_identifier(clone_id: &str, uid: &str) -> String {
     format!("{clone_id}-{}", uid.get(..8).unwrap_or(uid))
 }
 
+/// The name of the Secret that the RGD expects a clone's credentials in: `<cloneId>-<first 8 of the uid>-secret`.
+#[must_use]
+pub fn secret_name(clone_id: &str, uid: &str) -> String {
+    format!("{}-secret", database_identifier(clone_id, uid))
+}
+
 /// Whether `id` has the form of a cluster id (`[0-9A-Za-z][0-9A-Za-z_-]*`) and is not a placeholder left in a template.
 #[must_use]
 pub fn is_cluster_id(id: &str) -> bool {
