@@ -16,7 +16,7 @@ use crate::{
     daemon::lease::Fence,
     model::{Kind, Meta, State},
     observe::{store::Store, time_evidence},
-    plan::{Action, Decision, Plan, Target},
+    plan::{Action, Decision, Plan, Target, Work},
     policy::Policies,
     ports::{ApiError, Clock, Cloud, Cluster, Pin},
 };
@@ -206,10 +206,10 @@ impl Executor {
     }
 
     async fn act(&self, decision: &Decision, roll: Option<&Roll>, plan: &Plan) -> Ending {
-        if let (Target::Cloud(resource), Some(tags)) = (&decision.target, &decision.tags) {
+        if let (Target::Cloud(resource), Some(tags)) = (&decision.target, decision.tags()) {
             return self.tag(resource, tags).await;
         }
-        if let Some(course) = &decision.course {
+        if let Some(course) = decision.course() {
             return match (&decision.target, &course.parting) {
                 (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll, plan).await,
                 (Target::Orphan(record), _) => self.close(record, course).await,
@@ -229,14 +229,14 @@ impl Executor {
                 }
                 deleted
             }
-            (Target::Clone(clone), _) => match decision.write {
+            (Target::Clone(clone), _) => match decision.write() {
                 Some(write) => self.tools.cluster.annotate(&pin(Kind::Clone, &clone.meta), &write.annotations()).await,
                 None => return Ending::Done,
             },
             (Target::Quota(quota), Action::Delete) => self.tools.cluster.delete(&pin(quota.kind, &quota.meta)).await,
-            (Target::Quota(_) | Target::Absent(..), _) => match &decision.apply {
-                Some(object) => self.apply(&decision.target, object).await,
-                None => return Ending::Done,
+            (Target::Quota(_) | Target::Absent(..), _) => match &decision.work {
+                Some(Work::Apply(object)) => self.apply(&decision.target, object).await,
+                _ => return Ending::Done,
             },
             (Target::Orphan(orphan), Action::Unmark) if orphans::forgets(decision) => return self.forget_gone(orphan).await,
             (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
@@ -332,7 +332,7 @@ impl Executor {
         }
         // A mark is written on another object than its target: the Orphan that the watch shows says that it is done. What is
         // made has no version to tell it by: see `made`.
-        let made = decision.course.as_ref().is_some_and(|course| course.record.is_none()) || decision.action == Action::Create;
+        let made = decision.course().is_some_and(|course| course.record.is_none()) || decision.action == Action::Create;
         !made && done.covers(&version(decision))
     }
 
@@ -359,7 +359,7 @@ impl Executor {
 
 /// Whether all that was written is that the same has been seen once more.
 fn is_refresh(decision: &Decision, ending: &Ending) -> bool {
-    *ending == Ending::Done && decision.course.as_ref().is_some_and(|course| course.is_refresh())
+    *ending == Ending::Done && decision.course().is_some_and(|course| course.is_refresh())
 }
 
 /// Whether carrying out the decision writes anything.
@@ -373,7 +373,7 @@ fn is_write(decision: &Decision) -> bool {
 /// What is done to which form of the object, by which a repeat is told: what is written on an `Orphan` has that one's. What is in
 /// AWS has no form; but that its mark was made says nothing of its deletion.
 fn version(decision: &Decision) -> String {
-    let record = decision.course.as_ref().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
+    let record = decision.course().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
     let meta = record.map(|record| &record.meta).or_else(|| decision.target.meta());
     format!("{}/{}", decision.action.word(), meta.map_or("", |meta| meta.resource_version.as_ref()))
 }

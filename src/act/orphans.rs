@@ -28,13 +28,13 @@ use std::collections::BTreeMap;
 
 /// Whether a decision is the end of something that was left behind.
 pub(super) fn is_end(decision: &Decision) -> bool {
-    decision.action == Action::Delete && decision.course.is_some()
+    decision.action == Action::Delete && decision.course().is_some()
 }
 
 /// Whether AWS is asked before it is carried out, or something is asked of it.
 pub(super) fn asks_aws(decision: &Decision) -> bool {
-    let closes = matches!(decision.target, Target::Orphan(_)) && decision.course.is_some();
-    is_end(decision) || decision.tags.is_some() || closes || forgets(decision)
+    let closes = matches!(decision.target, Target::Orphan(_)) && decision.course().is_some();
+    is_end(decision) || decision.tags().is_some() || closes || forgets(decision)
 }
 
 /// Whether an `Orphan` goes because a sweep does not show any more what it is about in AWS. A veto would go with it.
@@ -179,7 +179,7 @@ fn cloud_ending(asked: Result<(), CloudError>) -> Ending {
 
 /// The object that an Event about something in AWS is written on: its `Orphan`.
 pub(super) fn about(decision: &Decision) -> Option<Pin> {
-    decision.course.as_ref()?.record.as_ref().map(|record| pin(Kind::Orphan, &record.meta))
+    decision.course()?.record.as_ref().map(|record| pin(Kind::Orphan, &record.meta))
 }
 
 /// The `Orphan` object that records a mark.

@@ -94,7 +94,7 @@ impl Scene {
         let plan = plan(&self.snapshot(), &self.policies, self.now);
         self.state.clone_from(&plan.state);
         for decision in plan.decisions.iter().filter(|decision| decision.effective()) {
-            match (&decision.course, &decision.target, decision.action) {
+            match (decision.course(), &decision.target, decision.action) {
                 (_, Target::Orphan(record), Action::Unmark) => drop(self.records.remove(record.meta.name())),
                 (Some(course), ..) => {
                     let name = match (&course.record, &decision.target) {
@@ -227,7 +227,7 @@ fn an_orphan_is_marked_soaks_and_goes_with_a_final_snapshot() {
     assert!(deletes(&scene.live(55)).is_empty());
     let last = scene.live(5);
     let [end] = deletes(&last)[..] else { panic!("{:?}", codes(&last)) };
-    let course = end.course.as_ref().unwrap();
+    let course = end.course().unwrap();
     assert_eq!(course.parting.as_ref().unwrap().snapshot.as_deref(), Some("clone-1-c0000001-final-20260205150000"));
     assert_eq!(course.status.final_snapshot.as_ref().unwrap().expires_at, Some("2026-02-12T15:00:00Z".parse().unwrap()));
     assert_eq!(course.status.cost_per_hour.map(|cost| cost.to_string()).as_deref(), Some("0.020151"));
@@ -235,7 +235,7 @@ fn an_orphan_is_marked_soaks_and_goes_with_a_final_snapshot() {
     // Asked again, it is asked with the same farewell.
     let again = scene.live(5);
     let [end] = deletes(&again)[..] else { panic!("{:?}", codes(&again)) };
-    assert_eq!(end.course.as_ref().unwrap().parting.as_ref().unwrap().snapshot.as_deref(), Some("clone-1-c0000001-final-20260205150000"));
+    assert_eq!(end.course().unwrap().parting.as_ref().unwrap().snapshot.as_deref(), Some("clone-1-c0000001-final-20260205150000"));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_look_that_saw_no_new_sweep_does_not_count() {
         snapshot.evidence.insert(Source::Cloud(Arc::from(REGION), list), Evidence::complete(swept));
     }
     let plan = plan(&snapshot, &scene.policies, scene.now);
-    let course = about(&plan, ID)[0].course.as_ref().unwrap();
+    let course = about(&plan, ID)[0].course().unwrap();
     assert!(!course.news, "{:?}", course.status);
     assert_eq!(course.status.observations, 1);
 }
