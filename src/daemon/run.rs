@@ -143,6 +143,7 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
     let engine = Engine {
         cluster,
         cloud,
+        secrets: Arc::<KubeCluster>::clone(&kube),
         sweep_every: settings.sweep_every.get().unsigned_abs(),
         sweep,
         clock,

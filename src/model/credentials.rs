@@ -26,6 +26,46 @@ pub struct MasterKey([u8; 32]);
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SecretText(String);
 
+/// How a sealed password begins. Behind it: nonce, ciphertext and tag.
+pub const SEALED: &str = "sealed:v1:";
+
+/// `spec.sourcePassword`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourcePassword {
+    /// As admission left it: ciphertext, which may be read by anybody.
+    Sealed(Box<str>),
+    /// As somebody wrote it, where admission was not asked.
+    Plain(SecretText),
+}
+
+impl SourcePassword {
+    /// Reads the field; an empty one says nothing.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        match text {
+            "" => None,
+            text if text.starts_with(SEALED) => Some(Self::Sealed(text.into())),
+            text => Some(Self::Plain(SecretText(text.to_owned()))),
+        }
+    }
+}
+
+/// What is known of the key, as a plan sees it: never the key itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum KeySight {
+    /// Nobody asked: the snapshot was not made by a daemon.
+    #[default]
+    NotAsked,
+    /// It could not be read yet, and why.
+    Unread(Box<str>),
+    /// There is no Secret with it.
+    Absent,
+    /// There is the Secret, and no key in it.
+    Unusable,
+    /// It is the one with this fingerprint.
+    Held(Box<str>),
+}
+
 /// What a clone's Secret holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {

@@ -16,8 +16,12 @@ pub const OWNER: &str = "clonewarden.io/owner";
 pub const PLACEMENT_REASON: &str = "clonewarden.io/placement-reason";
 /// Annotation, written at admission: which promise of a place the clone was let in on.
 pub const RESERVATION: &str = "clonewarden.io/reservation";
-/// Annotation, written by the daemon: that the clone's Secret was made.
+/// Annotation, written by the daemon: the name of the Secret that was made for the clone.
 pub const CREDENTIALS: &str = "clonewarden.io/credentials";
+/// The Secret with the key that clones' credentials are derived under, in the daemon's namespace.
+pub const KEY_SECRET: &str = "clonewarden-key";
+/// The key in it: 32 random bytes.
+pub const KEY_ENTRY: &str = "key";
 /// Annotation on the Lease: where the holder answers reviews.
 pub const ADDRESS: &str = "clonewarden.io/address";
 /// Label: `"true"` on clones that a placement rule may give a database of their own.
