@@ -6,11 +6,13 @@
 
 use super::{
     journal::{Ending, Journal},
+    keyring::Keyring,
     lane::Lane,
     notify::Notes,
     orphans,
     proof::Roll,
     state::Keeper,
+    tries::{Done, ECHO},
 };
 use crate::{
     daemon::lease::Fence,
@@ -18,7 +20,7 @@ use crate::{
     observe::{store::Store, time_evidence},
     plan::{Action, Decision, Plan, Target, Work},
     policy::Policies,
-    ports::{ApiError, Clock, Cloud, Cluster, Pin},
+    ports::{ApiError, Clock, Cloud, Cluster, Pin, Secrets},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
@@ -26,7 +28,6 @@ use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -41,19 +42,16 @@ const OTHERS_A_ROUND: usize = 256;
 /// After so many conflicts on one object it is read once: the watch does not seem to bring its present form.
 const CONFLICTS: u8 = 5;
 
-/// How long the watch may take to bring what was written. After that it is tried again: a conflict then leads to a read.
-const ECHO: Duration = Duration::from_secs(60);
-/// How long something that failed is left alone at first; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// How late something that keeps failing may be tried again once the reason is gone.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// What an executor works with.
 pub struct Tools {
     /// The API server.
     pub cluster: Arc<dyn Cluster>,
     /// AWS.
     pub cloud: Arc<dyn Cloud>,
+    /// Our own Secrets, and those of clones.
+    pub secrets: Arc<dyn Secrets>,
+    /// The key that credentials are derived under.
+    pub keys: Arc<Keyring>,
     /// Our clock.
     pub clock: Arc<dyn Clock>,
     /// The watched objects.
@@ -79,50 +77,6 @@ pub struct Executor {
     /// What was made and may not have come back by the watch yet, and when it was made.
     made: Mutex<HashMap<String, Instant>>,
     pub(super) lane: Lane,
-}
-
-/// What has been tried on an object.
-#[derive(Default)]
-struct Done {
-    /// The resourceVersion on which something was carried out, and when.
-    on: Option<(Box<str>, Instant)>,
-    conflicts: u8,
-    /// How the last try ended: that it still fails the same way is no news.
-    last: &'static str,
-    /// How often it failed in a row, and until when it is left alone: one that always fails must not starve the others.
-    failures: u32,
-    not_before: Option<Instant>,
-}
-
-impl Done {
-    /// Notes how a try ended. `slow`: it had to list the clones anew, and to ask AWS. What stands against it there stands until the
-    /// next sweep or longer: tried again at once, it would do nothing else, and leave no turn to the others.
-    fn note(&mut self, version: &str, ending: &Ending, slow: bool) {
-        match ending {
-            Ending::Done | Ending::Begun | Ending::Gone => {
-                *self = Self { on: Some((version.into(), Instant::now())), last: self.last, ..Self::default() };
-            }
-            Ending::Conflict(_) => {
-                self.conflicts = self.conflicts.saturating_add(1);
-                if slow {
-                    self.pause();
-                }
-            }
-            Ending::Failed(_) => self.pause(),
-            Ending::Stopped => {}
-        }
-    }
-
-    fn pause(&mut self) {
-        self.failures = self.failures.saturating_add(1);
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
-        self.not_before = Some(Instant::now() + pause);
-    }
-
-    /// Whether that form of the object has been dealt with, and the watch may still be about to bring the next.
-    fn covers(&self, version: &str) -> bool {
-        self.on.as_ref().is_some_and(|(on, at)| on.as_ref() == version && at.elapsed() < ECHO)
-    }
 }
 
 /// What one round did.
@@ -169,8 +123,11 @@ impl Executor {
         let (deletes, mut others): (Vec<_>, Vec<_>) =
             writes.into_iter().map(|(_, decision)| decision).partition(|decision| decision.action == Action::Delete);
         round.again = left_alone || others.len() > OTHERS_A_ROUND;
+        // A clone comes up by its Secret, and that is two short writes: it waits for nothing.
+        others.sort_by_key(|decision| !is_secret(decision));
         others.truncate(OTHERS_A_ROUND);
-        self.work_through(deletes.into_iter().chain(others), AT_ONCE, None, plan, &mut round).await;
+        let rest = others.split_off(others.partition_point(|decision| is_secret(decision)));
+        self.work_through(others.into_iter().chain(deletes).chain(rest), AT_ONCE, None, plan, &mut round).await;
         self.forget(plan);
         round
     }
@@ -220,6 +177,11 @@ impl Executor {
                     written => orphans::ending(written),
                 },
             };
+        }
+        match (&decision.target, &decision.work) {
+            (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
+            (_, Some(Work::Key)) => return self.make_key().await,
+            _ => {}
         }
         let written = match (&decision.target, decision.action) {
             (Target::Clone(clone), Action::Delete) => {
@@ -282,7 +244,7 @@ impl Executor {
                 info!(action = decision.action.word(), target = %subject, code, "{}", decision.reason.message(at));
                 self.tools.notes.send(decision, at);
             }
-            Ending::Begun => info!(action = decision.action.word(), target = %subject, code, "What has to be said before it goes has been said."),
+            Ending::Begun => info!(action = decision.action.word(), target = %subject, code, "The first of its steps is done, the rest follows."),
             Ending::Gone => info!(action = decision.action.word(), target = %subject, code, "It was gone already."),
             Ending::Conflict(detail) => {
                 info!(action = decision.action.word(), target = %subject, code, detail, "It is not what was judged any more; it is judged anew.")
@@ -309,7 +271,7 @@ impl Executor {
 
     /// The watch does not seem to bring the present form of an object: it is read once.
     async fn read_again(&self, decision: &Decision, at: Timestamp) {
-        let Target::Clone(clone) = &decision.target else { return };
+        let (Target::Clone(clone) | Target::Secret(clone)) = &decision.target else { return };
         let (namespace, name) = (clone.meta.namespace(), clone.meta.name());
         warn!(namespace, name, "{CONFLICTS} conflicts in a row: the object is read once.");
         match self.tools.cluster.get(Kind::Clone, namespace, name).await {
@@ -332,7 +294,7 @@ impl Executor {
         }
         // A mark is written on another object than its target: the Orphan that the watch shows says that it is done. What is
         // made has no version to tell it by: see `made`.
-        let made = decision.course().is_some_and(|course| course.record.is_none()) || decision.action == Action::Create;
+        let made = decision.course().is_some_and(|course| course.record.is_none()) || decision.action == Action::Create && !is_secret(decision);
         !made && done.covers(&version(decision))
     }
 
@@ -362,6 +324,11 @@ fn is_refresh(decision: &Decision, ending: &Ending) -> bool {
     *ending == Ending::Done && decision.course().is_some_and(|course| course.is_refresh())
 }
 
+/// Whether it makes the Secret of a clone.
+fn is_secret(decision: &Decision) -> bool {
+    matches!(decision.work, Some(Work::Secret(_)))
+}
+
 /// Whether carrying out the decision writes anything.
 fn is_write(decision: &Decision) -> bool {
     match decision.action {
@@ -374,7 +341,11 @@ fn is_write(decision: &Decision) -> bool {
 /// AWS has no form; but that its mark was made says nothing of its deletion.
 fn version(decision: &Decision) -> String {
     let record = decision.course().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
-    let meta = record.map(|record| &record.meta).or_else(|| decision.target.meta());
+    let meta = record.map(|record| &record.meta).or_else(|| match &decision.target {
+        // It was made for that form of the clone, and is recorded on it.
+        Target::Secret(clone) => Some(&clone.meta),
+        target => target.meta(),
+    });
     format!("{}/{}", decision.action.word(), meta.map_or("", |meta| meta.resource_version.as_ref()))
 }
 

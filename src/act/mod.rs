@@ -1,7 +1,9 @@
 //! The only writer: carries out a plan, remembers, journals and notifies. Nothing here decides.
 
+mod credentials;
 pub mod executor;
 pub mod journal;
+pub mod keyring;
 pub mod kube;
 mod lane;
 pub mod notify;
@@ -11,3 +13,4 @@ pub(crate) mod rds;
 pub(crate) mod schemas;
 pub(crate) mod secrets;
 pub mod state;
+mod tries;

@@ -4,7 +4,7 @@ use super::executor::pin;
 use crate::{
     daemon::lease::Fence,
     model::Kind,
-    plan::{Action, Decision, Reason, Target},
+    plan::{Action, Decision, Reason, Target, credentials::Lack},
     ports::{Clock, Cluster, EventType, Note},
 };
 use jiff::Timestamp;
@@ -68,13 +68,14 @@ async fn drain(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, fence: Fence, m
 /// The Event for a decision. That a new clone's own end is announced is no news; everything that changes a life is.
 fn note(decision: &Decision, at: Timestamp) -> Option<Note> {
     let event_type = match (decision.action, &decision.reason) {
-        (Action::Keep, _) | (_, Reason::Announced(_, _, None)) => return None,
+        // Nor is it that it gets its Secret.
+        (Action::Keep, _) | (_, Reason::Announced(_, _, None)) | (_, Reason::Credentials(Lack::Secret)) => return None,
         (Action::Warn, Reason::Announced(..)) | (Action::Unmark, _) => EventType::Normal,
         (Action::Delete, _) if decision.blocked_by.is_none() => EventType::Normal,
         _ => EventType::Warning,
     };
     let about = match &decision.target {
-        Target::Clone(clone) => pin(Kind::Clone, &clone.meta),
+        Target::Clone(clone) | Target::Secret(clone) => pin(Kind::Clone, &clone.meta),
         Target::Child(child) => pin(child.kind, &child.meta),
         Target::Orphan(orphan) => pin(Kind::Orphan, &orphan.meta),
         Target::Quota(quota) => pin(quota.kind, &quota.meta),

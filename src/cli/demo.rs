@@ -88,6 +88,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     narrator.say(&opening(shell.address()));
     let wake = Arc::new(Notify::new());
     let engine = Engine {
+        secrets: Arc::new(handle.clone()),
         cloud: Arc::new(cloud),
         hosts: Arc::new(NoHosts),
         sweep_every: std::time::Duration::from_secs(300),

@@ -11,6 +11,7 @@ use crate::{
     act::{
         executor::{Executor, Tools},
         journal::Journal,
+        keyring::Keyring,
         notify::Notes,
         state::Keeper,
     },
@@ -19,7 +20,7 @@ use crate::{
     observe::{mirror::Mirror, store::Store, sweeps::Sweeps},
     plan::Planner,
     policy::Policies,
-    ports::{Clock, Cloud, Cluster, DatabaseHost},
+    ports::{Clock, Cloud, Cluster, DatabaseHost, Secrets},
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -40,6 +41,8 @@ use tracing::{info, warn};
 
 /// How often the holder of the lease looks whether somebody paused it or released the brake.
 const STATE_EVERY: Duration = Duration::from_secs(1);
+/// How often every replica reads the key.
+const KEY_EVERY: Duration = Duration::from_secs(5);
 /// How often a standby looks.
 const STATE_EVERY_STANDBY: Duration = Duration::from_secs(5);
 
@@ -51,7 +54,9 @@ pub struct Engine {
     pub cloud: Arc<dyn Cloud>,
     /// The shared database hosts.
     pub hosts: Arc<dyn DatabaseHost>,
-    /// How often AWS is swept, and each of those hosts looked at.
+    /// The API server, for Secrets.
+    pub secrets: Arc<dyn Secrets>,
+    /// How often AWS is swept, and each shared host looked at.
     pub sweep_every: Duration,
     /// Has AWS swept now: cron does.
     pub sweep: Arc<Notify>,
@@ -86,6 +91,8 @@ pub struct Vitals {
     pub sweeps: Arc<Sweeps>,
     /// The remembered state.
     pub keeper: Arc<Keeper>,
+    /// The key that clones' credentials are derived under.
+    pub keys: Arc<Keyring>,
     /// Whether we may write.
     pub fence: Fence,
     /// Where the holder of the lease answers reviews.
@@ -138,6 +145,8 @@ impl Engine {
         let executor = Executor::new(Tools {
             cluster: Arc::clone(&self.cluster),
             cloud: Arc::clone(&self.cloud),
+            secrets: Arc::clone(&self.secrets),
+            keys: Arc::clone(&self.vitals.keys),
             clock: Arc::clone(&self.clock),
             store: Arc::clone(&store),
             keeper: Arc::clone(&keeper),
@@ -154,6 +163,7 @@ impl Engine {
             clock: Arc::clone(&self.clock),
             store,
             keeper: Arc::clone(&keeper),
+            keys: Arc::clone(&self.vitals.keys),
             fence: fence.clone(),
             executor: Arc::new(executor),
             policies: self.policies.clone(),
@@ -197,6 +207,7 @@ impl Engine {
             wake: Arc::clone(&self.wake),
         };
         let mut looking = tokio::spawn(looking.run());
+        let mut finding = tokio::spawn(look_for_key(self.secrets, Arc::clone(&self.clock), Arc::clone(&self.vitals.keys), Arc::clone(&self.wake)));
         let sweeping = Sweeping {
             cloud: self.cloud,
             clock: Arc::clone(&self.clock),
@@ -217,6 +228,7 @@ impl Engine {
             _ = &mut polling => Ended::TaskDied("state"),
             _ = &mut sweeping => Ended::TaskDied("sweeps"),
             _ = &mut looking => Ended::TaskDied("looks"),
+            _ = &mut finding => Ended::TaskDied("key"),
             () = mirror.ended() => Ended::TaskDied("mirror"),
         };
         // From here on nothing new is written; what is on the wire is waited for before another may take the lease.
@@ -231,6 +243,7 @@ impl Engine {
         polling.abort();
         sweeping.abort();
         looking.abort();
+        finding.abort();
         looping.abort();
         lease.abort();
         ended
@@ -352,6 +365,16 @@ async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vi
             clock.sleep(STATE_EVERY).await;
             slept = if vitals.fence.holds() { STATE_EVERY_STANDBY } else { slept.saturating_add(STATE_EVERY) };
         }
+    }
+}
+
+/// Looks regularly whether the key is still what it was: a standby, too, that may have to seal a password the moment it is asked.
+async fn look_for_key(secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>, keys: Arc<Keyring>, wake: Arc<Notify>) {
+    loop {
+        if keys.refresh(secrets.as_ref()).await {
+            wake.notify_one();
+        }
+        clock.sleep(KEY_EVERY).await;
     }
 }
 

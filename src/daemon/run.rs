@@ -144,6 +144,7 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
         cluster,
         cloud,
         hosts: Arc::new(MySqlHosts::new(settings.database_ca)),
+        secrets: Arc::<KubeCluster>::clone(&kube),
         sweep_every: settings.sweep_every.get().unsigned_abs(),
         sweep,
         clock,

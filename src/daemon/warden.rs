@@ -8,6 +8,7 @@ use crate::{
     act::{
         executor::{Executor, Round},
         journal::{Ending, Journal},
+        keyring::Keyring,
         notify::Notes,
         state::Keeper,
     },
@@ -49,6 +50,8 @@ pub struct Warden {
     pub store: Arc<Store>,
     /// The remembered state.
     pub keeper: Arc<Keeper>,
+    /// The key that credentials are derived under.
+    pub keys: Arc<Keyring>,
     /// Whether we may write.
     pub fence: Fence,
     /// Carries plans out.
@@ -169,8 +172,10 @@ impl Warden {
         if !self.store.filled() {
             return None;
         }
+        let key = self.keys.sight()?;
         let mut snapshot = self.store.snapshot(now);
         snapshot.state = state;
+        snapshot.key = key;
         snapshot.cluster_id.clone_from(&self.cluster_id);
         self.sweeps.add_to(&mut snapshot);
         self.store.hosts.add_to(&mut snapshot);

@@ -1,6 +1,7 @@
 //! A `WordPressClone`, trimmed to what decides its fate.
 
 use super::{
+    credentials::SourcePassword,
     kind::Kind,
     meta::{self, Meta, Unreadable},
     names,
@@ -73,6 +74,12 @@ pub struct WordPressClone {
     pub warned: Option<Box<str>>,
     /// [`names::OWNER`].
     pub owner: Option<Box<str>>,
+    /// `spec.cloneId`, after which KRO names what it makes, where it is not the clone's name.
+    pub clone_id: Option<Box<str>>,
+    /// [`names::CREDENTIALS`]: the Secret that was made for it.
+    pub credentials: Option<Box<str>>,
+    /// `spec.sourcePassword`.
+    pub source_password: Option<SourcePassword>,
     /// `spec.useDedicatedDatabase`.
     pub dedicated: bool,
     /// The address of the shared host that it lives on, as [`host_address`] writes it; `None`: it has a database of its own, or
@@ -108,6 +115,9 @@ impl WordPressClone {
             announced_at: read_date(annotation(names::ANNOUNCED_AT)),
             warned: text(names::WARNED),
             owner: text(names::OWNER),
+            clone_id: spec_text(object, "cloneId").filter(|id| *id != meta.name()).map(Into::into),
+            credentials: text(names::CREDENTIALS),
+            source_password: spec_text(object, "sourcePassword").and_then(SourcePassword::read),
             dedicated: wants_dedicated(object),
             host: shared_host(object).map(|host| shared(&host)),
             reservation: text(names::RESERVATION),
@@ -118,6 +128,28 @@ impl WordPressClone {
             meta,
         })
     }
+
+    /// The name of the Secret that KRO expects its credentials in.
+    #[must_use]
+    pub fn secret_name(&self) -> String {
+        names::secret_name(self.clone_id.as_deref().unwrap_or(self.meta.name()), &self.meta.uid)
+    }
+
+    /// Whether its Secret was made, as far as the clone says: of this very clone, and under the name that it has by now.
+    #[must_use]
+    pub fn has_credentials(&self) -> bool {
+        let id = self.clone_id.as_deref().unwrap_or(self.meta.name());
+        let rest = |said: &'_ str| -> Option<bool> {
+            let uid = said.strip_suffix("-secret")?.strip_prefix(id)?.strip_prefix('-')?;
+            Some(uid == self.meta.uid.get(..8).unwrap_or(&self.meta.uid))
+        };
+        // As `secret_name` makes it, without making it: this is asked of every clone in every plan.
+        self.credentials.as_deref().and_then(rest).unwrap_or_default()
+    }
+}
+
+fn spec_text<'a>(object: &'a Value, field: &str) -> Option<&'a str> {
+    object.get("spec")?.get(field)?.as_str()
 }
 
 /// `spec.useDedicatedDatabase`.

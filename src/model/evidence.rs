@@ -12,6 +12,8 @@ pub enum Source {
     Objects(Kind),
     /// Whether our own clock can be trusted.
     Time,
+    /// The key that clones' credentials are derived under.
+    Key,
     /// One sweep over a region of AWS: the region, and what was listed there.
     Cloud(Arc<str>, CloudList),
     /// A look at a shared database host, by the name of its `DatabaseHost`.
@@ -43,6 +45,7 @@ impl fmt::Display for Source {
             Self::Objects(kind) => f.write_str(kind.source()),
             Self::Time => f.write_str("time"),
             Self::Host(host) => write!(f, "mysql/{host}"),
+            Self::Key => f.write_str("credentials-key"),
             Self::Cloud(region, CloudList::Instances) => write!(f, "rds/{region}"),
             Self::Cloud(region, CloudList::Clusters) => write!(f, "rds/{region}/clusters"),
             Self::Cloud(region, CloudList::Snapshots) => write!(f, "rds/{region}/snapshots"),

@@ -6,6 +6,7 @@
 pub mod child;
 pub mod clone;
 pub mod cloud;
+pub mod credentials;
 pub mod duration;
 pub mod evidence;
 pub mod kind;

@@ -16,8 +16,12 @@ pub const OWNER: &str = "clonewarden.io/owner";
 pub const PLACEMENT_REASON: &str = "clonewarden.io/placement-reason";
 /// Annotation, written at admission: which promise of a place the clone was let in on.
 pub const RESERVATION: &str = "clonewarden.io/reservation";
-/// Annotation, written by the daemon: that the clone's Secret was made.
+/// Annotation, written by the daemon: the name of the Secret that was made for the clone.
 pub const CREDENTIALS: &str = "clonewarden.io/credentials";
+/// The Secret with the key that clones' credentials are derived under, in the daemon's namespace.
+pub const KEY_SECRET: &str = "clonewarden-key";
+/// The key in it: 32 random bytes.
+pub const KEY_ENTRY: &str = "key";
 /// Annotation on the Lease: where the holder answers reviews.
 pub const ADDRESS: &str = "clonewarden.io/address";
 /// Label: `"true"` on clones that a placement rule may give a database of their own.
@@ -91,6 +95,12 @@ pub const ACK_FINAL_SNAPSHOT: &str = "rds.services.k8s.aws/final-db-snapshot-ide
 #[must_use]
 pub fn database_identifier(clone_id: &str, uid: &str) -> String {
     format!("{clone_id}-{}", uid.get(..8).unwrap_or(uid))
+}
+
+/// The name of the Secret that the RGD expects a clone's credentials in: `<cloneId>-<first 8 of the uid>-secret`.
+#[must_use]
+pub fn secret_name(clone_id: &str, uid: &str) -> String {
+    format!("{}-secret", database_identifier(clone_id, uid))
 }
 
 /// Whether `id` has the form of a cluster id (`[0-9A-Za-z][0-9A-Za-z_-]*`) and is not a placeholder left in a template.

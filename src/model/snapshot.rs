@@ -4,6 +4,7 @@ use super::{
     child::{Child, Definition},
     clone::WordPressClone,
     cloud::CloudResource,
+    credentials::KeySight,
     evidence::EvidenceSet,
     meta::Unreadable,
     orphan::OrphanRecord,
@@ -57,6 +58,8 @@ pub struct Snapshot {
     /// Clones that were seen kept while an end stood announced on them, and the date of that announcement: it does not count.
     /// The date is what tells it from a later one, not what is compared with a clock, which may have been wrong then.
     pub withdrawn: BTreeMap<Box<str>, Timestamp>,
+    /// What is known of the key that credentials are derived under.
+    pub key: KeySight,
     /// What is remembered across restarts.
     pub state: State,
 }

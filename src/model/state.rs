@@ -33,6 +33,15 @@ pub struct State {
     /// ARNs of those of which a person has said so.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub cluster_id_accepted: BTreeSet<String>,
+    /// The fingerprint of the key that credentials are derived under. While clones live, no other one is made or taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_key: Option<String>,
+    /// Since when that key is gone, or another one is in its place, while clones live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_key_lost: Option<Timestamp>,
+    /// A person has said that another key is all right; until one is there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub credentials_key_accepted: bool,
     /// What people let go last, newest last.
     pub releases: Vec<Release>,
 }
@@ -114,7 +123,8 @@ impl State {
 
     /// Accepts what `source` shows at present as the truth; whether anything had been held because of it.
     ///
-    /// `clones`: a population that collapsed, or a CRD that is gone. `cluster-id`: a database that
+    /// `clones`: a population that collapsed, or a CRD that is gone. `credentials-key`: the key that is gone, or another one.
+    /// `cluster-id`: a database that
     /// another cluster seemed to have made. `aws-account`: the account that was swept until now. `definitions`: ResourceGraphDefinitions that are gone.
     /// Whether the CRD or a definition is gone at present, the caller has to have looked.
     pub fn release_source(&mut self, source: &str, gone: bool) -> bool {
@@ -127,6 +137,14 @@ impl State {
             "cluster-id" => {
                 let shown = self.cluster_id_shared.take();
                 shown.is_some_and(|arn| self.cluster_id_accepted.insert(arn))
+            }
+            "credentials-key" => {
+                let lost = self.credentials_key_lost.take().is_some();
+                if lost {
+                    self.credentials_key = None;
+                    self.credentials_key_accepted = true;
+                }
+                lost
             }
             "clones" if gone => std::mem::take(&mut self.clones_served) | collapsed,
             "definitions" if gone => {

@@ -101,6 +101,8 @@ impl BlockedBy {
 pub enum Target {
     /// A clone.
     Clone(Arc<WordPressClone>),
+    /// The Secret of a clone.
+    Secret(Arc<WordPressClone>),
     /// Something in the cluster that belongs or belonged to a clone.
     Child(Arc<Child>),
     /// Something in AWS.
@@ -141,6 +143,7 @@ impl Target {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Clone(_) => crate::model::names::CLONE_KIND,
+            Self::Secret(_) => "Secret",
             Self::Child(child) => child.kind.name(),
             Self::Cloud(resource) => resource.kind(),
             Self::Orphan(_) => "Orphan",
@@ -163,6 +166,7 @@ impl Target {
             Self::Source(source) => source.to_string(),
             Self::Namespace(name) | Self::Policy(name) | Self::Definition(name) => name.to_string(),
             Self::Absent(kind, _) => format!("{kind} {}", self.display()),
+            Self::Secret(clone) => format!("Secret {}", clone.meta.uid),
             Self::Clone(_) | Self::Child(_) | Self::Orphan(_) | Self::Quota(_) => self.meta().map(|meta| meta.uid.to_string()).unwrap_or_default(),
         }
     }
@@ -173,6 +177,7 @@ impl Target {
         match self {
             Self::Clone(_) | Self::Child(_) | Self::Quota(_) => self.meta().map(|meta| meta.path().to_string()).unwrap_or_default(),
             Self::Absent(_, namespace) => format!("{namespace}/{}", names::OURSELVES),
+            Self::Secret(clone) => format!("{}/{}", clone.meta.namespace(), clone.secret_name()),
             Self::Orphan(orphan) => orphan.meta.name().to_owned(),
             Self::Cloud(resource) => resource.id.clone(),
             Self::Unreadable(object) => format!("{}/{}", object.namespace, object.name),
@@ -206,6 +211,10 @@ pub enum Work {
     Annotate(Write),
     /// An object of ours, as it is sent.
     Apply(Arc<Value>),
+    /// The Secret of a clone; whether that is written on the clone at once. What is in it is made only when it is sent.
+    Secret(bool),
+    /// The key that credentials are derived under.
+    Key,
     /// The tags that something in AWS is to have.
     Tag(BTreeMap<String, String>),
     /// What the `Orphan` is to say of something that was left behind.

@@ -7,6 +7,7 @@
 
 pub mod admit;
 pub mod brake;
+pub mod credentials;
 pub mod decision;
 mod diagnosis;
 mod doubt;
@@ -48,6 +49,8 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     let overflow = limits::overflow(snapshot, &ground, &mut draft);
     let mut surprises = brake::Surprises::of(&snapshot.state);
     let mut withdrawn = Vec::new();
+    let key = credentials::Key::of(snapshot, &ground, &mut state);
+    let mut secrets = Vec::new();
 
     for (clone, standing) in ground.clones() {
         let Some(standing) = standing else { continue };
@@ -59,6 +62,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
                 let life = overflow.lifetime(clone).unwrap_or_else(|| lifetime::lifetime(clone, &policy.ttl));
                 let decision = decide(clone, policy, *enforced, life, &ground, &mut draft);
                 surprises.consider(&decision, policy, now);
+                secrets.extend(key.secret(clone, policy, &decision));
                 decision
             }
         };
@@ -69,6 +73,8 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         }
         draft.decisions.push(decision);
     }
+    draft.decisions.append(&mut secrets);
+    draft.decisions.extend(key.decision());
     ground.hold_unreadable(&mut draft);
     diagnosis::diagnose(snapshot, &ground, &mut draft);
     let others = draft.decisions.len();

@@ -88,6 +88,8 @@ pub enum Reason {
     DefinitionNotReady(Box<str>),
     /// What bounds a namespace is not what the policy says.
     Quota(super::quota::Finding),
+    /// A clone's Secret, or the key behind it, is not there.
+    Credentials(super::credentials::Lack),
 }
 
 impl Reason {
@@ -125,6 +127,7 @@ impl Reason {
             Self::BrakeOn(..) => "BrakeOn",
             Self::DefinitionNotReady(_) => "DefinitionNotReady",
             Self::Quota(finding) => finding.code(),
+            Self::Credentials(lack) => lack.code(),
         }
     }
 
@@ -224,6 +227,7 @@ impl Reason {
             ),
             Self::DefinitionNotReady(why) => format!("KRO says it is not ready ({why}): deletions may hang"),
             Self::Quota(finding) => finding.message(),
+            Self::Credentials(lack) => lack.message(),
         }
     }
 
@@ -298,6 +302,7 @@ impl Reason {
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),
             Self::Quota(finding) => finding.facts().into_iter().for_each(|(key, value)| put(&key, value)),
+            Self::Credentials(lack) => lack.facts(&mut put),
             Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) | Self::NoPolicy | Self::Deleted | Self::SnapshotOurs => {}
         }
         facts

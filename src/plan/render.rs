@@ -78,6 +78,10 @@ pub fn target(target: &Target) -> Value {
         Target::Absent(kind, namespace) => json!({
             "apiVersion": kind.api_version(), "kind": kind.name(), "namespace": namespace, "name": crate::model::names::OURSELVES,
         }),
+        Target::Secret(clone) => json!({
+            "apiVersion": "v1", "kind": "Secret", "namespace": clone.meta.namespace(), "name": clone.secret_name(),
+            "owner": {"kind": crate::model::names::CLONE_KIND, "name": clone.meta.name(), "uid": clone.meta.uid},
+        }),
         Target::Cloud(resource) => json!({
             "kind": resource.kind(), "provider": "aws", "region": resource.region,
             "arn": resource.arn, "id": resource.id, "resourceId": resource.resource_id,

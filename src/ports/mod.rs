@@ -7,7 +7,7 @@ mod host;
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
 pub use host::{DatabaseHost, HostError, NoHosts};
 
-use crate::model::Kind;
+use crate::model::{Kind, credentials::SecretText};
 use futures::{future::BoxFuture, stream::BoxStream};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -192,6 +192,23 @@ pub trait Cluster: Send + Sync + 'static {
     fn skew(&self, now: Timestamp) -> Option<SignedDuration>;
 }
 
+/// The Secret of a clone, as it is made: `Opaque`, owned by the clone. What it holds is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CloneSecret {
+    /// The clone that it is for, and whose namespace it is in.
+    pub owner: Pin,
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub data: BTreeMap<&'static str, SecretText>,
+}
+
+impl fmt::Debug for CloneSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloneSecret").field("owner", &self.owner).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// Our own Secret. What it holds is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredSecret {
@@ -252,8 +269,8 @@ pub struct HookBundles {
     pub bundles: Vec<Vec<u8>>,
 }
 
-/// Our own Secret, and the webhook configurations whose `caBundle` follows it. Every call has a timeout of its own.
-pub trait Vault: Send + Sync + 'static {
+/// Our own Secrets, and those that are made for clones: these are never read. Every call has a timeout of its own.
+pub trait Secrets: Send + Sync + 'static {
     /// Reads a Secret in the daemon's namespace.
     fn read_secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<StoredSecret>, ApiError>>;
 
@@ -265,6 +282,12 @@ pub trait Vault: Send + Sync + 'static {
         version: Option<&'a str>,
     ) -> BoxFuture<'a, Result<StoredSecret, ApiError>>;
 
+    /// Creates the Secret of a clone. One of its name that is there already counts as made: the name carries the clone's UID.
+    fn make_secret<'a>(&'a self, secret: &'a CloneSecret) -> BoxFuture<'a, Result<(), ApiError>>;
+}
+
+/// Our own Secrets, and the webhook configurations whose `caBundle` follows one of them. Every call has a timeout of its own.
+pub trait Vault: Secrets {
     /// The webhook configurations of this name: of each kind, the one that there is.
     fn ca_bundles<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<HookBundles>, ApiError>>;
 

@@ -92,6 +92,12 @@ impl SandboxCluster {
         self.inner.world()
     }
 
+    /// The world behind it, for another handle.
+    #[must_use]
+    pub fn world_shared(&self) -> Arc<Mutex<World>> {
+        Arc::clone(&self.inner.world)
+    }
+
     /// From now on this much goes wrong between this daemon and the API server.
     pub fn set_faults(&self, levels: Levels) {
         self.inner.faults().set_levels(levels);
@@ -127,7 +133,7 @@ impl SandboxCluster {
     }
 
     /// One call: its fate, its effect on the world, its answer.
-    async fn call<T: Send + 'static>(
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         call: Call,
         effect: impl FnOnce(&mut World, &Issue) -> Result<T, ApiError> + Send + 'static,

@@ -62,6 +62,8 @@ pub enum Verb {
     Note,
     /// A ConfigMap of the daemon's own was written.
     State,
+    /// A Secret was made, changed or deleted.
+    Secret,
     /// A Lease changed hands. Renewals are not recorded, there are too many of them.
     Lease,
 }
@@ -75,7 +77,7 @@ pub struct Write {
     pub issue: Issue,
     /// What was done.
     pub verb: Verb,
-    /// To which kind of object; `None` for Events, state and leases.
+    /// To which kind of object; `None` for Events, state, Secrets and leases.
     pub kind: Option<Kind>,
     /// In which namespace.
     pub namespace: String,

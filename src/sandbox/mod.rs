@@ -23,6 +23,7 @@ pub mod json;
 pub mod people;
 pub mod platform;
 pub mod rng;
+mod secrets;
 mod store;
 #[cfg(test)]
 mod tests;

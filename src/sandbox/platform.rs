@@ -59,6 +59,7 @@ impl Platform {
 
     fn work(&mut self, world: &mut World) {
         let issue = world.issue(Actor::Platform);
+        world.collect_secrets(&issue);
         self.jobs(world, &issue);
         self.databases(world, &issue);
         let Some((definition, cluster)) = definition(world) else { return };

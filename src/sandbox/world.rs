@@ -8,6 +8,7 @@ use super::{
     history::{Actor, Issue, LeaseNow, Verb, Write},
     json,
     rng::Rng,
+    secrets::SecretEntry,
     store::{LeaseEntry, StateEntry},
 };
 use crate::{model::Kind, ports::ApiError};
@@ -62,6 +63,7 @@ pub struct World {
     pub(super) states: BTreeMap<String, StateEntry>,
     pub(super) leases: BTreeMap<Arc<str>, LeaseEntry>,
     pub(super) notes: BTreeMap<Key, Value>,
+    pub(super) secrets: BTreeMap<Key, SecretEntry>,
     history: Vec<Write>,
     /// AWS, which is another world, but turns with this one.
     pub aws: Aws,
@@ -81,6 +83,7 @@ impl World {
             states: BTreeMap::new(),
             leases: BTreeMap::new(),
             notes: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             history: Vec::new(),
             aws: Aws::new(seed ^ 0x0a05, now),
         }

@@ -94,7 +94,7 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 23] = [
+const NEED_A_DAEMON: [&str; 29] = [
     "AccountChanged",
     "Busy",
     "ClaimsForeign",
@@ -102,6 +102,12 @@ const NEED_A_DAEMON: [&str; 23] = [
     "ClusterIdShared",
     "Collapsed",
     "CopiedLabels",
+    "CredentialsHeld",
+    "CredentialsKeyChanged",
+    "CredentialsKeyLost",
+    "CredentialsKeyMissing",
+    "CredentialsKeyUnread",
+    "CredentialsKeyUnusable",
     "Deleted",
     "ExpiryUnreadable",
     "GoesWithJob",

@@ -6,7 +6,7 @@ use clonewarden::{
     model::{Reading, Snapshot, WordPressClone},
     plan::{Action, Decision, Plan, Planner, Reason, Target, plan},
     policy::{ClonePolicy, Mode, Policies},
-    ports::{Cloud, Cluster},
+    ports::{Cloud, Cluster, Secrets},
     sandbox::{cloud::handle::SandboxCloud, cluster::SandboxCluster},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -127,6 +127,10 @@ impl Bug {
 
     pub(crate) fn cloud(self, handle: SandboxCloud) -> Arc<dyn Cloud> {
         if self.is_in_aws() { Arc::new(Clouded::new(handle, self)) } else { Arc::new(handle) }
+    }
+
+    pub(crate) fn secrets(self, handle: SandboxCluster) -> Arc<dyn Secrets> {
+        Arc::new(handle)
     }
 
     pub(crate) fn planner(self) -> Planner {

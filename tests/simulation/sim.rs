@@ -198,6 +198,7 @@ impl Sim {
             cluster: self.bug.cluster(handle.clone()),
             cloud: self.bug.cloud(cloud.clone()),
             hosts: Arc::new(NoHosts),
+            secrets: self.bug.secrets(handle.clone()),
             sweep_every: Duration::from_secs(if self.aws { 20 } else { 300 }),
             sweep: Arc::default(),
             clock: Arc::new(clock.clone()),

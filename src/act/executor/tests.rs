@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    act::tries::FIRST_PAUSE,
     model::{cloud::CloudResource, evidence::CloudList},
     plan::Reason,
 };

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
+    model::{Kind, credentials::SecretText},
     observe::kube::fake::{Answer, Fake, failure},
-    ports::{HookKind, Vault},
+    ports::{HookKind, Pin, Secrets, Vault},
 };
 
 const SECRET: &str = "/api/v1/namespaces/ours/secrets";
@@ -85,4 +86,36 @@ async fn every_webhook_is_told_and_nothing_else_is_touched() {
         {"op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": "bmV3"},
     ]);
     assert_eq!(asked[2].body, expected);
+}
+
+#[tokio::test]
+async fn the_secret_of_a_clone_is_created_and_nothing_else() {
+    let (cluster, fake) = Fake::new([
+        Answer::Json(201, json!({"metadata": {}})),
+        failure(409, "AlreadyExists", "secrets \"c-secret\" already exists", json!({})),
+        failure(409, "Conflict", "Operation cannot be fulfilled on resourcequotas", json!({})),
+        failure(403, "Forbidden", "exceeded quota", json!({})),
+    ]);
+    let owner = Pin { kind: Kind::Clone, namespace: "theirs".into(), name: "c".into(), uid: "u1".into(), resource_version: "7".into() };
+    let data = BTreeMap::from([("password", SecretText::new("hunter2".to_owned()))]);
+    let secret = CloneSecret { owner, name: "c-secret".to_owned(), data };
+    assert!(!format!("{secret:?}").contains("hunter2"));
+    assert_eq!(cluster.make_secret(&secret).await, Ok(()));
+    assert_eq!(cluster.make_secret(&secret).await, Ok(()), "one that is there was made for this very clone");
+    assert!(matches!(cluster.make_secret(&secret).await, Err(ApiError::Conflict(_))), "a quota's conflict says nothing of the Secret");
+    assert!(matches!(cluster.make_secret(&secret).await, Err(ApiError::Forbidden(_))));
+    let ownerless = CloneSecret { owner: Pin { uid: String::new(), ..secret.owner.clone() }, ..secret };
+    assert!(matches!(cluster.make_secret(&ownerless).await, Err(ApiError::Refused { code: 0, .. })), "it would stay for ever");
+    let asked = fake.asked();
+    assert!(asked.len() == 4 && asked.iter().all(|asked| asked.line.starts_with("POST /api/v1/namespaces/theirs/secrets")));
+    assert_eq!(
+        asked[0].body,
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"password": "aHVudGVyMg=="},
+            "metadata": {
+                "name": "c-secret", "namespace": "theirs", "labels": {"app.kubernetes.io/managed-by": "clonewarden"},
+                "ownerReferences": [{"apiVersion": "kro.run/v1alpha1", "kind": "WordPressClone", "name": "c", "uid": "u1"}],
+            },
+        })
+    );
 }

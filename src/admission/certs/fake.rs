@@ -1,6 +1,6 @@
 //! A vault in memory: one Secret, two webhook configurations, compare-and-swap as the API server does it.
 
-use crate::ports::{ApiError, HookBundles, HookKind, StoredSecret, Vault};
+use crate::ports::{ApiError, CloneSecret, HookBundles, HookKind, Secrets, StoredSecret, Vault};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -80,7 +80,7 @@ impl FakeVault {
     }
 }
 
-impl Vault for FakeVault {
+impl Secrets for FakeVault {
     fn read_secret<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<StoredSecret>, ApiError>> {
         async move {
             let held = self.held();
@@ -99,6 +99,12 @@ impl Vault for FakeVault {
         async move { self.held().write(data, version) }.boxed()
     }
 
+    fn make_secret<'a>(&'a self, _secret: &'a CloneSecret) -> BoxFuture<'a, Result<(), ApiError>> {
+        Box::pin(async { Err(ApiError::Forbidden("no clone lives here".to_owned())) })
+    }
+}
+
+impl Vault for FakeVault {
     fn ca_bundles<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<HookBundles>, ApiError>> {
         async move {
             let held = self.held();

@@ -23,6 +23,8 @@ const BOTH: &str = "quota: {requests.cpu: 4, pods: 20}\n  limitRange: {default: 
 const OURS: &str = "staging";
 const THEIRS: &str = "theirs";
 
+mod credentials;
+
 fn policies(mode: &str, rest: &str) -> Arc<Policies> {
     let text = format!(
         "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: p}}\nspec:\n  mode: {mode}\n  namespaces: {{names: [{OURS}, {THEIRS}]}}\n  {rest}\n"
@@ -62,6 +64,7 @@ impl Scene {
             cluster: Arc::new(self.cluster.clone()),
             cloud: Arc::new(NoCloud),
             hosts: Arc::new(NoHosts),
+            secrets: Arc::new(self.cluster.clone()),
             sweep_every: std::time::Duration::from_secs(300),
             sweep: Arc::default(),
             clock: Arc::new(self.clock.clone()),

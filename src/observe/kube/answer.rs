@@ -49,6 +49,11 @@ impl Problem {
         self.error == ApiError::NotFound && details.is_some_and(|about| about.name == name && about.kind == resource && about.group == group)
     }
 
+    /// Whether a creation failed because there is an object of that name; a conflict may be another's, such as a quota's.
+    pub(crate) fn is_there_already(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.code == 409 && status.reason == "AlreadyExists")
+    }
+
     /// Whether a write failed because the object has another UID than the one that was sent.
     pub(crate) fn is_another_uid(&self) -> bool {
         let details = self.status.as_ref().filter(|status| status.code == 422).and_then(|status| status.details.as_ref());

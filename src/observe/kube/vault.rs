@@ -3,7 +3,7 @@
 //! Nothing that was read here is ever quoted: an answer that does not parse is told by line and column.
 
 use super::{Call, KubeCluster, WRITE, in_cluster, in_namespace, parse};
-use crate::ports::{ApiError, HookBundles, HookKind, StoredSecret, Vault};
+use crate::ports::{ApiError, CloneSecret, HookBundles, HookKind, Secrets, StoredSecret, Vault};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
@@ -53,7 +53,7 @@ pub(crate) fn secret_from(answer: &[u8]) -> Result<StoredSecret, ApiError> {
     Ok(StoredSecret { resource_version: metadata.resource_version, data })
 }
 
-impl Vault for KubeCluster {
+impl Secrets for KubeCluster {
     fn read_secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<StoredSecret>, ApiError>> {
         async move {
             let path = in_namespace("/api/v1", &self.namespace, "secrets", Some(name))?;
@@ -71,6 +71,12 @@ impl Vault for KubeCluster {
         crate::act::secrets::write_secret(&self.api, &self.namespace, name, data, version).boxed()
     }
 
+    fn make_secret<'a>(&'a self, secret: &'a CloneSecret) -> BoxFuture<'a, Result<(), ApiError>> {
+        crate::act::secrets::make_secret(&self.api, secret).boxed()
+    }
+}
+
+impl Vault for KubeCluster {
     fn ca_bundles<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<HookBundles>, ApiError>> {
         async move {
             let mut found = Vec::new();

@@ -138,10 +138,12 @@ impl GatedLoop {
         let (gate, held) = mpsc::unbounded_channel();
         let loaded = policy::load_dir(&install.policies()).map_err(|problems| anyhow::anyhow!("{problems}"))?;
         let (sender, policies) = watch::channel(Arc::new(loaded));
+        let secrets = KubeCluster::over(client.clone(), lease.clone(), install.namespace.clone());
         let engine = Engine {
             cluster: Arc::new(Gated { real: KubeCluster::over(client, lease, install.namespace.clone()), gate }),
             cloud: Arc::new(NoCloud),
             hosts: Arc::new(NoHosts),
+            secrets: Arc::new(secrets),
             sweep_every: Duration::from_secs(300),
             sweep: Arc::default(),
             clock: Arc::new(SystemClock),

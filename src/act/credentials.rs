@@ -1,0 +1,67 @@
+//! Makes the Secrets of clones, and the key behind them. Nothing that is in them is ever in an ending.
+
+use super::{
+    executor::{Executor, pin},
+    journal::Ending,
+    orphans,
+};
+use crate::{
+    model::{
+        Kind, WordPressClone,
+        credentials::{Credentials, MasterKey, SecretText, SourcePassword},
+        names,
+    },
+    ports::{ApiError, CloneSecret},
+};
+use std::collections::BTreeMap;
+
+/// The entry of the Secret with the password of the site that was cloned.
+const SOURCE_PASSWORD: &str = "source-password";
+
+impl Executor {
+    /// Makes the Secret of a clone, then writes on the clone that it was made: in that order, so that a crash between the two is a
+    /// creation that finds the Secret there. `record`: the second at once; else it follows by the next plan.
+    pub(super) async fn make_secret(&self, clone: &WordPressClone, record: bool) -> Ending {
+        let Some(key) = self.tools.keys.key() else {
+            return Ending::Failed(format!("the Secret `{}` has not been read", names::KEY_SECRET));
+        };
+        let owner = pin(Kind::Clone, &clone.meta);
+        let data = match contents(&key, clone) {
+            Ok(data) => data,
+            Err(why) => return Ending::Failed(why.to_owned()),
+        };
+        let secret = CloneSecret { owner, name: clone.secret_name(), data };
+        if let Err(error) = self.tools.secrets.make_secret(&secret).await {
+            return orphans::ending(Err(error));
+        }
+        if !record {
+            return Ending::Begun;
+        }
+        // Nothing is written after the lease: that the Secret is there the next holder finds out.
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
+        let changes = BTreeMap::from([(names::CREDENTIALS, Some(secret.name.clone()))]);
+        orphans::ending(self.tools.cluster.annotate(&secret.owner, &changes).await)
+    }
+
+    /// Makes the key. Somebody may have been faster: then that one is the key.
+    pub(super) async fn make_key(&self) -> Ending {
+        let made = self.tools.keys.make(self.tools.secrets.as_ref()).await;
+        self.tools.wake.notify_one();
+        match made {
+            Err(ApiError::NotFound) => Ending::Failed("the daemon's namespace is not there".to_owned()),
+            made => orphans::ending(made),
+        }
+    }
+}
+
+/// What the Secret of a clone holds.
+fn contents(key: &MasterKey, clone: &WordPressClone) -> Result<BTreeMap<&'static str, SecretText>, &'static str> {
+    let derived = Credentials::derive(key, &clone.meta.uid);
+    let mut data: BTreeMap<_, _> = derived.entries().map(|(name, text)| (name, text.clone())).into();
+    if let Some(SourcePassword::Plain(text)) = &clone.source_password {
+        data.insert(SOURCE_PASSWORD, text.clone());
+    }
+    Ok(data)
+}
