@@ -7,7 +7,7 @@
 use super::{
     journal::{Ending, Journal},
     keyring::Keyring,
-    lane::Lane,
+    lane::{self, Lane},
     notify::Notes,
     orphans,
     proof::Roll,
@@ -20,7 +20,7 @@ use crate::{
     observe::{store::Store, time_evidence},
     plan::{Action, Decision, Plan, Target, Work},
     policy::Policies,
-    ports::{ApiError, Clock, Cloud, Cluster, Pin, Secrets},
+    ports::{ApiError, Clock, Cloud, Cluster, DatabaseHost, Pin, Secrets},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
@@ -48,6 +48,8 @@ pub struct Tools {
     pub cluster: Arc<dyn Cluster>,
     /// AWS.
     pub cloud: Arc<dyn Cloud>,
+    /// The shared database hosts.
+    pub hosts: Arc<dyn DatabaseHost>,
     /// Our own Secrets, and those of clones.
     pub secrets: Arc<dyn Secrets>,
     /// The key that credentials are derived under.
@@ -76,7 +78,10 @@ pub struct Executor {
     done: Mutex<HashMap<Box<str>, Done>>,
     /// What was made and may not have come back by the watch yet, and when it was made.
     made: Mutex<HashMap<String, Instant>>,
-    pub(super) lane: Lane,
+    /// Where AWS is asked.
+    pub(super) lane: Arc<Lane>,
+    /// Where each shared host is.
+    pub(super) hosts: Mutex<HashMap<Arc<str>, Arc<Lane>>>,
 }
 
 /// What one round did.
@@ -94,7 +99,7 @@ impl Executor {
     /// An executor that has tried nothing yet.
     #[must_use]
     pub fn new(tools: Tools) -> Self {
-        Self { tools, done: Mutex::default(), made: Mutex::default(), lane: Lane::default() }
+        Self { tools, done: Mutex::default(), made: Mutex::default(), lane: Arc::default(), hosts: Mutex::default() }
     }
 
     pub(super) fn may_write(&self) -> bool {
@@ -118,8 +123,8 @@ impl Executor {
         let mut left_alone = false;
         let writes = plan.decisions.iter().enumerate();
         let writes = writes.filter(|(_, decision)| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
-        let (slow, writes): (Vec<_>, Vec<_>) = writes.partition(|(_, decision)| orphans::asks_aws(decision));
-        self.take_up(plan, slow.into_iter().map(|(place, _)| place).collect());
+        let (slow, writes): (Vec<_>, Vec<_>) = writes.partition(|(_, decision)| lane::is_slow(decision));
+        self.send_off(plan, &slow);
         let (deletes, mut others): (Vec<_>, Vec<_>) =
             writes.into_iter().map(|(_, decision)| decision).partition(|decision| decision.action == Action::Delete);
         round.again = left_alone || others.len() > OTHERS_A_ROUND;
@@ -181,6 +186,8 @@ impl Executor {
         match (&decision.target, &decision.work) {
             (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
             (_, Some(Work::Key)) => return self.make_key().await,
+            (Target::Schema(schema), Some(Work::Make(row))) => return self.make_schema(schema, row).await,
+            (Target::Schema(schema), None) if decision.action == Action::Delete => return self.end_schema(schema, roll, plan).await,
             _ => {}
         }
         let written = match (&decision.target, decision.action) {
@@ -229,7 +236,7 @@ impl Executor {
             return;
         }
         let key = decision.target.key();
-        let (news, read) = self.note_down(&key, &version(decision), ending, orphans::asks_aws(decision));
+        let (news, read) = self.note_down(&key, &version(decision), ending, lane::is_slow(decision));
         if read {
             self.read_again(decision, at).await;
         }

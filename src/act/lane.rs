@@ -1,14 +1,16 @@
-//! The slow lane: whatever has to ask AWS first. Clones must never wait for an AWS that does not answer, so it is worked through
-//! beside the loop, one batch at a time; what does not fit into a batch comes with a later plan.
+//! The slow lanes: whatever has to ask AWS first, and whatever is done on a shared database host, with a lane for each host. Clones must
+//! never wait for an AWS or a host that does not answer, so lanes are worked through beside the loop, one batch at a time; what does
+//! not fit into a batch comes with a later plan.
 
 use super::{
     executor::{Executor, Round},
     orphans,
     proof::Roll,
 };
-use crate::plan::{Decision, Plan};
+use crate::plan::{Action, Decision, Plan, Target, Work};
 use jiff::SignedDuration;
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -35,6 +37,25 @@ pub(super) struct Lane {
     ended: Mutex<Round>,
 }
 
+/// The host on which a decision is carried out, if it is one.
+fn host(decision: &Decision) -> Option<&Arc<str>> {
+    match (&decision.target, &decision.work) {
+        (Target::Schema(schema), Some(Work::Make(_))) => Some(&schema.host),
+        (Target::Schema(schema), _) if decision.action == Action::Delete => Some(&schema.host),
+        _ => None,
+    }
+}
+
+/// Whether a decision may have to wait for somebody else than the API server.
+pub(super) fn is_slow(decision: &Decision) -> bool {
+    host(decision).is_some() || orphans::asks_aws(decision)
+}
+
+/// Whether something goes by it that is judged by the absence of its clone.
+fn needs_roll(decision: &Decision) -> bool {
+    orphans::is_end(decision) || host(decision).is_some() && decision.action == Action::Delete
+}
+
 /// Says that the lane is free again, however the batch ended.
 struct Busy {
     flag: Arc<AtomicBool>,
@@ -51,22 +72,37 @@ impl Drop for Busy {
 }
 
 impl Executor {
-    /// Takes up what has to ask AWS, unless the last batch is not through yet.
-    pub(super) fn take_up(self: &Arc<Self>, plan: &Arc<Plan>, chosen: Vec<usize>) {
-        if chosen.is_empty() || self.lane.busy.swap(true, Ordering::AcqRel) {
+    /// Sends each decision, which stands at that place of the plan, down its lane.
+    pub(super) fn send_off(self: &Arc<Self>, plan: &Arc<Plan>, slow: &[(usize, &Decision)]) {
+        let mut on_hosts: BTreeMap<&Arc<str>, Vec<usize>> = BTreeMap::new();
+        let mut in_aws = Vec::new();
+        for (place, decision) in slow {
+            host(decision).map_or(&mut in_aws, |host| on_hosts.entry(host).or_default()).push(*place);
+        }
+        self.take_up(&self.lane, AT_ONCE, plan, in_aws);
+        for (host, chosen) in on_hosts {
+            let lane = Arc::clone(self.hosts.lock().unwrap_or_else(PoisonError::into_inner).entry(Arc::clone(host)).or_default());
+            // A host is asked one thing at a time.
+            self.take_up(&lane, 1, plan, chosen);
+        }
+    }
+
+    /// Takes up what belongs into a lane, so many at once, unless its last batch is not through yet.
+    fn take_up(self: &Arc<Self>, lane: &Arc<Lane>, at_once: usize, plan: &Arc<Plan>, chosen: Vec<usize>) {
+        if chosen.is_empty() || lane.busy.swap(true, Ordering::AcqRel) {
             return;
         }
-        let busy = Busy { flag: Arc::clone(&self.lane.busy), idle: Arc::clone(&self.lane.idle), wake: Arc::clone(&self.tools.wake) };
-        let (executor, plan) = (Arc::clone(self), Arc::clone(plan));
+        let busy = Busy { flag: Arc::clone(&lane.busy), idle: Arc::clone(&lane.idle), wake: Arc::clone(&self.tools.wake) };
+        let (executor, plan, lane) = (Arc::clone(self), Arc::clone(plan), Arc::clone(lane));
         tokio::spawn(async move {
             let decisions: Vec<&Decision> = chosen.into_iter().take(BATCH).filter_map(|place| plan.decisions.get(place)).collect();
-            executor.work_off(&decisions, &plan).await;
+            executor.work_off(&lane, at_once, &decisions, &plan).await;
             drop(busy);
         });
     }
 
-    async fn work_off(&self, decisions: &[&Decision], plan: &Plan) {
-        let roll = if decisions.iter().any(|decision| orphans::is_end(decision)) {
+    async fn work_off(&self, lane: &Lane, at_once: usize, decisions: &[&Decision], plan: &Plan) {
+        let roll = if decisions.iter().any(|decision| needs_roll(decision)) {
             let roll = Roll::call(self.tools.cluster.as_ref()).await;
             roll.inspect_err(|error| warn!(%error, "Orphans wait: what lives could not be listed anew.")).ok()
         } else {
@@ -74,26 +110,41 @@ impl Executor {
         };
         let fresh = || self.tools.clock.now().duration_since(plan.now) < FRESH;
         let mut round = Round::default();
-        for few in decisions.chunks(AT_ONCE).take_while(|_| fresh()) {
-            self.work_through(few.iter().copied(), AT_ONCE, roll.as_ref(), plan, &mut round).await;
+        for few in decisions.chunks(at_once).take_while(|_| fresh()) {
+            self.work_through(few.iter().copied(), at_once, roll.as_ref(), plan, &mut round).await;
         }
-        let mut ended = self.lane.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = lane.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.endings.append(&mut round.endings);
     }
 
     /// What has been worked off since this was last asked.
     pub(super) fn worked_off(&self) -> Round {
-        std::mem::take(&mut *self.lane.ended.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut round = Round::default();
+        for lane in self.lanes() {
+            let mut ended = std::mem::take(&mut *lane.ended.lock().unwrap_or_else(PoisonError::into_inner));
+            round.endings.append(&mut ended.endings);
+        }
+        round
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.values().chain([&self.lane]).cloned().collect()
     }
 
     /// Waits until what is on the wire has ended, but no longer than a write may take: nothing new is begun by then.
     pub async fn drain(&self) {
-        let idle = self.lane.idle.notified();
-        if self.lane.busy.load(Ordering::Acquire) {
-            tokio::select! {
-                () = idle => {}
-                () = self.tools.clock.sleep(DRAIN) => {}
+        let lanes = self.lanes();
+        let idle = futures::future::join_all(lanes.iter().map(|lane| async move {
+            let idle = lane.idle.notified();
+            if lane.busy.load(Ordering::Acquire) {
+                idle.await;
             }
+        }));
+        tokio::select! {
+            biased;
+            _ = idle => {}
+            () = self.tools.clock.sleep(DRAIN) => {}
         }
     }
 }

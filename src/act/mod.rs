@@ -2,6 +2,7 @@
 
 mod credentials;
 pub mod executor;
+mod hosts;
 pub mod journal;
 pub mod keyring;
 pub mod kube;

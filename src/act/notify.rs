@@ -79,7 +79,7 @@ fn note(decision: &Decision, at: Timestamp) -> Option<Note> {
         Target::Child(child) => pin(child.kind, &child.meta),
         Target::Orphan(orphan) => pin(Kind::Orphan, &orphan.meta),
         Target::Quota(quota) => pin(quota.kind, &quota.meta),
-        Target::Cloud(_) => super::orphans::about(decision)?,
+        Target::Cloud(_) | Target::Schema(_) => super::orphans::about(decision)?,
         _ => return None,
     };
     let blocked = decision.blocked_by.map(|by| format!(" (not done: {})", by.word())).unwrap_or_default();

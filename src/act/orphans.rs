@@ -107,6 +107,7 @@ impl Executor {
                 let farewell = parting.snapshot.as_deref().map_or(Farewell::Nothing, Farewell::Snapshot);
                 cloud_ending(self.tools.cloud.delete(resource, farewell).await)
             }
+            Target::Schema(schema) => self.drop_schema(schema).await,
             _ => Ending::Failed("it is nothing that can be left behind".to_owned()),
         }
     }

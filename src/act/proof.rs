@@ -104,8 +104,15 @@ impl Roll {
                 self.of_database(resource)?;
                 still_is(cloud, resource).await
             }
+            // Whose it is says its row, which is read again where it is dropped.
+            Target::Schema(_) => Ok(()),
             _ => Err(Unproved::Otherwise("it is nothing that can be left behind".to_owned())),
         }
+    }
+
+    /// Whether a clone of this UID lives.
+    pub(super) fn lives(&self, uid: &str) -> bool {
+        self.uids.contains(uid)
     }
 
     /// The owner does not live, and nothing that lives is called like it.

@@ -28,7 +28,8 @@ const BETWEEN: Duration = Duration::from_millis(100);
 pub(crate) async fn make(session: &mut Session, order: &SchemaOrder) -> Result<(), HostError> {
     let name = order.name.as_str();
     // They are written into statements as they are.
-    let plain = order.password.len() >= 16 && order.password.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let password = order.password.reveal();
+    let plain = password.len() >= 16 && password.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     if !is_schema_name(name) || schema_name(&order.row.uid).as_deref() != Some(name) || !plain {
         return Err(HostError::Refused { code: 0, message: "name, UID or password have another form than a clone's".to_owned() });
     }
@@ -49,7 +50,7 @@ pub(crate) async fn make(session: &mut Session, order: &SchemaOrder) -> Result<(
             session.run_with(&format!("INSERT INTO {LEDGER}.schemas ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"), values).await?;
         }
     }
-    let (account, password, limit) = (format!("'{name}'@'%'"), &order.password, order.connections);
+    let (account, limit) = (format!("'{name}'@'%'"), order.connections);
     session.run(&format!("CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")).await?;
     session.run(&format!("CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{password}'")).await?;
     session.run(&format!("ALTER USER {account} IDENTIFIED BY '{password}' WITH MAX_USER_CONNECTIONS {limit}")).await?;

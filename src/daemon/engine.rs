@@ -145,6 +145,7 @@ impl Engine {
         let executor = Executor::new(Tools {
             cluster: Arc::clone(&self.cluster),
             cloud: Arc::clone(&self.cloud),
+            hosts: Arc::clone(&self.hosts),
             secrets: Arc::clone(&self.secrets),
             keys: Arc::clone(&self.vitals.keys),
             clock: Arc::clone(&self.clock),

@@ -3,8 +3,9 @@
 //! Schema and user of a clone are both called `wp_` and the first 28 hexadecimal digits of its UID: never after its name, since a clone
 //! that is made again must not meet the data of the one before. A name proves nothing; the row does, and both must agree.
 
+use super::credentials::SecretText;
 use jiff::Timestamp;
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 /// The kind, as it stands in plans and on `Orphan`s.
 pub const KIND: &str = "Schema";
@@ -146,22 +147,16 @@ pub struct HostRoom {
 }
 
 /// What is to be made: a schema and its user for one clone.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaOrder {
     /// The name of both.
     pub name: String,
     /// What the ledger is to say.
     pub row: LedgerRow,
-    /// The password of the user. Never printed.
-    pub password: String,
+    /// The password of the user.
+    pub password: SecretText,
     /// The most connections that the user may have at once.
     pub connections: u32,
-}
-
-impl fmt::Debug for SchemaOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SchemaOrder").field("name", &self.name).field("row", &self.row).finish_non_exhaustive()
-    }
 }
 
 #[cfg(test)]

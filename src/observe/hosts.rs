@@ -185,7 +185,12 @@ mod tests {
             state: None,
             made: Timestamp::UNIX_EPOCH,
         };
-        SchemaOrder { name: crate::model::schema::schema_name(uid).unwrap(), row, password: "secret".to_owned(), connections: 1 }
+        SchemaOrder {
+            name: crate::model::schema::schema_name(uid).unwrap(),
+            row,
+            password: crate::model::credentials::SecretText::new("secret".to_owned()),
+            connections: 1,
+        }
     }
 
     fn look(hosts: &Hosts) -> (Option<String>, Vec<String>) {

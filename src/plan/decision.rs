@@ -2,7 +2,12 @@
 
 use super::{lifetime::warned_text, orphans::Course, reason::Reason};
 use crate::model::{
-    Child, EvidenceSet, Kind, Meta, Quota, Source, State, WordPressClone, cloud::CloudResource, meta::Unreadable, names, orphan::OrphanRecord,
+    Child, EvidenceSet, Kind, Meta, Quota, Schema, Source, State, WordPressClone,
+    cloud::CloudResource,
+    meta::Unreadable,
+    names,
+    orphan::OrphanRecord,
+    schema::{self, LedgerRow},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -107,6 +112,8 @@ pub enum Target {
     Child(Arc<Child>),
     /// Something in AWS.
     Cloud(Arc<CloudResource>),
+    /// A schema on a shared host, be it there or not.
+    Schema(Arc<Schema>),
     /// An `Orphan` object.
     Orphan(Arc<OrphanRecord>),
     /// A `ResourceQuota` or `LimitRange` under our name.
@@ -146,6 +153,7 @@ impl Target {
             Self::Secret(_) => "Secret",
             Self::Child(child) => child.kind.name(),
             Self::Cloud(resource) => resource.kind(),
+            Self::Schema(_) => schema::KIND,
             Self::Orphan(_) => "Orphan",
             Self::Quota(quota) => quota.kind.name(),
             Self::Absent(kind, _) => kind.name(),
@@ -162,6 +170,7 @@ impl Target {
     pub fn key(&self) -> String {
         match self {
             Self::Cloud(resource) => resource.arn.clone(),
+            Self::Schema(schema) => schema.key(),
             Self::Unreadable(object) => object.uid.clone().unwrap_or_else(|| format!("{}/{}", object.namespace, object.name)),
             Self::Source(source) => source.to_string(),
             Self::Namespace(name) | Self::Policy(name) | Self::Definition(name) => name.to_string(),
@@ -180,6 +189,7 @@ impl Target {
             Self::Secret(clone) => format!("{}/{}", clone.meta.namespace(), clone.secret_name()),
             Self::Orphan(orphan) => orphan.meta.name().to_owned(),
             Self::Cloud(resource) => resource.id.clone(),
+            Self::Schema(schema) => format!("{}/{}", schema.host, schema.name),
             Self::Unreadable(object) => format!("{}/{}", object.namespace, object.name),
             Self::Source(source) => source.to_string(),
             Self::Namespace(name) | Self::Policy(name) | Self::Definition(name) => name.to_string(),
@@ -215,6 +225,8 @@ pub enum Work {
     Secret(bool),
     /// The key that credentials are derived under.
     Key,
+    /// A schema with its user, of the clone that the row is about.
+    Make(Arc<LedgerRow>),
     /// The tags that something in AWS is to have.
     Tag(BTreeMap<String, String>),
     /// What the `Orphan` is to say of something that was left behind.

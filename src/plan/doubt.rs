@@ -55,6 +55,10 @@ pub enum Doubt {
     ExpiryUnreadable(Box<str>),
     /// The database that the snapshot was taken of is there, or one that was restored to its identifier.
     StillNeeded(Box<str>),
+    /// A schema has the name of a clone's, and nothing says that it is ours: what it has instead.
+    SchemaForeign(Box<str>),
+    /// A row of ours is about a clone whose schema has another name: its UID.
+    RowDisagrees(Box<str>),
 }
 
 impl Doubt {
@@ -86,6 +90,8 @@ impl Doubt {
             Self::StuckDeleting(_) => "StuckDeleting",
             Self::ExpiryUnreadable(_) => "ExpiryUnreadable",
             Self::StillNeeded(_) => "StillNeeded",
+            Self::SchemaForeign(_) => "SchemaForeign",
+            Self::RowDisagrees(_) => "RowDisagrees",
         }
     }
 
@@ -108,6 +114,8 @@ impl Doubt {
             | Self::SnapshotImpossible(_)
             | Self::MemberNotOurs(_)
             | Self::StuckDeleting(_)
+            | Self::SchemaForeign(_)
+            | Self::RowDisagrees(_)
             | Self::ExpiryUnreadable(_) => true,
             Self::InheritedTags(_) | Self::Claimed(_) | Self::Vetoed | Self::Busy(_) | Self::WaitsForMembers(_) | Self::WaitsForCluster(_) => false,
             Self::StillNeeded(_) | Self::GoesWithJob(_) => false,
@@ -157,6 +165,10 @@ impl Doubt {
             Self::WaitsForCluster(id) => format!("its Aurora cluster `{id}` does not go now, and would be left without instances"),
             Self::StuckDeleting(since) => format!("has been going since {since} and is still there"),
             Self::ExpiryUnreadable(text) => format!("its tag `{}` says `{text}`, which is no date: it is kept", names::TAG_EXPIRES_AT),
+            Self::SchemaForeign(has) => {
+                format!("has the name of a clone's schema, and {has}: it is not ours, and the clone gets none until it is gone")
+            }
+            Self::RowDisagrees(uid) => format!("its row says that it was made for {uid}, whose schema has another name: it is not proven to be ours"),
             Self::StillNeeded(id) => format!("`{id}`, of which it was taken or which was restored from it, is there"),
         }
     }
@@ -175,6 +187,8 @@ impl Doubt {
             Self::RegionNotSwept(region) => put("region", json!(region)),
             Self::SnapshotImpossible(state) | Self::Busy(state) => put("state", json!(state)),
             Self::WaitsForMembers(ids) => put("members", json!(ids)),
+            Self::SchemaForeign(has) => put("has", json!(has)),
+            Self::RowDisagrees(uid) => put("ownerUid", json!(uid)),
             Self::StuckDeleting(since) => put("since", json!(since)),
             Self::ExpiryUnreadable(text) => put("text", json!(text)),
             Self::Restored | Self::ClusterIdUnknown | Self::CopiedLabels | Self::Unclaimed | Self::TagsGone | Self::Protected | Self::Vetoed => {}

@@ -22,6 +22,7 @@ pub mod quota;
 pub mod reason;
 pub mod render;
 mod roster;
+mod schemas;
 #[cfg(test)]
 mod tests;
 
@@ -74,6 +75,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         draft.decisions.push(decision);
     }
     draft.decisions.append(&mut secrets);
+    let key_is_usable = matches!(key, credentials::Key::Usable);
     draft.decisions.extend(key.decision());
     ground.hold_unreadable(&mut draft);
     diagnosis::diagnose(snapshot, &ground, &mut draft);
@@ -87,6 +89,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     }
     brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
     quota::keep(snapshot, &ground, &mut draft);
+    schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
     if snapshot.state.paused.is_some() {

@@ -66,6 +66,10 @@ pub enum Reason {
     Doubtful(Doubt),
     /// A snapshot that was made for an orphan has outlived its date; whether it was recorded before.
     SnapshotExpired(Timestamp, bool),
+    /// A clone lives on a shared host, at this `namespace/name`, and has no schema there.
+    SchemaMissing(Box<str>),
+    /// The clone that it was made for, of this UID, was seen to go.
+    CloneEnded(Box<str>),
     /// It was marked and is no orphan any more, and why.
     NoOrphan(&'static str),
     /// What was marked is gone, in the cluster and in AWS.
@@ -116,6 +120,8 @@ impl Reason {
             Self::NoPolicy => "NoPolicy",
             Self::Doubtful(doubt) => doubt.code(),
             Self::SnapshotExpired(..) => "SnapshotExpired",
+            Self::SchemaMissing(_) => "SchemaMissing",
+            Self::CloneEnded(_) => "CloneEnded",
             Self::NoOrphan(_) => "NoOrphan",
             Self::Deleted => "Deleted",
             Self::SnapshotOurs => "SnapshotOurs",
@@ -208,6 +214,8 @@ impl Reason {
             Self::NoPolicy => "is an orphan that no policy governs: it is recorded, and never deleted".to_owned(),
             Self::Doubtful(doubt) => doubt.message(),
             Self::SnapshotExpired(at, _) => format!("is a final snapshot that was kept until {at}"),
+            Self::SchemaMissing(path) => format!("`{path}` lives on this host and has no schema there, or not all of it"),
+            Self::CloneEnded(uid) => format!("its clone (uid {uid}) has ended, and its schema follows"),
             Self::NoOrphan(why) => format!("is no orphan any more: {why}"),
             Self::Deleted => "is gone".to_owned(),
             Self::SnapshotOurs => "is the final snapshot that was taken for an orphan: it is tagged as ours, with its own date".to_owned(),
@@ -299,6 +307,8 @@ impl Reason {
                 put("expiredAt", json!(at));
                 put("recorded", json!(recorded));
             }
+            Self::SchemaMissing(path) => put("clone", json!(path)),
+            Self::CloneEnded(uid) => put("ownerUid", json!(uid)),
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),
             Self::Quota(finding) => finding.facts().into_iter().for_each(|(key, value)| put(&key, value)),

@@ -1,6 +1,7 @@
 //! A plan as a document: JSON with the names that are a contract.
 
 use super::{Decision, Plan, Target};
+use crate::model::schema;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -86,6 +87,7 @@ pub fn target(target: &Target) -> Value {
             "kind": resource.kind(), "provider": "aws", "region": resource.region,
             "arn": resource.arn, "id": resource.id, "resourceId": resource.resource_id,
         }),
+        Target::Schema(schema) => json!({"kind": schema::KIND, "provider": "mysql", "host": schema.host, "name": schema.name}),
         Target::Unreadable(object) => json!({
             "apiVersion": object.kind.api_version(), "kind": object.kind.name(),
             "namespace": object.namespace, "name": object.name, "uid": object.uid,

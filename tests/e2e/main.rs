@@ -73,6 +73,7 @@ scenes! {
     regions Alone;
     rights Alone;
     hosts Alone;
+    schemas Alone;
 }
 
 /// How a scene ended.

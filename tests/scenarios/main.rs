@@ -94,11 +94,12 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 29] = [
+const NEED_A_DAEMON: [&str; 33] = [
     "AccountChanged",
     "Busy",
     "ClaimsForeign",
     "ClockUntrusted",
+    "CloneEnded",
     "ClusterIdShared",
     "Collapsed",
     "CopiedLabels",
@@ -114,6 +115,9 @@ const NEED_A_DAEMON: [&str; 29] = [
     "MemberNotOurs",
     "Protected",
     "RegionNotSwept",
+    "RowDisagrees",
+    "SchemaForeign",
+    "SchemaMissing",
     "SnapshotExpired",
     "SnapshotImpossible",
     "SnapshotOurs",

@@ -18,7 +18,7 @@ pub struct OrphanRecord {
     pub meta: Meta,
     /// The kind of the thing that was marked (`Job`, `DBInstance`, …).
     pub kind: Box<str>,
-    /// The unique key of the thing: its UID in Kubernetes, its ARN in AWS.
+    /// The unique key of the thing: its UID in Kubernetes, its ARN in AWS, `mysql/<host>/<name>` of a schema.
     pub key: String,
     /// The region, if the thing is in AWS.
     pub region: Option<Arc<str>>,
@@ -52,7 +52,7 @@ impl OrphanRecord {
         let status = object.get("status").and_then(|status| serde_json::from_value::<OrphanStatus>(status.clone()).ok());
         Ok(Self {
             kind: text("/spec/target/kind").unwrap_or_default().into(),
-            key: text("/spec/target/arn").or_else(|| text("/spec/target/uid")).unwrap_or_default().to_owned(),
+            key: key(object),
             region: text("/spec/target/region").map(Arc::from),
             id: text("/spec/target/id").map(Into::into),
             resource_id: text("/spec/target/resourceId").map(Into::into),
@@ -73,6 +73,12 @@ impl OrphanRecord {
         self.key.starts_with("arn:")
     }
 
+    /// The host and the name, if it is about a schema.
+    #[must_use]
+    pub fn schema(&self) -> Option<(&str, &str)> {
+        self.key.strip_prefix("mysql/")?.split_once('/')
+    }
+
     /// Whether its end was asked for, as far as anybody knows. What named a final snapshot once stays so: a stale answer, or another
     /// policy, may have set its phase back after AWS had accepted.
     #[must_use]
@@ -86,6 +92,16 @@ impl OrphanRecord {
     pub fn phase(&self) -> Option<OrphanPhase> {
         self.status.as_ref().and_then(|status| status.phase)
     }
+}
+
+fn key(object: &Value) -> String {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let schema = || match (text("/spec/target/provider"), text("/spec/target/host"), text("/spec/target/name")) {
+        (Some("mysql"), Some(host), Some(name)) => Some(format!("mysql/{host}/{name}")),
+        _ => None,
+    };
+    let known = text("/spec/target/arn").or_else(|| text("/spec/target/uid")).map(str::to_owned);
+    known.or_else(schema).unwrap_or_default()
 }
 
 /// The name of the `Orphan` object for a thing: kind and unique key, so that a repeat finds the first.

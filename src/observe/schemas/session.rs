@@ -1,7 +1,7 @@
 //! One connection to a database host: encrypted, with the credentials as they stand in their files now, and a limit to each statement.
 
 use super::fault;
-use crate::{policy, ports::HostError};
+use crate::{model::credentials::SecretText, policy, ports::HostError};
 use mysql_async::{
     Conn, Opts, OptsBuilder, Params, SslOpts,
     prelude::{FromRow, Queryable},
@@ -19,7 +19,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) struct Session {
     conn: Conn,
     /// What never may be in an error: the server repeats statements that it does not understand.
-    secret: Option<String>,
+    secret: Option<SecretText>,
 }
 
 impl Session {
@@ -54,8 +54,8 @@ impl Session {
     }
 
     /// From now on this text stands in no error.
-    pub(crate) fn keep_secret(&mut self, secret: &str) {
-        self.secret = Some(secret.to_owned());
+    pub(crate) fn keep_secret(&mut self, secret: &SecretText) {
+        self.secret = Some(secret.clone());
     }
 
     /// A statement that answers nothing.
@@ -104,7 +104,7 @@ impl Session {
     }
 
     fn scrub(&self, error: HostError) -> HostError {
-        let Some(secret) = self.secret.as_deref() else { return error };
+        let Some(secret) = self.secret.as_ref().map(SecretText::reveal) else { return error };
         match error {
             HostError::Refused { code, message } => HostError::Refused { code, message: message.replace(secret, "…") },
             other => other,

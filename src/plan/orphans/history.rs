@@ -1,6 +1,6 @@
 //! `Orphan`s of what was not judged this time: it is no orphan any more, or it is gone. What cannot be seen stays as it is.
 
-use super::{Course, DeadOwner, Search, course, was_restored};
+use super::{Course, DeadOwner, Search, course, schemas, was_restored};
 use crate::model::{
     Kind, Source,
     cloud::{self, CloudResource},
@@ -9,7 +9,7 @@ use crate::model::{
     orphan::{OrphanRecord, status::OrphanPhase},
     snapshot::Origin,
 };
-use crate::plan::{Action, Decision, Draft, Reason, Target, Work, doubt::Doubt};
+use crate::plan::{Action, Decision, Draft, Reason, Target, Work, doubt::Doubt, ground::cluster_id_doubt};
 use jiff::SignedDuration;
 use std::{cell::OnceCell, collections::HashSet, sync::Arc};
 
@@ -55,6 +55,9 @@ impl<'a> Search<'a, '_> {
         if record.in_aws() {
             return self.in_aws(record);
         }
+        if let Some((host, name)) = record.schema() {
+            return self.on_host(host, name);
+        }
         let Some(kind) = Kind::CHILDREN.into_iter().find(|kind| kind.name() == record.kind.as_ref()) else { return Whereabouts::Unknown };
         if self.snapshot.evidence.lack(&Source::Objects(kind), self.ground.now).is_some() {
             return Whereabouts::Unknown;
@@ -96,6 +99,16 @@ impl<'a> Search<'a, '_> {
         }
         let found = self.sky.named(list, id).iter().copied().find(|resource| resource.arn == record.key);
         found.map_or(Whereabouts::Gone, |resource| Whereabouts::There(Some(resource)))
+    }
+
+    fn on_host(&self, host: &str, name: &str) -> Whereabouts<'a> {
+        let Some(facts) = self.snapshot.hosts.get(host) else { return Whereabouts::Unknown };
+        if cluster_id_doubt(self.snapshot).is_some() || schemas::lack(&self.snapshot.evidence, host, self.ground.now).is_some() {
+            return Whereabouts::Unknown;
+        }
+        // One without a row has been dropped, and is somebody else's.
+        let there = facts.schemas.iter().any(|schema| schema.name == name && schema.row.is_some());
+        if there { Whereabouts::There(None) } else { Whereabouts::Gone }
     }
 
     /// It is gone: its `Orphan` says so from now on. The executor asks AWS once more before it writes that.

@@ -7,6 +7,7 @@
 //! snapshots  final snapshots of ours whose date has passed
 //! farewell   whether a database can go now, and with which snapshot
 //! course     from what an `Orphan` says to what it should say: mark, soak, due
+//! schemas    schemas on shared hosts
 //! history    `Orphan`s of what is no orphan any more, or gone
 //! sky        what the sweeps know
 //! ```
@@ -19,6 +20,7 @@ mod course;
 mod databases;
 mod farewell;
 mod history;
+mod schemas;
 mod sky;
 mod snapshots;
 #[cfg(test)]
@@ -62,7 +64,7 @@ const FOLLOW_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &Collapsed, state: &mut State, draft: &mut Draft) {
     let owned = snapshot.children.iter().any(|child| child.owner.is_some());
     let swept = snapshot.evidence.iter().any(|(source, _)| matches!(source, Source::Cloud(..)));
-    if !owned && !swept && snapshot.cloud.is_empty() && snapshot.orphans.is_empty() {
+    if !owned && !swept && snapshot.cloud.is_empty() && snapshot.hosts.is_empty() && snapshot.orphans.is_empty() {
         return;
     }
     let source = Source::Objects(Kind::Clone);
@@ -98,6 +100,7 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
     search.children(&[Kind::DbInstance], draft);
     search.instances(draft);
     search.snapshots(draft);
+    search.schemas(draft);
     search.history(draft);
 }
 
@@ -168,6 +171,7 @@ impl Case<'_> {
         let list = match &self.target {
             Target::Child(child) => Source::Objects(child.kind),
             Target::Cloud(resource) => Source::Cloud(Arc::clone(&resource.region), resource.list),
+            Target::Schema(schema) => Source::Host(Arc::clone(&schema.host)),
             _ => return Vec::new(),
         };
         vec![Source::Objects(Kind::Clone), list]
@@ -243,7 +247,7 @@ impl<'a> Search<'a, '_> {
         }
         let reason = case.reason(recorded);
         let sources = case.sources();
-        let sweeps = matches!(case.target, Target::Cloud(_));
+        let sweeps = matches!(case.target, Target::Cloud(_) | Target::Schema(_));
         let sight = Sight {
             record,
             doubt: doubt.clone(),

@@ -7,7 +7,10 @@ use crate::harness::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use clonewarden::{
-    model::schema::{HostFacts, LedgerRow, RowState, Schema, SchemaOrder, schema_name},
+    model::{
+        credentials::SecretText,
+        schema::{HostFacts, LedgerRow, RowState, Schema, SchemaOrder, schema_name},
+    },
     observe::schemas::MySqlHosts,
     policy::DatabaseHost as Host,
     ports::{DatabaseHost, HostError},
@@ -60,7 +63,7 @@ fn order(number: u32, cluster: &str, connections: u32) -> SchemaOrder {
         state: None,
         made: Timestamp::UNIX_EPOCH,
     };
-    SchemaOrder { name: name(number), row, password: PASSWORD.to_owned(), connections }
+    SchemaOrder { name: name(number), row, password: SecretText::new(PASSWORD.to_owned()), connections }
 }
 
 impl Ground {

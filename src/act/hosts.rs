@@ -1,0 +1,85 @@
+//! Carries out what is decided about schemas on shared hosts. What comes of it is noted at once: the next look may be minutes away.
+//!
+//! A statement may take longer than a lease is renewed for. What keeps two holders from harm is not the fence, then, but the lock on
+//! the name, the row that is read again under it, and that no UID ever lives again.
+
+use super::{executor::Executor, journal::Ending, proof::Roll};
+use crate::{
+    model::{
+        credentials::db_password,
+        names,
+        schema::{LedgerRow, Schema, SchemaOrder},
+    },
+    observe::hosts,
+    plan::Plan,
+    policy,
+    ports::HostError,
+};
+
+/// How many connections the user of a clone may have at once. WordPress takes one a request; Apache's own limit of workers is far above
+/// what a clone with half a CPU serves at once.
+const CONNECTIONS: u32 = 20;
+
+impl Executor {
+    /// Makes the schema and the user of a clone.
+    pub(super) async fn make_schema(&self, schema: &Schema, row: &LedgerRow) -> Ending {
+        let Some(host) = self.host(schema) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
+        let Some(key) = self.tools.keys.key() else {
+            return Ending::Failed(format!("the Secret `{}` has not been read", names::KEY_SECRET));
+        };
+        let password = db_password(&key, &row.uid);
+        let order = SchemaOrder { name: schema.name.clone(), row: row.clone(), password, connections: CONNECTIONS };
+        let begun = self.tools.clock.now();
+        let made = self.tools.hosts.make_schema(&host, &order).await;
+        if made.is_ok() {
+            self.tools.store.hosts.made(&host.name, &order, self.tools.clock.now());
+        }
+        self.host_ending(&host, made, begun)
+    }
+
+    /// Drops the schema of a clone that was seen to go, once it is proved anew that it does not live.
+    pub(super) async fn end_schema(&self, schema: &Schema, roll: Option<&Roll>, plan: &Plan) -> Ending {
+        let Some(roll) = roll.filter(|roll| !roll.is_old()) else {
+            return Ending::Failed("the clones have to be listed anew: nothing that is judged by absence goes without".to_owned());
+        };
+        let uid = schema.row.as_ref().map(|row| row.uid.as_str()).unwrap_or_default();
+        if uid.is_empty() || roll.lives(uid) {
+            return Ending::Conflict(format!("a clone with the uid `{uid}` lives"));
+        }
+        if !self.stands(plan) {
+            return Ending::Stopped;
+        }
+        self.drop_schema(schema).await
+    }
+
+    /// Drops what has been judged.
+    pub(super) async fn drop_schema(&self, schema: &Schema) -> Ending {
+        let Some(host) = self.host(schema) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
+        let Some(row) = &schema.row else { return Ending::Conflict("it has no row".to_owned()) };
+        let begun = self.tools.clock.now();
+        let dropped = self.tools.hosts.drop_schema(&host, &schema.name, row).await;
+        if matches!(dropped, Ok(()) | Err(HostError::NotFound)) {
+            self.tools.store.hosts.dropped(&host.name, &schema.name, self.tools.clock.now());
+        }
+        self.host_ending(&host, dropped, begun)
+    }
+
+    fn host(&self, schema: &Schema) -> Option<policy::DatabaseHost> {
+        let policies = self.tools.policies.borrow();
+        hosts::governed(&policies).find(|host| host.name == schema.host.as_ref()).cloned()
+    }
+
+    fn host_ending(&self, host: &policy::DatabaseHost, done: Result<(), HostError>, begun: jiff::Timestamp) -> Ending {
+        match done {
+            Ok(()) => Ending::Done,
+            Err(HostError::NotFound) => Ending::Gone,
+            Err(HostError::Foreign(why)) => Ending::Conflict(why),
+            Err(error) => {
+                if error.is_of_host() {
+                    self.tools.store.hosts.failed(&host.name, &error, begun);
+                }
+                Ending::Failed(format!("`{}`: {error}", host.name))
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Schemas on shared hosts whose clone is gone. One whose clone was seen to go follows it; every other is an orphan like any other.
+
+use super::{Case, DeadOwner, Search, hold_source};
+use crate::model::{Source, evidence::EvidenceSet, schema::schema_name, snapshot::Origin};
+use crate::plan::{Action, BlockedBy, Decision, Draft, Reason, Target, doubt::Doubt, ground::cluster_id_doubt, schemas::rows};
+use crate::policy::Mode;
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// Why a host cannot be judged, if it cannot.
+pub(super) fn lack(evidence: &EvidenceSet, host: &str, now: Timestamp) -> Option<(Source, String)> {
+    let source = Source::Host(Arc::from(host));
+    evidence.lack(&source, now).map(|lack| (source, lack))
+}
+
+impl Search<'_, '_> {
+    pub(super) fn schemas(&mut self, draft: &mut Draft) {
+        let Some(cluster) = self.snapshot.cluster_id.as_deref().filter(|_| cluster_id_doubt(self.snapshot).is_none()) else { return };
+        for (host, facts) in &self.snapshot.hosts {
+            let mut of_the_dead = rows(facts, cluster).filter(|(_, row)| !self.live.has(&row.uid)).peekable();
+            if of_the_dead.peek().is_none() {
+                continue;
+            }
+            if let Some((source, lack)) = lack(&self.snapshot.evidence, host, draft.now) {
+                hold_source(source.clone(), Reason::EvidenceMissing(source, lack), draft);
+                continue;
+            }
+            let of_the_dead: Vec<_> = of_the_dead.collect();
+            for (schema, row) in of_the_dead {
+                let target = Target::Schema(Arc::clone(schema));
+                let owner = DeadOwner {
+                    uid: row.uid.as_str().into(),
+                    namespace: row.namespace.as_str().into(),
+                    name: Some(row.clone.as_str()).filter(|name| !name.is_empty()).map(Into::into),
+                };
+                let agrees = schema_name(&row.uid).as_deref() == Some(schema.name.as_str());
+                let namesake = format!("{}/{}", row.namespace, row.clone);
+                let seen_to_go = self.departed.contains_key(row.uid.as_str());
+                let unmarked = self.snapshot.origin == Origin::Live && !self.known.contains_key(target.key().as_str());
+                if agrees && seen_to_go && unmarked && self.follows_its_clone(&target, &owner, draft) {
+                    continue;
+                }
+                let doubt = if !agrees {
+                    Some(Doubt::RowDisagrees(row.uid.as_str().into()))
+                } else {
+                    self.live.has_path(&namesake).then(|| Doubt::NamesakeLives(namesake.into()))
+                };
+                self.conclude(Case { target, owner, doubt, kept_until: None, policy: None }, draft);
+            }
+        }
+    }
+
+    /// Its clone has ended, and was seen to: no soak, and no surprise. In audit it stays. Where nobody is known to govern, it is an orphan.
+    fn follows_its_clone(&mut self, target: &Target, owner: &DeadOwner, draft: &mut Draft) -> bool {
+        let Some((policy, _, mode)) = self.governing(&owner.namespace, &[]) else { return false };
+        self.judged.insert(target.key());
+        let target = target.clone();
+        if let Some(lack) = self.ground.clock_lack() {
+            draft.decisions.push(Decision::new(Action::Hold, Some(&policy.name), target, Reason::ClockUntrusted(lack.to_owned())));
+            return true;
+        }
+        let blocked_by = (mode == Mode::Audit).then_some(BlockedBy::Audit);
+        let decision = Decision::new(Action::Delete, Some(&policy.name), target, Reason::CloneEnded(owner.uid.clone()));
+        draft.decisions.push(Decision { blocked_by, ..decision });
+        true
+    }
+}
