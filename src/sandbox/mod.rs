@@ -19,6 +19,7 @@ pub mod cloud;
 pub mod cluster;
 pub mod faults;
 pub mod history;
+pub mod hosts;
 pub mod json;
 pub mod people;
 pub mod platform;

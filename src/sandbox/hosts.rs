@@ -1,0 +1,188 @@
+//! A shared database host in memory: schemas, users and a ledger, and what goes wrong on the way to them.
+//!
+//! [`Server`] is the truth, one for all processes, and keeps a history of what was dropped; a [`SandboxHosts`] is one process's way to it. What
+//! is asked is done step by step, as the real adapter does it statement by statement, and each step may be the last: the process
+//! crashes, the server goes away, or an answer is lost.
+
+use super::{cluster::SandboxCluster, rng::Rng};
+use crate::{
+    model::{
+        Kind,
+        schema::{HostFacts, LedgerRow, RowState, Schema, SchemaOrder, schema_name},
+    },
+    policy,
+    ports::{DatabaseHost, HostError},
+};
+use futures::{FutureExt, future::BoxFuture};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// How long one step takes.
+const STEP: Duration = Duration::from_millis(20);
+
+/// What is on the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Server {
+    /// The schemas.
+    pub schemas: BTreeSet<String>,
+    /// The users.
+    pub users: BTreeSet<String>,
+    /// The ledger.
+    pub rows: BTreeMap<String, LedgerRow>,
+    /// Nobody gets an answer.
+    pub down: bool,
+    /// Nothing can be written.
+    pub read_only: bool,
+    /// What has been dropped, in turn.
+    pub drops: Vec<Dropped>,
+}
+
+/// A schema that was dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its name.
+    pub name: String,
+    /// The row that it had then.
+    pub row: Option<LedgerRow>,
+    /// Whether a clone lived then whose schema has that name.
+    pub needed: bool,
+}
+
+/// One process's way to the host.
+pub struct SandboxHosts {
+    handle: SandboxCluster,
+    server: Arc<Mutex<Server>>,
+    dice: Mutex<Rng>,
+    /// Of a thousand steps, how many are never done, and of how many the answer is lost.
+    trouble: u16,
+}
+
+impl SandboxHosts {
+    /// A way for the process that has this handle. Of a thousand steps `trouble` fail before they are done, and as many after.
+    #[must_use]
+    pub fn new(handle: &SandboxCluster, server: &Arc<Mutex<Server>>, seed: u64, trouble: u16) -> Self {
+        Self { handle: handle.clone(), server: Arc::clone(server), dice: Mutex::new(Rng::new(seed)), trouble }
+    }
+
+    fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn falls(&self) -> bool {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).chance(self.trouble)
+    }
+
+    /// One statement.
+    async fn step<T>(&self, writes: bool, effect: impl FnOnce(&mut Server) -> Result<T, HostError>) -> Result<T, HostError> {
+        let (before, after) = (self.falls(), self.falls());
+        tokio::time::sleep(STEP).await;
+        // Of a process that has died nothing is heard any more.
+        if self.handle.crashed() {
+            return std::future::pending().await;
+        }
+        let lost = || Err(HostError::Unavailable("the connection broke".to_owned()));
+        let mut server = self.server();
+        if server.down || before {
+            return lost();
+        }
+        if writes && server.read_only {
+            return Err(HostError::ReadOnly("(1290)".to_owned()));
+        }
+        let done = effect(&mut server)?;
+        if after { lost() } else { Ok(done) }
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<LedgerRow>, HostError> {
+        self.step(false, |server| Ok(server.rows.get(name).cloned())).await
+    }
+
+    async fn say(&self, name: &str, state: RowState) -> Result<(), HostError> {
+        self.step(true, |server| {
+            server.rows.get_mut(name).into_iter().for_each(|row| row.state = Some(state));
+            Ok(())
+        })
+        .await
+    }
+
+    fn needed(&self, name: &str) -> bool {
+        let world = self.handle.world();
+        world.objects(Kind::Clone).any(|clone| schema_name(super::json::text(clone, "/metadata/uid")).as_deref() == Some(name))
+    }
+
+    async fn make(&self, order: &SchemaOrder) -> Result<(), HostError> {
+        let name = order.name.as_str();
+        match self.find(name).await? {
+            Some(row) if row.cluster != order.row.cluster || row.uid != order.row.uid => return Err(HostError::Foreign("its row".to_owned())),
+            Some(_) => self.say(name, RowState::Making).await?,
+            None => {
+                self.step(true, |server| {
+                    if server.schemas.contains(name) || server.users.contains(name) {
+                        return Err(HostError::Foreign("it has no row".to_owned()));
+                    }
+                    server.rows.insert(name.to_owned(), LedgerRow { state: Some(RowState::Making), ..order.row.clone() });
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+        self.step(true, |server| Ok(server.schemas.insert(name.to_owned()))).await?;
+        self.step(true, |server| Ok(server.users.insert(name.to_owned()))).await?;
+        self.say(name, RowState::Ready).await
+    }
+
+    async fn take(&self, name: &str, judged: &LedgerRow) -> Result<(), HostError> {
+        match self.find(name).await? {
+            None => return Err(HostError::NotFound),
+            Some(row) if row.cluster != judged.cluster || row.uid != judged.uid => return Err(HostError::Foreign("its row".to_owned())),
+            Some(_) => self.say(name, RowState::Dropping).await?,
+        }
+        self.step(true, |server| Ok(server.users.remove(name))).await?;
+        self.drop_anything(name).await?;
+        self.step(true, |server| Ok(server.rows.remove(name))).await.map(drop)
+    }
+
+    /// Drops a schema, whoever's it is: what no adapter may do.
+    ///
+    /// # Errors
+    /// When the host does not do it.
+    pub async fn drop_anything(&self, name: &str) -> Result<(), HostError> {
+        let needed = self.needed(name);
+        self.step(true, |server| {
+            if server.schemas.remove(name) {
+                let row = server.rows.get(name).cloned();
+                server.drops.push(Dropped { name: name.to_owned(), row, needed });
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl DatabaseHost for SandboxHosts {
+    fn look<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostFacts, HostError>> {
+        async move {
+            let seen = self.step(false, |server| Ok(server.clone())).await?;
+            let host = Arc::from(host.name.as_str());
+            let names: BTreeSet<&String> = seen.schemas.iter().chain(&seen.users).chain(seen.rows.keys()).collect();
+            let schema = |name: &String| Schema {
+                row: seen.rows.get(name).cloned(),
+                there: seen.schemas.contains(name),
+                user: seen.users.contains(name),
+                ..Schema::absent(&host, name.clone())
+            };
+            Ok(HostFacts { schemas: names.into_iter().map(|name| Arc::new(schema(name))).collect(), ..HostFacts::default() })
+        }
+        .boxed()
+    }
+
+    fn make_schema<'a>(&'a self, _: &'a policy::DatabaseHost, order: &'a SchemaOrder) -> BoxFuture<'a, Result<(), HostError>> {
+        self.make(order).boxed()
+    }
+
+    fn drop_schema<'a>(&'a self, _: &'a policy::DatabaseHost, name: &'a str, judged: &'a LedgerRow) -> BoxFuture<'a, Result<(), HostError>> {
+        self.take(name, judged).boxed()
+    }
+}
