@@ -23,8 +23,10 @@ use crate::{
     },
     ports::{ApiError, CloudError, Farewell, Pin},
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tracing::info;
 
 /// Whether a decision is the end of something that was left behind.
 pub(super) fn is_end(decision: &Decision) -> bool {
@@ -50,10 +52,20 @@ impl Executor {
         match &course.record {
             Some(record) => self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &status).await,
             None => match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, course, status)).await {
-                // It is recorded already: the watch just has not said so.
-                Err(ApiError::Conflict(_)) => Ok(()),
+                Err(ApiError::Conflict(_)) => self.is_recorded(decision).await,
                 other => other,
             },
+        }
+    }
+
+    /// Whether the `Orphan` that is there already is about the same thing: then the watch just has not brought it yet.
+    async fn is_recorded(&self, decision: &Decision) -> Result<(), ApiError> {
+        let name = orphan::object_name(decision.target.kind(), &decision.target.key());
+        let Some(object) = self.tools.cluster.get(Kind::Orphan, "", &name).await? else { return Ok(()) };
+        match OrphanRecord::read(&object) {
+            Ok(there) if there.key == decision.target.key() => Ok(()),
+            // Not a conflict, which is tried again at once: nothing changes before somebody does that.
+            _ => Err(ApiError::Refused { code: 409, message: format!("the Orphan `{name}` is about something else: delete it") }),
         }
     }
 
@@ -109,6 +121,35 @@ impl Executor {
             }
             Target::Schema(schema) => self.drop_schema(schema).await,
             _ => Ending::Failed("it is nothing that can be left behind".to_owned()),
+        }
+    }
+
+    /// Writes on the `Orphan` why its end does not come about, in the words of whoever refuses it, and takes that back once it is
+    /// not refused any more. Only from the second refusal in a row on: the first may be a watch that lags.
+    pub(super) async fn say_refusal(&self, decision: &Decision, ending: &Ending, failures: u32, at: Timestamp) {
+        let Some(record) = decision.course().filter(|_| is_end(decision)).and_then(|course| course.record.as_ref()) else { return };
+        let said = record.status.as_ref().and_then(|status| status.refusal());
+        let refused = match ending {
+            Ending::Failed(words) if failures > 1 => Some(words.as_str()),
+            // It may only be that the watch lags: that does not take the place of what AWS has said.
+            Ending::Conflict(words) if failures > 1 && said.is_none() => Some(words.as_str()),
+            Ending::Done | Ending::Begun | Ending::Gone => None,
+            _ => return,
+        };
+        if said == refused || !self.may_write() {
+            return;
+        }
+        let written = async {
+            let Some(object) = self.tools.cluster.get(Kind::Orphan, "", record.meta.name()).await? else { return Ok(()) };
+            let Ok(present) = OrphanRecord::read(&object) else { return Ok(()) };
+            let Some(mut status) = present.status.as_deref().cloned() else { return Ok(()) };
+            if present.meta.uid != record.meta.uid || !status.refuse(refused, at) {
+                return Ok(());
+            }
+            self.tools.cluster.set_status(&pin(Kind::Orphan, &present.meta), &json!(status)).await
+        };
+        if let Err(error) = written.await {
+            info!(%error, orphan = record.meta.name(), "Why its end does not come about could not be written on it.");
         }
     }
 
@@ -194,6 +235,8 @@ fn orphan_object(decision: &Decision, course: &Course, status: Value) -> Value {
             && let Some(claim) = &child.database
         {
             target.insert("id".to_owned(), json!(claim.identifier));
+            let region = course.database.as_ref().map(|database| database.region.to_string()).or_else(|| claim.place().map(str::to_owned));
+            target.extend(region.map(|region| ("region".to_owned(), json!(region))));
         }
     }
     let mut owner = json!({"uid": course.owner.uid});
