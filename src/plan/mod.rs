@@ -23,6 +23,7 @@ pub mod render;
 mod roster;
 #[cfg(test)]
 mod tests;
+pub mod working;
 
 pub use decision::{Action, BlockedBy, Decision, Plan, Target, Write};
 pub use reason::Reason;
