@@ -11,43 +11,27 @@ use super::{
     orphans,
     proof::Roll,
     state::Keeper,
+    tries::{CONFLICTS, Tries},
 };
 use crate::{
     daemon::lease::Fence,
     model::{Kind, Meta, State},
     observe::{store::Store, time_evidence},
-    plan::{Action, Decision, Plan, Target},
+    plan::{Action, Decision, Plan, Target, Work},
     policy::Policies,
     ports::{ApiError, Clock, Cloud, Cluster, Pin},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use serde_json::Value;
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 /// How many writes are under way at once: what saturates an API server on two cores; more only adds waiting.
 const AT_ONCE: usize = 64;
 /// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
 const OTHERS_A_ROUND: usize = 256;
-/// After so many conflicts on one object it is read once: the watch does not seem to bring its present form.
-const CONFLICTS: u8 = 5;
-
-/// How long the watch may take to bring what was written. After that it is tried again: a conflict then leads to a read.
-const ECHO: Duration = Duration::from_secs(60);
-/// How long something that failed is left alone at first; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// How late something that keeps failing may be tried again once the reason is gone.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// What an executor works with.
 pub struct Tools {
     /// The API server.
@@ -75,54 +59,8 @@ pub struct Tools {
 /// Everything that writes.
 pub struct Executor {
     pub(super) tools: Tools,
-    done: Mutex<HashMap<Box<str>, Done>>,
-    /// What was made and may not have come back by the watch yet, and when it was made.
-    made: Mutex<HashMap<String, Instant>>,
+    tries: Tries,
     pub(super) lane: Lane,
-}
-
-/// What has been tried on an object.
-#[derive(Default)]
-struct Done {
-    /// The resourceVersion on which something was carried out, and when.
-    on: Option<(Box<str>, Instant)>,
-    conflicts: u8,
-    /// How the last try ended: that it still fails the same way is no news.
-    last: &'static str,
-    /// How often it failed in a row, and until when it is left alone: one that always fails must not starve the others.
-    failures: u32,
-    not_before: Option<Instant>,
-}
-
-impl Done {
-    /// Notes how a try ended. `slow`: it had to list the clones anew, and to ask AWS. What stands against it there stands until the
-    /// next sweep or longer: tried again at once, it would do nothing else, and leave no turn to the others.
-    fn note(&mut self, version: &str, ending: &Ending, slow: bool) {
-        match ending {
-            Ending::Done | Ending::Begun | Ending::Gone => {
-                *self = Self { on: Some((version.into(), Instant::now())), last: self.last, ..Self::default() };
-            }
-            Ending::Conflict(_) => {
-                self.conflicts = self.conflicts.saturating_add(1);
-                if slow {
-                    self.pause();
-                }
-            }
-            Ending::Failed(_) => self.pause(),
-            Ending::Stopped => {}
-        }
-    }
-
-    fn pause(&mut self) {
-        self.failures = self.failures.saturating_add(1);
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8)).min(LONGEST_PAUSE);
-        self.not_before = Some(Instant::now() + pause);
-    }
-
-    /// Whether that form of the object has been dealt with, and the watch may still be about to bring the next.
-    fn covers(&self, version: &str) -> bool {
-        self.on.as_ref().is_some_and(|(on, at)| on.as_ref() == version && at.elapsed() < ECHO)
-    }
 }
 
 /// What one round did.
@@ -140,7 +78,7 @@ impl Executor {
     /// An executor that has tried nothing yet.
     #[must_use]
     pub fn new(tools: Tools) -> Self {
-        Self { tools, done: Mutex::default(), made: Mutex::default(), lane: Lane::default() }
+        Self { tools, tries: Tries::default(), lane: Lane::default() }
     }
 
     pub(super) fn may_write(&self) -> bool {
@@ -160,10 +98,10 @@ impl Executor {
             round.again = true;
             return round;
         }
-        self.forget_made(plan);
+        self.tries.forget_made(plan);
         let mut left_alone = false;
         let writes = plan.decisions.iter().enumerate();
-        let writes = writes.filter(|(_, decision)| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
+        let writes = writes.filter(|(_, decision)| decision.effective() && is_write(decision) && !self.tries.covers(decision, &mut left_alone));
         let (slow, writes): (Vec<_>, Vec<_>) = writes.partition(|(_, decision)| orphans::asks_aws(decision));
         self.take_up(plan, slow.into_iter().map(|(place, _)| place).collect());
         let (deletes, mut others): (Vec<_>, Vec<_>) =
@@ -171,7 +109,7 @@ impl Executor {
         round.again = left_alone || others.len() > OTHERS_A_ROUND;
         others.truncate(OTHERS_A_ROUND);
         self.work_through(deletes.into_iter().chain(others), AT_ONCE, None, plan, &mut round).await;
-        self.forget(plan);
+        self.tries.forget(plan);
         round
     }
 
@@ -206,10 +144,10 @@ impl Executor {
     }
 
     async fn act(&self, decision: &Decision, roll: Option<&Roll>, plan: &Plan) -> Ending {
-        if let (Target::Cloud(resource), Some(tags)) = (&decision.target, &decision.tags) {
+        if let (Target::Cloud(resource), Some(tags)) = (&decision.target, decision.tags()) {
             return self.tag(resource, tags).await;
         }
-        if let Some(course) = &decision.course {
+        if let Some(course) = decision.course() {
             return match (&decision.target, &course.parting) {
                 (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll, plan).await,
                 (Target::Orphan(record), _) => self.close(record, course).await,
@@ -229,14 +167,14 @@ impl Executor {
                 }
                 deleted
             }
-            (Target::Clone(clone), _) => match decision.write {
+            (Target::Clone(clone), _) => match decision.write() {
                 Some(write) => self.tools.cluster.annotate(&pin(Kind::Clone, &clone.meta), &write.annotations()).await,
                 None => return Ending::Done,
             },
             (Target::Quota(quota), Action::Delete) => self.tools.cluster.delete(&pin(quota.kind, &quota.meta)).await,
-            (Target::Quota(_) | Target::Absent(..), _) => match &decision.apply {
-                Some(object) => self.apply(&decision.target, object).await,
-                None => return Ending::Done,
+            (Target::Quota(_) | Target::Absent(..), _) => match &decision.work {
+                Some(Work::Apply(object)) => self.apply(&decision.target, object).await,
+                _ => return Ending::Done,
             },
             (Target::Orphan(orphan), Action::Unmark) if orphans::forgets(decision) => return self.forget_gone(orphan).await,
             (Target::Orphan(orphan), Action::Unmark) => self.tools.cluster.delete(&pin(Kind::Orphan, &orphan.meta)).await,
@@ -252,7 +190,7 @@ impl Executor {
             Target::Absent(kind, _) => {
                 let made = self.tools.cluster.apply(*kind, object, None).await;
                 if made.is_ok() {
-                    self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(target.key(), Instant::now());
+                    self.tries.note_made(target.key());
                 }
                 made
             }
@@ -266,12 +204,12 @@ impl Executor {
         if *ending == Ending::Stopped {
             return;
         }
-        let key = decision.target.key();
-        let (news, read) = self.note_down(&key, &version(decision), ending, orphans::asks_aws(decision));
-        if read {
+        let noted = self.tries.note(decision, ending);
+        if noted.read {
             self.read_again(decision, at).await;
         }
-        if !news || is_refresh(decision, ending) {
+        self.say_refusal(decision, ending, noted.failures, at).await;
+        if !noted.news || is_refresh(decision, ending) {
             return;
         }
         self.tools.journal.acted(decision, &plan.revision, at, ending);
@@ -294,19 +232,6 @@ impl Executor {
         }
     }
 
-    /// Notes how a try ended; returns whether that is news, and whether the object should be read.
-    fn note_down(&self, key: &str, version: &str, ending: &Ending, slow: bool) -> (bool, bool) {
-        let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = all.entry(key.into()).or_default();
-        let news = std::mem::replace(&mut done.last, ending.word()) != ending.word() || *ending == Ending::Done;
-        done.note(version, ending, slow);
-        let read = done.conflicts >= CONFLICTS;
-        if read {
-            done.conflicts = 0;
-        }
-        (news, read)
-    }
-
     /// The watch does not seem to bring the present form of an object: it is read once.
     async fn read_again(&self, decision: &Decision, at: Timestamp) {
         let Target::Clone(clone) = &decision.target else { return };
@@ -317,49 +242,11 @@ impl Executor {
             Err(error) => warn!(%error, namespace, name, "The object could not be read."),
         }
     }
-
-    /// Whether there is nothing to try: it is done, or it is left alone for a while because it failed.
-    fn is_done(&self, decision: &Decision, left_alone: &mut bool) -> bool {
-        let key = decision.target.key();
-        if decision.action == Action::Create && self.made.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key) {
-            return true;
-        }
-        let all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(done) = all.get(key.as_str()) else { return false };
-        if done.not_before.is_some_and(|until| Instant::now() < until) {
-            *left_alone = true;
-            return true;
-        }
-        // A mark is written on another object than its target: the Orphan that the watch shows says that it is done. What is
-        // made has no version to tell it by: see `made`.
-        let made = decision.course.as_ref().is_some_and(|course| course.record.is_none()) || decision.action == Action::Create;
-        !made && done.covers(&version(decision))
-    }
-
-    /// What was made has come back by the watch once the plan does not ask for it any more; if it is missing after that, it is
-    /// made anew at once. One that never comes back is tried again.
-    fn forget_made(&self, plan: &Plan) {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if !made.is_empty() {
-            let asked = plan.decisions.iter().filter(|decision| decision.action == Action::Create).map(|decision| decision.target.key());
-            let asked: HashSet<String> = asked.collect();
-            made.retain(|key, at| asked.contains(key) && at.elapsed() < ECHO);
-        }
-    }
-
-    /// Forgets what was tried on objects that the plan does not name any more.
-    fn forget(&self, plan: &Plan) {
-        let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() > plan.decisions.len().saturating_mul(2).saturating_add(1_000) {
-            let named: HashSet<String> = plan.decisions.iter().map(|decision| decision.target.key()).collect();
-            all.retain(|key, _| named.contains(key.as_ref()));
-        }
-    }
 }
 
 /// Whether all that was written is that the same has been seen once more.
 fn is_refresh(decision: &Decision, ending: &Ending) -> bool {
-    *ending == Ending::Done && decision.course.as_ref().is_some_and(|course| course.is_refresh())
+    *ending == Ending::Done && decision.course().is_some_and(|course| course.is_refresh())
 }
 
 /// Whether carrying out the decision writes anything.
@@ -368,14 +255,6 @@ fn is_write(decision: &Decision) -> bool {
         Action::Delete | Action::Unmark => true,
         _ => decision.writes(),
     }
-}
-
-/// What is done to which form of the object, by which a repeat is told: what is written on an `Orphan` has that one's. What is in
-/// AWS has no form; but that its mark was made says nothing of its deletion.
-fn version(decision: &Decision) -> String {
-    let record = decision.course.as_ref().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
-    let meta = record.map(|record| &record.meta).or_else(|| decision.target.meta());
-    format!("{}/{}", decision.action.word(), meta.map_or("", |meta| meta.resource_version.as_ref()))
 }
 
 pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
@@ -387,6 +266,3 @@ pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
         resource_version: meta.resource_version.to_string(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,3 +10,4 @@ mod proof;
 pub(crate) mod rds;
 pub(crate) mod secrets;
 pub mod state;
+mod tries;

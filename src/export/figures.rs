@@ -107,7 +107,7 @@ impl<'a> Figures<'a> {
                 add(&mut self.clones, [count.own.named(&object.namespace), policy, "held"]);
             }
             target => {
-                if let Some(course) = &decision.course {
+                if let Some(course) = decision.course() {
                     let kind = course.record.as_ref().map_or(target.kind(), |record| kind_of(&record.kind));
                     self.orphan(kind, decision.policy.is_some(), &course.status, count.now);
                 }
@@ -117,7 +117,7 @@ impl<'a> Figures<'a> {
 
     /// Orphans that were not judged this time, since they cannot be seen, count as what was written on them last.
     fn unjudged_orphans(&mut self, snapshot: &'a Snapshot, plan: &'a Plan) {
-        let courses = plan.decisions.iter().filter_map(|decision| decision.course.as_ref()?.record.as_ref());
+        let courses = plan.decisions.iter().filter_map(|decision| decision.course()?.record.as_ref());
         let unmarked = plan.decisions.iter().filter(|decision| decision.action == Action::Unmark).filter_map(|decision| decision.target.meta());
         let said: HashSet<&str> = courses.map(|record| record.meta.uid.as_ref()).chain(unmarked.map(|meta| meta.uid.as_ref())).collect();
         for record in snapshot.orphans.iter().filter(|record| !said.contains(record.meta.uid.as_ref())) {

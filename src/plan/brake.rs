@@ -67,7 +67,7 @@ impl Surprises {
 
     /// Counts an orphan if it goes now or within the policy's next window.
     pub(super) fn consider_orphan(&mut self, decision: &Decision, policy: &ClonePolicy, now: Timestamp) {
-        let Some(course) = &decision.course else { return };
+        let Some(course) = decision.course() else { return };
         if self.any_held && decision.action == Action::Hold {
             self.leave(decision);
         }

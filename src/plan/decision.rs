@@ -195,14 +195,21 @@ pub struct Decision {
     pub target: Target,
     /// Why.
     pub reason: Reason,
-    /// What is to be written on the clone, if anything is.
-    pub write: Option<Write>,
-    /// What is to be there afterwards, as it is sent, if an object of ours is made or changed.
-    pub apply: Option<Arc<Value>>,
-    /// The tags that it is to have, of something in AWS.
-    pub tags: Option<BTreeMap<String, String>>,
-    /// What its `Orphan` is to say, if it is about something that was left behind.
-    pub course: Option<Box<Course>>,
+    /// What carrying it out writes, beside the end of what it is about.
+    pub work: Option<Work>,
+}
+
+/// What carrying out a decision writes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Annotations on the clone.
+    Annotate(Write),
+    /// An object of ours, as it is sent.
+    Apply(Arc<Value>),
+    /// The tags that something in AWS is to have.
+    Tag(BTreeMap<String, String>),
+    /// What the `Orphan` is to say of something that was left behind.
+    Record(Box<Course>),
 }
 
 /// What is written on a clone. The annotations themselves are made only when they are sent.
@@ -236,19 +243,52 @@ impl Decision {
     /// A decision that nothing blocks and that writes nothing on a clone.
     #[must_use]
     pub fn new(action: Action, policy: Option<&Arc<str>>, target: Target, reason: Reason) -> Self {
-        Self { action, blocked_by: None, policy: policy.cloned(), target, reason, write: None, apply: None, tags: None, course: None }
+        Self { action, blocked_by: None, policy: policy.cloned(), target, reason, work: None }
+    }
+
+    /// The same decision, which writes this when it is carried out.
+    #[must_use]
+    pub fn with(self, work: impl Into<Option<Work>>) -> Self {
+        Self { work: work.into(), ..self }
+    }
+
+    /// What is to be written on the clone, if anything is.
+    #[must_use]
+    pub fn write(&self) -> Option<Write> {
+        match self.work {
+            Some(Work::Annotate(write)) => Some(write),
+            _ => None,
+        }
+    }
+
+    /// What its `Orphan` is to say, if it is about something that was left behind.
+    #[must_use]
+    pub fn course(&self) -> Option<&Course> {
+        match &self.work {
+            Some(Work::Record(course)) => Some(course),
+            _ => None,
+        }
+    }
+
+    /// The tags that something in AWS is to have.
+    #[must_use]
+    pub fn tags(&self) -> Option<&BTreeMap<String, String>> {
+        match &self.work {
+            Some(Work::Tag(tags)) => Some(tags),
+            _ => None,
+        }
     }
 
     /// Whether carrying it out writes something, beside what it is about being deleted.
     #[must_use]
     pub fn writes(&self) -> bool {
-        self.write.is_some() || self.apply.is_some() || self.tags.is_some() || self.course.as_ref().is_some_and(|course| course.news)
+        self.course().map_or(self.work.is_some(), |course| course.news)
     }
 
     /// Whether the end of this orphan was asked for before.
     #[must_use]
     pub fn was_asked_for(&self) -> bool {
-        let record = self.course.as_ref().and_then(|course| course.record.as_ref());
+        let record = self.course().and_then(|course| course.record.as_ref());
         record.is_some_and(|record| record.is_asked_for())
     }
 

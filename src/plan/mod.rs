@@ -25,7 +25,7 @@ mod roster;
 mod tests;
 pub mod working;
 
-pub use decision::{Action, BlockedBy, Decision, Plan, Target, Write};
+pub use decision::{Action, BlockedBy, Decision, Plan, Target, Work, Write};
 pub use reason::Reason;
 
 use crate::model::{Reading, Snapshot, WordPressClone, snapshot::Origin};
@@ -63,7 +63,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
                 decision
             }
         };
-        match (&decision.reason, decision.write) {
+        match (&decision.reason, &decision.work) {
             (Reason::Kept(_), Some(_)) => withdrawn.extend(clone.announced_at.value().map(|said| (clone.meta.uid.clone(), *said))),
             (Reason::PolicyConflict(..) | Reason::EvidenceMissing(..), _) => surprises.leave(&decision),
             _ => {}
@@ -127,10 +127,7 @@ impl Draft {
             if writes && decision.blocked_by != Some(BlockedBy::Audit) {
                 decision.blocked_by = Some(by);
             }
-            decision.write = None;
-            decision.apply = None;
-            decision.course = None;
-            decision.tags = None;
+            decision.work = None;
         }
     }
 }
@@ -170,8 +167,8 @@ fn decide(
             draft.wake_at(life.ceiling);
         }
         // A kept clone is promised no end: a lifted keep is a first sight.
-        let write = (!audit && lifetime::says_an_end(clone)).then_some(Write::Withdraw);
-        return Decision { write, ..decision(Action::Keep, Reason::Kept(life)) };
+        let work = (!audit && lifetime::says_an_end(clone)).then_some(Work::Annotate(Write::Withdraw));
+        return decision(Action::Keep, Reason::Kept(life)).with(work);
     }
     if let Some(reason) = ground.no_end(clone) {
         return decision(Action::Hold, reason);
@@ -193,8 +190,7 @@ fn decide(
                 Enforced::Since(since) => now.max(clone.meta.created).max(since),
                 Enforced::No | Enforced::Always => now.max(clone.meta.created),
             };
-            let write = Write::Announce(at, said, warning);
-            Decision { write: Some(write), ..decision(Action::Warn, reason) }
+            decision(Action::Warn, reason).with(Work::Annotate(Write::Announce(at, said, warning)))
         }
         Step::Wait => {
             let at = announced.unwrap_or(life.end);
@@ -205,7 +201,7 @@ fn decide(
             match lifetime::warning_due(clone, at, &policy.ttl, now) {
                 Some(before) => {
                     let reason = Reason::ExpiresSoon(life, at, before);
-                    Decision { write: Some(Write::Warned(at, before)), ..decision(Action::Warn, reason) }
+                    decision(Action::Warn, reason).with(Work::Annotate(Write::Warned(at, before)))
                 }
                 None if at > life.end => decision(Action::Keep, Reason::LivingOn(life, at)),
                 None => decision(Action::Keep, Reason::Living(life)),

@@ -11,7 +11,7 @@ mod tests;
 pub use finding::{Difference, Finding};
 
 use super::{
-    Action, BlockedBy, Decision, Draft, Reason, Target,
+    Action, BlockedBy, Decision, Draft, Reason, Target, Work,
     ground::{Ground, Standing},
 };
 use crate::model::{
@@ -80,7 +80,7 @@ fn governed(kind: Kind, namespace: &str, policy: &Arc<ClonePolicy>, found: Optio
     };
     let blocked_by = (policy.mode == Mode::Audit).then_some(BlockedBy::Audit);
     let decision = Decision::new(action, Some(&policy.name), target, Reason::Quota(finding));
-    draft.decisions.push(Decision { blocked_by, apply: apply.map(Arc::new), ..decision });
+    draft.decisions.push(Decision { blocked_by, work: apply.map(Arc::new).map(Work::Apply), ..decision });
 }
 
 /// In a namespace that no policy governs. The policy that wanted it has let the namespace go if it is in this set; if it is

@@ -9,7 +9,7 @@ use crate::model::{
     orphan::{OrphanRecord, status::OrphanPhase},
     snapshot::Origin,
 };
-use crate::plan::{Action, Decision, Draft, Reason, Target, doubt::Doubt};
+use crate::plan::{Action, Decision, Draft, Reason, Target, Work, doubt::Doubt};
 use jiff::SignedDuration;
 use std::{cell::OnceCell, collections::HashSet, sync::Arc};
 
@@ -106,7 +106,7 @@ impl<'a> Search<'a, '_> {
         let owner = DeadOwner { uid: record.owner.clone().unwrap_or_default(), namespace: record.namespace.clone().unwrap_or_default(), name: None };
         let course = Course { record: Some(Arc::clone(record)), status, news: true, owner, database: None, parting: None };
         let decision = Decision::new(Action::Update, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Deleted);
-        draft.decisions.push(Decision { course: Some(Box::new(course)), ..decision });
+        draft.decisions.push(decision.with(Work::Record(Box::new(course))));
     }
 
     /// What is gone is remembered for a while, and for as long as its final snapshot is there.

@@ -28,7 +28,7 @@ pub use course::{Course, DeadOwner, Parting};
 pub use history::GONE;
 
 use super::{
-    Action, Decision, Draft, Reason, Target,
+    Action, Decision, Draft, Reason, Target, Work,
     doubt::Doubt,
     ground::{Ground, LiveSet, Standing},
     lifetime::Enforced,
@@ -294,8 +294,7 @@ impl<'a> Search<'a, '_> {
             _ => None,
         };
         let course = Course { record: record.cloned(), status: step.status, news, owner: case.owner, database, parting };
-        let course = kept.then(|| Box::new(course));
-        let decision = Decision { course, ..Decision::new(action, policy, case.target.clone(), reason) };
+        let decision = Decision::new(action, policy, case.target.clone(), reason).with(kept.then(|| Work::Record(Box::new(course))));
         if action == Action::Mark && governing.is_none() {
             draft.alert(None, case.target, Reason::NoPolicy);
         }

@@ -2,7 +2,7 @@
 
 use super::{Case, DeadOwner, Search, farewell};
 use crate::model::{cloud::CloudResource, evidence::CloudList, names, snapshot::Origin};
-use crate::plan::{Action, BlockedBy, Decision, Draft, Reason, Target, doubt::Doubt};
+use crate::plan::{Action, BlockedBy, Decision, Draft, Reason, Target, Work, doubt::Doubt};
 use crate::policy::Mode;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Search<'_, '_> {
         let tags = tags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
         let decision = Decision::new(Action::Update, policy, Target::Cloud(Arc::clone(snapshot)), Reason::SnapshotOurs);
         let blocked_by = governing.is_some_and(|(.., mode)| mode == Mode::Audit).then_some(BlockedBy::Audit);
-        draft.decisions.push(Decision { tags: Some(tags), blocked_by, ..decision });
+        draft.decisions.push(Decision { work: Some(Work::Tag(tags)), blocked_by, ..decision });
     }
 
     /// One that is called as ours are, of a database that was called as ours are, and of which nothing is known: it must not cost

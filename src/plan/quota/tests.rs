@@ -1,6 +1,6 @@
 //! What is decided about what bounds a namespace: a table of worlds, each with the one decision it must lead to, or none.
 
-use super::super::{Decision, plan};
+use super::super::{Decision, Work, plan};
 use crate::model::{Evidence, Kind, Meta, Quota, Snapshot, Source, Unreadable, quota};
 use crate::policy::{Policies, load_files};
 use jiff::Timestamp;
@@ -196,7 +196,7 @@ fn a_limit_range_is_compared_as_the_server_completes_it() {
     let policies =
         enforced("  limitRange: {defaultRequest: {memory: 256Mi}, max: {cpu: \"2\", memory: 1Gi}, min: {cpu: 10m, ephemeral-storage: 1Gi}}\n");
     let plan = plan(&world(Vec::new()), &policies, now());
-    let object = plan.decisions[0].apply.as_deref().unwrap();
+    let Some(Work::Apply(object)) = &plan.decisions[0].work else { panic!("nothing is applied") };
     let completed = json!([{
         "type": "Container",
         "default": {"cpu": "2", "memory": "1Gi"},
@@ -205,7 +205,7 @@ fn a_limit_range_is_compared_as_the_server_completes_it() {
         "min": {"cpu": "10m", "ephemeral-storage": "1Gi"},
     }]);
     assert_eq!(object["spec"]["limits"], completed);
-    let mut there = object.clone();
+    let mut there = Value::clone(object);
     there["metadata"]["uid"] = json!("u2");
     there["metadata"]["creationTimestamp"] = json!("2026-02-05T16:00:00Z");
     let quota = Quota::read(Kind::LimitRange, &there).unwrap().unwrap();
@@ -216,7 +216,7 @@ fn a_limit_range_is_compared_as_the_server_completes_it() {
 fn what_is_sent_says_whose_it_is_and_pins_are_of_the_object() {
     let plan = plan(&world(vec![hard(&json!({"requests.cpu": "9", "pods": "3"}), |_| {})]), &enforced(QUOTA), now());
     let decision = &plan.decisions[0];
-    let object = decision.apply.as_deref().unwrap();
+    let Some(Work::Apply(object)) = &decision.work else { panic!("{decision:?}") };
     assert_eq!(object["metadata"]["labels"], json!({"app.kubernetes.io/managed-by": "clonewarden"}));
     assert_eq!(object["metadata"]["annotations"], json!({"clonewarden.io/policy": "staging"}));
     assert_eq!(object["spec"], json!({"hard": {"requests.cpu": "4", "requests.memory": "8Gi"}}));

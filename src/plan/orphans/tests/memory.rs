@@ -1,6 +1,7 @@
 //! What is remembered must outlast what cannot be seen: vetoes, restores, and which snapshot was asked for.
 
 use super::{
+    scene::*,
     ways::{going, ours, writer},
     *,
 };
@@ -82,7 +83,7 @@ fn what_takes_long_to_go_is_remembered_with_its_snapshot() {
     scene.cloud = vec![snapshot_of(FINAL, "db-1", &json!([]))];
     let plan = scene.live(5);
     assert_eq!(scene.phase(), Some(OrphanPhase::Deleted));
-    assert!(plan.decisions.iter().any(|decision| decision.tags.is_some()), "{:?}", codes(&plan));
+    assert!(plan.decisions.iter().any(|decision| decision.tags().is_some()), "{:?}", codes(&plan));
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn only_what_is_called_like_a_final_snapshot_is_tagged_as_ours() {
     }
     scene.cloud = vec![snapshot_of("before-the-upgrade", "db-1", &json!([]))];
     let plan = scene.live(5);
-    assert!(plan.decisions.iter().all(|decision| decision.tags.is_none()), "{:?}", codes(&plan));
+    assert!(plan.decisions.iter().all(|decision| decision.tags().is_none()), "{:?}", codes(&plan));
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_sweep_counts_once_however_the_watch_goes_on() {
         snapshot.evidence.insert(Source::Cloud(Arc::from(REGION), list), Evidence::complete(swept));
     }
     let plan = plan(&snapshot, &scene.policies, scene.now);
-    assert_eq!(about(&plan, ID)[0].course.as_ref().unwrap().status.observations, 1);
+    assert_eq!(about(&plan, ID)[0].course().unwrap().status.observations, 1);
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn a_restore_that_was_found_out_once_is_remembered() {
     scene.children.push(object(Kind::DbInstance, |_| {}));
     let plan = scene.live(60);
     let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
-    let status = end.course.as_ref().unwrap().restored("an automated backup is of another resource");
+    let status = end.course().unwrap().restored("an automated backup is of another resource");
     for record in scene.records.values_mut() {
         record["status"] = serde_json::to_value(&status).unwrap();
     }

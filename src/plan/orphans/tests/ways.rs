@@ -1,14 +1,18 @@
 //! The ways in which things go: with or without a final snapshot, through an object in the cluster, an Aurora cluster after its
 //! instances, snapshots after their date; and how their `Orphan`s end.
 
-use super::*;
+use super::{scene::*, *};
+use crate::{
+    model::{cloud::CloudResource, snapshot::Departure},
+    policy::load_files,
+};
 
 #[test]
 fn the_farewell_follows_the_state_and_the_policy() {
     let gone = |scene: &mut Scene| {
         let plan = scene.live(60);
         let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
-        end.course.as_ref().unwrap().parting.as_ref().unwrap().snapshot.is_some()
+        end.course().unwrap().parting.as_ref().unwrap().snapshot.is_some()
     };
     let mut scene = Scene::with(instance(|_| {}));
     scene.policies = policies("enforce", ", finalSnapshot: false");
@@ -32,7 +36,7 @@ fn the_farewell_follows_the_state_and_the_policy() {
     scene.cloud.push(snapshot_of("clone-1-c0000001-final-20260205150000", "db-1", &json!([])));
     let plan = scene.live(5);
     let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
-    let parting = end.course.as_ref().unwrap().parting.as_ref().unwrap();
+    let parting = end.course().unwrap().parting.as_ref().unwrap();
     assert_eq!(parting.snapshot.as_deref(), Some("clone-1-c0000001-final-20260205150500"));
 }
 
@@ -116,14 +120,14 @@ fn an_aurora_cluster_goes_after_its_instances_and_they_only_with_it() {
     scene.cloud = vec![writer(|_| {}), cluster(&[ID])];
     let plan = scene.live(60);
     let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
-    assert_eq!((end.target.kind(), &end.course.as_ref().unwrap().parting.as_ref().unwrap().snapshot), ("DBInstance", &None));
+    assert_eq!((end.target.kind(), &end.course().unwrap().parting.as_ref().unwrap().snapshot), ("DBInstance", &None));
     assert!(codes(&plan).contains(&"WaitsForMembers"));
     // AWS is at it: now the cluster may go, with the snapshot.
     scene.cloud[0]["DBInstanceStatus"] = json!("deleting");
     let plan = scene.live(5);
     let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
     assert_eq!(end.target.kind(), "DBCluster");
-    assert!(end.course.as_ref().unwrap().parting.as_ref().unwrap().snapshot.is_some());
+    assert!(end.course().unwrap().parting.as_ref().unwrap().snapshot.is_some());
 
     // A cluster that is held keeps its instances.
     for (edit, code) in [
@@ -152,7 +156,7 @@ fn an_object_is_told_of_the_snapshot_before_it_goes() {
     scene.children.push(object(Kind::DbInstance, |_| {}));
     let plan = scene.live(60);
     let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
-    let parting = end.course.as_ref().unwrap().parting.clone().unwrap();
+    let parting = end.course().unwrap().parting.clone().unwrap();
     assert_eq!((end.target.kind(), parting.tell_ack), ("DBInstance", true));
     assert!(matches!(end.target, Target::Child(_)), "the object is the orphan, the database goes only through it");
     scene.children[0].1["metadata"]["annotations"] = json!({
@@ -160,7 +164,7 @@ fn an_object_is_told_of_the_snapshot_before_it_goes() {
     });
     let plan = scene.live(5);
     let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
-    let told = end.course.as_ref().unwrap().parting.clone().unwrap();
+    let told = end.course().unwrap().parting.clone().unwrap();
     assert_eq!((told.tell_ack, told.snapshot), (false, parting.snapshot));
     // Gone from the cluster, it is not gone before its database is.
     scene.children.clear();
@@ -215,7 +219,7 @@ fn an_object_that_stands_for_something_else_stays() {
     scene.children.push(object(Kind::DbInstance, |object| object["metadata"]["annotations"] = json!({names::ACK_DELETION_POLICY: "retain"})));
     let plan = scene.live(60);
     let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
-    assert!(matches!(end.target, Target::Child(_)) && end.course.as_ref().unwrap().parting.as_ref().unwrap().snapshot.is_none());
+    assert!(matches!(end.target, Target::Child(_)) && end.course().unwrap().parting.as_ref().unwrap().snapshot.is_none());
 }
 
 #[test]
@@ -282,7 +286,7 @@ fn a_final_snapshot_is_tagged_as_ours_once_it_is_there() {
     let id = "clone-1-c0000001-final-20260205150000";
     scene.cloud = vec![snapshot_of(id, "db-1", &json!([])), snapshot_of("theirs", "db-1", &json!([]))];
     let plan = scene.live(5);
-    let tagged: Vec<_> = plan.decisions.iter().filter_map(|decision| Some((decision.target.display(), decision.tags.clone()?))).collect();
+    let tagged: Vec<_> = plan.decisions.iter().filter_map(|decision| Some((decision.target.display(), decision.tags()?.clone()))).collect();
     let [(of, tags)] = &tagged[..] else { panic!("{tagged:?}") };
     assert_eq!(of, id);
     assert_eq!(tags[names::TAG_SNAPSHOT], id);
@@ -291,7 +295,7 @@ fn a_final_snapshot_is_tagged_as_ours_once_it_is_there() {
     assert_eq!(scene.phase(), Some(OrphanPhase::Deleted));
     // Of another resource it is not ours, whatever it is called.
     scene.cloud = vec![snapshot_of(id, "db-9", &json!([]))];
-    assert!(scene.look().decisions.iter().all(|decision| decision.tags.is_none()));
+    assert!(scene.look().decisions.iter().all(|decision| decision.tags().is_none()));
 }
 
 #[test]
