@@ -68,13 +68,18 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         let stored = create(&person, &wish, now, if dry_run.is_some() { Run::Dry } else { Run::Real }).await?;
         tell_warnings(&person);
         let shown = shown(&stored)?;
-        if wait {
-            output::progress(&format!("{} created", shown.full_name()));
-            let (works, words) = wait::wait(&person, stored, patience(timeout)).await?;
-            return show::one(&works, format, &words);
-        }
         let dry = if dry_run.is_some() { " (server dry run)" } else { "" };
-        show::one(&shown, format, &format!("{} created{dry}\n", shown.full_name()))
+        let created = format!("{} created{dry}\n", shown.full_name());
+        if !wait {
+            return show::one(&shown, format, &created);
+        }
+        // The name is told at once: whoever waits in vain needs it too.
+        match format {
+            Format::Json | Format::Yaml => output::progress(created.trim_end()),
+            Format::Table | Format::Name => show::one(&shown, format, &created)?,
+        }
+        let (works, words) = wait::wait(&person, stored, patience(timeout)).await?;
+        if format == Format::Name { Ok(()) } else { show::one(&works, format, &words) }
     })
 }
 
@@ -149,11 +154,16 @@ async fn create(person: &Person, wish: &Wish, now: Timestamp, run: Run) -> Resul
             continue;
         }
         let mut what = format!("cannot create clone `{name}`");
-        if matches!(problem.error, ApiError::Unavailable(_)) && run == Run::Real {
+        if matches!(problem.error, ApiError::Unavailable(_)) && run == Run::Real && !was_judged(&problem.words()) {
             what = format!("no answer to the creation of clone `{name}`, which may have been made all the same (`clonewarden clone list`)");
         }
         return Err(refused(&what, &problem));
     }
+}
+
+/// Whether a failure of the server is a webhook's no, or its absence: then nothing was stored.
+fn was_judged(words: &str) -> bool {
+    ["denied the request", "failed calling webhook"].iter().any(|sign| words.contains(sign))
 }
 
 /// A clone that was just stored: nothing is known yet of what it is made of.
@@ -240,5 +250,15 @@ mod tests {
         let failure = create(&person, &wish(None), now(), Run::Real).await.unwrap_err();
         assert_eq!((failure.code, fake.lines().len()), (1, 1));
         assert!(failure.to_string().contains("may have been made all the same"), "{failure}");
+        // With a webhook's answer it is known that it was not.
+        for words in ["admission webhook \"mutate.clonewarden.io\" denied the request: NotNow: no holder", "Internal error: failed calling webhook"] {
+            let (person, _) = Fake::person([failure_of(503, words)]);
+            let failure = create(&person, &wish(None), now(), Run::Real).await.unwrap_err().to_string();
+            assert!(failure.starts_with("error: cannot create clone") && failure.ends_with(words), "{failure}");
+        }
+    }
+
+    fn failure_of(code: u16, words: &str) -> Answer {
+        failure(code, "ServiceUnavailable", words, json!({}))
     }
 }

@@ -214,9 +214,13 @@ impl Person {
         Ok(parse(&self.api.ask(run.on(call)).await?)?)
     }
 
-    /// Sets (`Some`) or removes (`None`) annotations of exactly the pinned clone, and returns it as it was stored.
+    /// Sets (`Some`) or removes (`None`) annotations of exactly the pinned clone, and returns it as it was stored. A dry run changes
+    /// nothing, so any version of the clone will do for it.
     pub(crate) async fn annotate(&self, pin: &Pin, changes: &BTreeMap<&'static str, Option<String>>, run: Run) -> Result<Value, Problem> {
-        let metadata = json!({"uid": pin.uid, "resourceVersion": pin.resource_version, "annotations": changes});
+        let metadata = match run {
+            Run::Real => json!({"uid": pin.uid, "resourceVersion": pin.resource_version, "annotations": changes}),
+            Run::Dry => json!({"uid": pin.uid, "annotations": changes}),
+        };
         let path = object(pin.kind, &pin.namespace, &pin.name)?;
         let call = Call::write("patch", pin.kind.plural(), path, Body::Merge(json!({"metadata": metadata})), PATIENCE);
         Ok(parse(&self.api.ask(run.on(call)).await?)?)

@@ -37,7 +37,8 @@ const PLATFORM_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let install = Install::new(&stage, "people").await?;
-    let rules = "mode: enforce\nttl: {minimum: 1m, default: 1h, maximum: 2h}\nlimits: {clonesPerOwner: 2}";
+    let rules = "mode: enforce\nttl: {minimum: 1m, default: 1h, maximum: 2h}\nlimits: {clonesPerOwner: 2}\n\
+                 databases: [{name: critical, when: \"clone.labels['clonewarden.io/critical'] == 'true'\", use: dedicated, classes: [db.t3.micro]}]";
     install.govern(GOVERNED, &[GOVERNED], rules)?;
     let governed = Clones::in_new_namespace(&stage.admin, GOVERNED).await?;
     let poor = Clones::in_new_namespace(&stage.admin, POOR).await?;
@@ -65,7 +66,7 @@ async fn live(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, govern
 
     let refused = refused_pods(stage, poor, &alice).await?;
     names_of_two(stage, poor, &alice, &bob).await?;
-    own_database(poor, &alice).await?;
+    own_database(governed, &bob).await?;
     let (clone, up) = created(governed, &alice).await?;
     sees(stage, &clone, &alice, &blind).await?;
     extended(governed, &clone, &alice, &daemon).await?;
@@ -133,19 +134,22 @@ async fn refused_pods(stage: &Stage, poor: &Clones, alice: &Person) -> Result<Du
     Ok(told)
 }
 
-/// A clone with a database of its own, for which nobody makes the Secret that its password is in: that is told, and the object of
-/// the database is followed to its end.
-async fn own_database(poor: &Clones, alice: &Person) -> Result<()> {
-    poor.create_with("own", None, &json!({}), &json!({"useDedicatedDatabase": true})).await?;
-    let mut waits = alice.start(&["clone", "wait", "own", "-n", POOR])?;
+/// A critical clone gets a database of its own: it is waited for until that has an address, which it has not before somebody makes
+/// the Secret that its password is in; and its object is followed to its end.
+async fn own_database(governed: &Clones, bob: &Person) -> Result<()> {
+    bob.run(&["clone", "create", "own", SOURCE, "--critical", "-n", GOVERNED]).await?.done()?;
+    let mut waits = bob.start(&["clone", "wait", "own", "--timeout=2m", "-n", GOVERNED])?;
     waits.until_says("DBInstance `own-db`").await?;
-    drop(waits);
-    let list = alice.run(&["clone", "list", "-n", POOR]).await?.done()?;
-    ensure!(list.lines().any(|line| line.starts_with("own ") && line.contains("dedicated")), "the list says\n{list}");
-    let gone = alice.run(&["clone", "delete", "own", "--wait", "--timeout=2m", "-n", POOR]).await?;
+    governed.give_secret(&governed.one("own").await?).await?;
+    let (code, last) = waits.ended().await?;
+    ensure!(code == 0, "exit {code}: {last}");
+    let database = governed.api.get(&governed.instance_path("own")).await?;
+    ensure!(database["status"]["endpoint"]["address"].is_string(), "it is said to work, and its database is {}", database["status"]);
+    let list = bob.run(&["clone", "list", "-n", GOVERNED]).await?.done()?;
+    ensure!(list.lines().any(|line| ["own ", "works", "dedicated"].iter().all(|word| line.contains(word))), "the list says\n{list}");
+    let gone = bob.run(&["clone", "delete", "own", "--wait", "--timeout=2m", "-n", GOVERNED]).await?;
     ensure!(gone.done()?.contains("own is gone") && gone.err.contains("AWS may take some minutes more"), "{gone:?}");
-    let left = poor.api.find(&format!("/apis/rds.services.k8s.aws/v1alpha1/namespaces/{POOR}/dbinstances/own-db")).await?;
-    ensure!(left.is_none(), "it says that it is gone, and its database object is there");
+    ensure!(governed.api.find(&governed.instance_path("own")).await?.is_none(), "it says that it is gone, and its database object is there");
     Ok(())
 }
 

@@ -40,8 +40,10 @@ async fn warnings_are_kept_until_somebody_takes_them() {
 
 #[tokio::test]
 async fn a_change_carries_what_was_seen() {
-    let (person, fake) = Fake::person([Answer::Json(200, json!({}))]);
+    let (person, fake) = Fake::person([Answer::Json(200, json!({})), Answer::Json(200, json!({}))]);
     let pin = Pin { kind: Kind::Clone, namespace: "a".into(), name: "c".into(), uid: "u".into(), resource_version: "7".into() };
     person.annotate(&pin, &BTreeMap::from([("k", None)]), Run::Real).await.unwrap();
     assert_eq!(fake.asked()[0].body, json!({"metadata": {"uid": "u", "resourceVersion": "7", "annotations": {"k": null}}}));
+    person.annotate(&pin, &BTreeMap::from([("k", None)]), Run::Dry).await.unwrap();
+    assert_eq!(fake.asked()[1].body, json!({"metadata": {"uid": "u", "annotations": {"k": null}}}));
 }
