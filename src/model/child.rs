@@ -56,6 +56,8 @@ pub struct Claim {
     pub identifier: Box<str>,
     /// `status.ackResourceMetadata.arn`, once ACK knows it.
     pub arn: Option<Box<str>>,
+    /// The region that the object's annotation sends ACK to; `None`: the namespace's or the controller's own.
+    pub region: Option<Box<str>>,
     /// The value of the cluster tag in `spec.tags`: what the RGD says our cluster is called.
     pub cluster_tag: Option<Box<str>>,
     /// `spec.dbClusterIdentifier` of a `DBInstance`: the Aurora cluster that it is a member of.
@@ -72,6 +74,15 @@ pub struct Claim {
     pub status: Option<Box<str>>,
     /// Whether it has an address: from then on it answers there.
     pub reachable: bool,
+}
+
+impl Claim {
+    /// The region of the database, where the object says one.
+    #[must_use]
+    pub fn place(&self) -> Option<&str> {
+        let told = self.arn.as_deref().and_then(|arn| arn.split(':').nth(3)).filter(|region| !region.is_empty());
+        told.or(self.region.as_deref())
+    }
 }
 
 impl Child {
@@ -206,9 +217,16 @@ fn claim(kind: Kind, object: &Value) -> Claim {
     let annotation = |key| meta::entry(object, "annotations", key).and_then(Value::as_str);
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Into::into);
     let snapshot = annotation(names::ACK_FINAL_SNAPSHOT).filter(|_| annotation(names::ACK_SKIP_SNAPSHOT) == Some("false"));
+    // An object that ACK is to adopt into has an empty spec at first: what it stands for is in an annotation.
+    let adopted = || {
+        let fields: Value = serde_json::from_str(annotation(names::ACK_ADOPTION_FIELDS)?).ok()?;
+        let field = field.rsplit('/').next()?;
+        Some(fields.get(field)?.as_str()?.into())
+    };
     Claim {
-        identifier: object.pointer(field).and_then(Value::as_str).unwrap_or_default().into(),
-        arn: object.pointer("/status/ackResourceMetadata/arn").and_then(Value::as_str).map(Into::into),
+        identifier: text(field).or_else(adopted).unwrap_or_default(),
+        arn: text("/status/ackResourceMetadata/arn"),
+        region: annotation(names::ACK_REGION).map(Into::into),
         cluster_tag: tag.and_then(|tag| tag.get("value")).and_then(Value::as_str).map(Into::into),
         cluster: text("/spec/dbClusterIdentifier").filter(|_| kind == Kind::DbInstance),
         protected: object.pointer("/spec/deletionProtection").is_some_and(|protected| *protected != Value::Bool(false)),
