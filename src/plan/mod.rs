@@ -25,6 +25,7 @@ mod roster;
 mod schemas;
 #[cfg(test)]
 mod tests;
+pub mod working;
 
 pub use decision::{Action, BlockedBy, Decision, Plan, Target, Work, Write};
 pub use reason::Reason;

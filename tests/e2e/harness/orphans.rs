@@ -128,6 +128,12 @@ impl Clones {
     /// Creates a clone with a database of its own, and the Secret without which ACK makes none.
     pub(crate) async fn with_database(&self, name: &str, ttl: u32, wish: &Value) -> Result<Seen> {
         let clone = self.create_with(name, Some(ttl), &json!({}), wish).await?;
+        self.give_secret(&clone).await?;
+        Ok(clone)
+    }
+
+    /// Makes the Secret of a clone.
+    pub(crate) async fn give_secret(&self, clone: &Seen) -> Result<()> {
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -135,7 +141,7 @@ impl Clones {
             "stringData": {"db-password": "not-a-secret-here", "username": "admin", "password": "not-a-secret-here"},
         });
         self.api.create(&format!("/api/v1/namespaces/{}/secrets", self.namespace), &secret).await?;
-        Ok(clone)
+        Ok(())
     }
 
     /// The object in the cluster that stands for the database of a clone: its instance, its cluster or the cluster's writer.
