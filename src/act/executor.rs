@@ -180,7 +180,7 @@ impl Executor {
         }
         match (&decision.target, &decision.work) {
             (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
-            (_, Some(Work::Key)) => return self.make_key().await,
+            (_, Some(Work::Key(proof))) => return self.make_key(*proof).await,
             _ => {}
         }
         let written = match (&decision.target, decision.action) {

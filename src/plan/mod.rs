@@ -25,7 +25,7 @@ mod roster;
 #[cfg(test)]
 mod tests;
 
-pub use decision::{Action, BlockedBy, Decision, Plan, Target, Work, Write};
+pub use decision::{Action, BlockedBy, Decision, NobodyLives, Plan, Target, Work, Write};
 pub use reason::Reason;
 
 use crate::model::{Reading, Snapshot, WordPressClone, snapshot::Origin};

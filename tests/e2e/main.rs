@@ -66,6 +66,7 @@ scenes! {
     outage Alone;
     definition Alone;
     orphans Alone;
+    credentials Alone;
     databases Alone;
     leaks Alone;
     adrift Alone;

@@ -21,6 +21,7 @@ mod custody;
 mod estate;
 mod oracle;
 mod rules;
+mod secrets;
 mod sim;
 mod sky;
 mod story;
@@ -156,6 +157,10 @@ caught! {
     a_snapshot_of_others_is_caught: AnySnapshot,
     an_answer_lost_and_taken_for_done_is_caught: LostIsDone,
     a_database_left_behind_is_caught: LeavesAws,
+    a_secret_of_another_is_caught: SharesSecrets,
+    a_secret_in_audit_is_caught: SecretInAudit,
+    a_secret_that_is_not_made_is_caught: ForgetsSecret,
+    a_key_made_again_is_caught: RemakesKey,
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use crate::{
     estate::Estate,
     rules::{self, Rule},
+    secrets::Custody,
     timeline::Timeline,
 };
 use clonewarden::{
@@ -89,6 +90,8 @@ pub(crate) struct Oracle {
     pub(crate) protected_since: BTreeMap<u64, i64>,
     /// Whether the rules for orphans are such that what dead clones leave behind comes to its end within the story.
     pub(crate) inherits: bool,
+    /// What is known of Secrets.
+    pub(crate) custody: Custody,
     pub(crate) deleted: usize,
     pub(crate) surprised: usize,
 }
@@ -129,6 +132,18 @@ impl Oracle {
         self.surprises.clear();
         self.waiting.clear();
         self.paused.set(at, false);
+        self.custody.forgotten = true;
+    }
+
+    /// The present form of a clone that was ever there.
+    pub(crate) fn form(&self, uid: &str) -> Option<&Arc<Value>> {
+        self.forms.get(uid)
+    }
+
+    /// The clones that are there.
+    pub(crate) fn living(&self) -> impl Iterator<Item = &Arc<Value>> {
+        let there = self.stays.values().flatten().filter(|stay| stay.until == i64::MAX);
+        there.filter_map(|stay| self.forms.get(&stay.uid))
     }
 
     /// Reads what has been written since. `acting`: the daemon that holds the lease, works and hears everything, if there is one.
@@ -245,6 +260,7 @@ impl Oracle {
                     }
                 }
                 if write.issue.by == Actor::Person {
+                    self.custody.accepted = after["credentialsKeyAccepted"] == true;
                     let brakes = after["brakes"].as_object().into_iter().flat_map(|brakes| brakes.values());
                     let released = brakes.filter_map(|brake| brake["released"].as_array()).flatten();
                     self.released.extend(released.filter_map(Value::as_str).map(str::to_owned));
@@ -284,6 +300,7 @@ impl Oracle {
                 Err((promise, what)) => broken(promise, what),
             },
             (Verb::Create | Verb::Change | Verb::Delete, Some(Kind::Orphan)) => Ok(()),
+            (Verb::Secret, _) => self.judge_secret(daemon, write).or_else(|(promise, what)| broken(promise, what)),
             (Verb::Delete | Verb::Change, Some(kind)) if Kind::CHILDREN.contains(&kind) => {
                 self.judge_child(daemon, kind, write).or_else(|(promise, what)| broken(promise, what))
             }
@@ -434,6 +451,7 @@ impl Oracle {
         if !candidates.iter().any(|rule| rule.enforce) {
             return Err(("I2", "no policy enforces anything there".to_owned()));
         }
+        self.judge_recorded(before, after)?;
         if was == is && rules::annotation(before, "announced-at") == rules::annotation(after, "announced-at") {
             return Ok(());
         }
@@ -487,6 +505,13 @@ impl Oracle {
                 return Err(Broken { promise: "I6", what });
             }
         }
+        let blind = |known: &Known| {
+            known.deaf.iter().any(|deaf| deaf.kind == Kind::Clone && deaf.until.is_none_or(|until| seconds(until) > since + WATCH_LAG))
+        };
+        let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
+        if !self.daemons.get(&holder).is_some_and(blind) {
+            self.all_have_secrets(world, rules, since)?;
+        }
         // What the holder never heard is not held against it: the list that is made anew once an hour tells it.
         let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
         let missed = |known: &Known| known.deaf.iter().any(|deaf| deaf.until.is_none_or(|until| seconds(until) > since + WATCH_LAG));
@@ -522,7 +547,8 @@ fn without_ours(object: &Value) -> Value {
         metadata.remove("resourceVersion");
         let mut annotations = metadata.remove("annotations").unwrap_or_default();
         if let Some(map) = annotations.as_object_mut() {
-            map.retain(|key, _| !matches!(key.as_str(), "clonewarden.io/expires-at" | "clonewarden.io/announced-at" | "clonewarden.io/warned"));
+            let ours = ["expires-at", "announced-at", "warned", "credentials"];
+            map.retain(|key, _| !key.strip_prefix("clonewarden.io/").is_some_and(|key| ours.contains(&key)));
             if !map.is_empty() {
                 metadata.insert("annotations".to_owned(), annotations);
             }

@@ -5,6 +5,7 @@ pub(crate) mod adrift;
 pub(crate) mod backlog;
 pub(crate) mod certificates;
 pub(crate) mod crash;
+pub(crate) mod credentials;
 pub(crate) mod databases;
 pub(crate) mod deaths;
 pub(crate) mod definition;
