@@ -51,13 +51,14 @@ impl Daemon {
         let (log, journal) = (file("log"), file("journal"));
         let out = fs::File::create(&log)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
+        command.arg("run");
         if let Some(aws) = aws {
             command.args(["--aws-regions", "us-east-1", "--sweep-every", "1m"]);
             command.env("AWS_ENDPOINT_URL", format!("http://{aws}")).env("AWS_EC2_METADATA_DISABLED", "true");
             command.env("AWS_ACCESS_KEY_ID", "bench").env("AWS_SECRET_ACCESS_KEY", "bench").env_remove("AWS_CA_BUNDLE");
         }
         let child = command
-            .args(["run", "--cluster-id", "bench", "--namespace", "default", "--listen", &address.to_string()])
+            .args(["--cluster-id", "bench", "--namespace", "default", "--listen", &address.to_string()])
             .args(["--webhook-listen", &webhook.to_string(), "--webhook-names", "127.0.0.1"])
             .arg("--policies")
             .arg(folder.join("policies"))

@@ -12,7 +12,7 @@ use super::{
     orphans,
     proof::Roll,
     state::Keeper,
-    tries::{Done, ECHO},
+    tries::{CONFLICTS, Tries},
 };
 use crate::{
     daemon::lease::Fence,
@@ -25,23 +25,14 @@ use crate::{
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use serde_json::Value;
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-};
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 /// How many writes are under way at once: what saturates an API server on two cores; more only adds waiting.
 const AT_ONCE: usize = 64;
 /// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
 const OTHERS_A_ROUND: usize = 256;
-/// After so many conflicts on one object it is read once: the watch does not seem to bring its present form.
-const CONFLICTS: u8 = 5;
-
 /// What an executor works with.
 pub struct Tools {
     /// The API server.
@@ -73,9 +64,7 @@ pub struct Tools {
 /// Everything that writes.
 pub struct Executor {
     pub(super) tools: Tools,
-    done: Mutex<HashMap<Box<str>, Done>>,
-    /// What was made and may not have come back by the watch yet, and when it was made.
-    made: Mutex<HashMap<String, Instant>>,
+    tries: Tries,
     pub(super) lane: Lane,
 }
 
@@ -94,7 +83,7 @@ impl Executor {
     /// An executor that has tried nothing yet.
     #[must_use]
     pub fn new(tools: Tools) -> Self {
-        Self { tools, done: Mutex::default(), made: Mutex::default(), lane: Lane::default() }
+        Self { tools, tries: Tries::default(), lane: Lane::default() }
     }
 
     pub(super) fn may_write(&self) -> bool {
@@ -114,10 +103,10 @@ impl Executor {
             round.again = true;
             return round;
         }
-        self.forget_made(plan);
+        self.tries.forget_made(plan);
         let mut left_alone = false;
         let writes = plan.decisions.iter().enumerate();
-        let writes = writes.filter(|(_, decision)| decision.effective() && is_write(decision) && !self.is_done(decision, &mut left_alone));
+        let writes = writes.filter(|(_, decision)| decision.effective() && is_write(decision) && !self.tries.covers(decision, &mut left_alone));
         let (slow, writes): (Vec<_>, Vec<_>) = writes.partition(|(_, decision)| orphans::asks_aws(decision));
         self.take_up(plan, slow.into_iter().map(|(place, _)| place).collect());
         let (deletes, mut others): (Vec<_>, Vec<_>) =
@@ -128,7 +117,7 @@ impl Executor {
         others.truncate(OTHERS_A_ROUND);
         let rest = others.split_off(others.partition_point(|decision| is_secret(decision)));
         self.work_through(others.into_iter().chain(deletes).chain(rest), AT_ONCE, None, plan, &mut round).await;
-        self.forget(plan);
+        self.tries.forget(plan);
         round
     }
 
@@ -166,6 +155,11 @@ impl Executor {
         if let (Target::Cloud(resource), Some(tags)) = (&decision.target, decision.tags()) {
             return self.tag(resource, tags).await;
         }
+        match (&decision.target, &decision.work) {
+            (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
+            (_, Some(Work::Key(proof))) => return self.make_key(*proof).await,
+            _ => {}
+        }
         if let Some(course) = decision.course() {
             return match (&decision.target, &course.parting) {
                 (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll, plan).await,
@@ -177,11 +171,6 @@ impl Executor {
                     written => orphans::ending(written),
                 },
             };
-        }
-        match (&decision.target, &decision.work) {
-            (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
-            (_, Some(Work::Key(proof))) => return self.make_key(*proof).await,
-            _ => {}
         }
         let written = match (&decision.target, decision.action) {
             (Target::Clone(clone), Action::Delete) => {
@@ -214,7 +203,7 @@ impl Executor {
             Target::Absent(kind, _) => {
                 let made = self.tools.cluster.apply(*kind, object, None).await;
                 if made.is_ok() {
-                    self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(target.key(), Instant::now());
+                    self.tries.note_made(target.key());
                 }
                 made
             }
@@ -228,12 +217,12 @@ impl Executor {
         if *ending == Ending::Stopped {
             return;
         }
-        let key = decision.target.key();
-        let (news, read) = self.note_down(&key, &version(decision), ending, orphans::asks_aws(decision));
-        if read {
+        let noted = self.tries.note(decision, ending);
+        if noted.read {
             self.read_again(decision, at).await;
         }
-        if !news || is_refresh(decision, ending) {
+        self.say_refusal(decision, ending, noted.failures, at).await;
+        if !noted.news || is_refresh(decision, ending) {
             return;
         }
         self.tools.journal.acted(decision, &plan.revision, at, ending);
@@ -256,19 +245,6 @@ impl Executor {
         }
     }
 
-    /// Notes how a try ended; returns whether that is news, and whether the object should be read.
-    fn note_down(&self, key: &str, version: &str, ending: &Ending, slow: bool) -> (bool, bool) {
-        let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = all.entry(key.into()).or_default();
-        let news = std::mem::replace(&mut done.last, ending.word()) != ending.word() || *ending == Ending::Done;
-        done.note(version, ending, slow);
-        let read = done.conflicts >= CONFLICTS;
-        if read {
-            done.conflicts = 0;
-        }
-        (news, read)
-    }
-
     /// The watch does not seem to bring the present form of an object: it is read once.
     async fn read_again(&self, decision: &Decision, at: Timestamp) {
         let (Target::Clone(clone) | Target::Secret(clone)) = &decision.target else { return };
@@ -277,44 +253,6 @@ impl Executor {
         match self.tools.cluster.get(Kind::Clone, namespace, name).await {
             Ok(found) => self.tools.store.settle(&clone.meta, found.as_ref(), at),
             Err(error) => warn!(%error, namespace, name, "The object could not be read."),
-        }
-    }
-
-    /// Whether there is nothing to try: it is done, or it is left alone for a while because it failed.
-    fn is_done(&self, decision: &Decision, left_alone: &mut bool) -> bool {
-        let key = decision.target.key();
-        if decision.action == Action::Create && self.made.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&key) {
-            return true;
-        }
-        let all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(done) = all.get(key.as_str()) else { return false };
-        if done.not_before.is_some_and(|until| Instant::now() < until) {
-            *left_alone = true;
-            return true;
-        }
-        // A mark is written on another object than its target: the Orphan that the watch shows says that it is done. What is
-        // made has no version to tell it by: see `made`.
-        let made = decision.course().is_some_and(|course| course.record.is_none()) || decision.action == Action::Create && !is_secret(decision);
-        !made && done.covers(&version(decision))
-    }
-
-    /// What was made has come back by the watch once the plan does not ask for it any more; if it is missing after that, it is
-    /// made anew at once. One that never comes back is tried again.
-    fn forget_made(&self, plan: &Plan) {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if !made.is_empty() {
-            let asked = plan.decisions.iter().filter(|decision| decision.action == Action::Create).map(|decision| decision.target.key());
-            let asked: HashSet<String> = asked.collect();
-            made.retain(|key, at| asked.contains(key) && at.elapsed() < ECHO);
-        }
-    }
-
-    /// Forgets what was tried on objects that the plan does not name any more.
-    fn forget(&self, plan: &Plan) {
-        let mut all = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() > plan.decisions.len().saturating_mul(2).saturating_add(1_000) {
-            let named: HashSet<String> = plan.decisions.iter().map(|decision| decision.target.key()).collect();
-            all.retain(|key, _| named.contains(key.as_ref()));
         }
     }
 }
@@ -337,18 +275,6 @@ fn is_write(decision: &Decision) -> bool {
     }
 }
 
-/// What is done to which form of the object, by which a repeat is told: what is written on an `Orphan` has that one's. What is in
-/// AWS has no form; but that its mark was made says nothing of its deletion.
-fn version(decision: &Decision) -> String {
-    let record = decision.course().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
-    let meta = record.map(|record| &record.meta).or_else(|| match &decision.target {
-        // It was made for that form of the clone, and is recorded on it.
-        Target::Secret(clone) => Some(&clone.meta),
-        target => target.meta(),
-    });
-    format!("{}/{}", decision.action.word(), meta.map_or("", |meta| meta.resource_version.as_ref()))
-}
-
 pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
     Pin {
         kind,
@@ -358,6 +284,3 @@ pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {
         resource_version: meta.resource_version.to_string(),
     }
 }
-
-#[cfg(test)]
-mod tests;

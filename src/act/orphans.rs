@@ -23,8 +23,10 @@ use crate::{
     },
     ports::{ApiError, CloudError, Farewell, Pin},
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tracing::info;
 
 /// Whether a decision is the end of something that was left behind.
 pub(super) fn is_end(decision: &Decision) -> bool {
@@ -50,10 +52,19 @@ impl Executor {
         match &course.record {
             Some(record) => self.tools.cluster.set_status(&pin(Kind::Orphan, &record.meta), &status).await,
             None => match self.tools.cluster.create(Kind::Orphan, orphan_object(decision, course, status)).await {
-                // It is recorded already: the watch just has not said so.
-                Err(ApiError::Conflict(_)) => Ok(()),
+                Err(ApiError::Conflict(_)) => self.is_recorded(decision).await,
                 other => other,
             },
+        }
+    }
+
+    /// Whether the `Orphan` that is there already is about the same thing: then the watch just has not brought it yet.
+    async fn is_recorded(&self, decision: &Decision) -> Result<(), ApiError> {
+        let name = orphan::object_name(decision.target.kind(), &decision.target.key());
+        let Some(object) = self.tools.cluster.get(Kind::Orphan, "", &name).await? else { return Ok(()) };
+        match OrphanRecord::read(&object) {
+            Ok(there) if there.key == decision.target.key() => Ok(()),
+            _ => Err(ApiError::Conflict(format!("the Orphan `{name}` is about something else: somebody else made it; delete it"))),
         }
     }
 
@@ -108,6 +119,33 @@ impl Executor {
                 cloud_ending(self.tools.cloud.delete(resource, farewell).await)
             }
             _ => Ending::Failed("it is nothing that can be left behind".to_owned()),
+        }
+    }
+
+    /// Writes on the `Orphan` why its end does not come about, in the words of whoever refuses it, and takes that back once it is
+    /// not refused any more. Only from the second refusal in a row on: the first may be a watch that lags.
+    pub(super) async fn say_refusal(&self, decision: &Decision, ending: &Ending, failures: u32, at: Timestamp) {
+        let Some(record) = decision.course().filter(|_| is_end(decision)).and_then(|course| course.record.as_ref()) else { return };
+        let refused = match ending {
+            Ending::Conflict(words) | Ending::Failed(words) if failures > 1 => Some(words.as_str()),
+            Ending::Done | Ending::Begun | Ending::Gone => None,
+            _ => return,
+        };
+        let said = record.status.as_ref().and_then(|status| status.refusal());
+        if said == refused || !self.may_write() {
+            return;
+        }
+        let written = async {
+            let Some(object) = self.tools.cluster.get(Kind::Orphan, "", record.meta.name()).await? else { return Ok(()) };
+            let Ok(present) = OrphanRecord::read(&object) else { return Ok(()) };
+            let mut status = present.status.as_deref().cloned().unwrap_or_default();
+            if present.meta.uid != record.meta.uid || !status.refuse(refused, at) {
+                return Ok(());
+            }
+            self.tools.cluster.set_status(&pin(Kind::Orphan, &present.meta), &json!(status)).await
+        };
+        if let Err(error) = written.await {
+            info!(%error, orphan = record.meta.name(), "Why its end does not come about could not be written on it.");
         }
     }
 

@@ -1,7 +1,7 @@
-//! `clonewarden policy`: looks after policy files. In this release it loads them and says everything that is wrong.
+//! `clonewarden policy`: looks after policy files: says everything that is wrong with them, and what editors should know.
 
-use super::{Failure, inputs, output};
-use crate::policy::{Mode, Namespaces};
+use super::{Failure, inputs, output, plan};
+use crate::policy::{Mode, Namespaces, schema::schema};
 use std::{fmt::Write, path::PathBuf};
 
 /// `policy …`
@@ -9,6 +9,8 @@ use std::{fmt::Write, path::PathBuf};
 pub(super) enum Command {
     /// Say everything that is wrong with the policies in a folder, with file, line and column
     Lint(Lint),
+    /// Print the JSON Schema of policy files, by which editors complete and check them
+    Schema,
 }
 
 /// `policy lint`
@@ -23,7 +25,13 @@ pub(super) struct Lint {
 }
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
-    let Command::Lint(args) = command;
+    match command {
+        Command::Lint(args) => lint(args),
+        Command::Schema => output::data(&plan::json(&schema())?),
+    }
+}
+
+fn lint(args: &Lint) -> Result<(), Failure> {
     let Some(folder) = args.folder.as_ref().or(args.policies.as_ref()) else {
         return Err(Failure::input(anyhow::anyhow!("say which folder: `clonewarden policy lint DIR`")));
     };

@@ -105,6 +105,10 @@ impl Evidence {
             return Some(self.reason.clone().unwrap_or_else(|| "incomplete".to_owned()));
         }
         let age = now.duration_since(self.observed_at);
+        // What is dated ahead was dated by a clock that was wrong then, or is judged by one that is wrong now.
+        if age < -self.valid_for {
+            return Some(format!("dated {} ahead", super::duration::human(-age)));
+        }
         (age > self.valid_for).then(|| format!("last seen {} ago", super::duration::human(age)))
     }
 }
@@ -140,5 +144,21 @@ impl EvidenceSet {
     /// Every source with its evidence, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (&Source, &Evidence)> {
         self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_good_for_a_while_on_either_side_of_its_date() {
+        let now: Timestamp = "2026-02-05T14:00:00Z".parse().unwrap();
+        let seen = |at: Timestamp| Evidence::complete(at).lack(now);
+        let (valid, second) = (Evidence::MAX_AGE, SignedDuration::from_secs(1));
+        assert_eq!((seen(now), seen(now - valid), seen(now + valid)), (None, None, None));
+        assert!(seen(now - valid - second).unwrap().ends_with("ago"));
+        assert!(seen(now + valid + second).unwrap().ends_with("ahead"), "a date in the future proves nothing");
+        assert_eq!(Evidence::incomplete(now, "a page was missing").lack(now).as_deref(), Some("a page was missing"));
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::model::Span;
 use rust_decimal::Decimal;
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_saphyr::Spanned;
 
@@ -53,84 +54,131 @@ impl<T> Default for Document<T> {
 }
 
 /// `metadata`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["name"]))]
 pub(super) struct Metadata {
+    /// The name; one of its kind in the folder.
     pub(super) name: Leaf<String>,
 }
 
 /// `spec` of a `ClonePolicy`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["namespaces"]))]
 pub(super) struct PolicySpec {
+    /// `audit` only says what it would do; `enforce` does it. Default: audit.
     pub(super) mode: Leaf<Mode>,
+    /// Which namespaces it governs; a namespace belongs to one policy at most.
+    #[schemars(with = "Option<Namespaces>")]
     pub(super) namespaces: Block<Namespaces>,
+    /// How long clones live.
+    #[schemars(with = "Option<Ttl>")]
     pub(super) ttl: Block<Ttl>,
+    /// How many clones there may be.
+    #[schemars(with = "Option<Limits>")]
     pub(super) limits: Block<Limits>,
+    /// What all clones of a namespace may request together: the `hard` of a ResourceQuota.
     pub(super) quota: Option<Entries<Quantity>>,
+    /// What a container gets that requests nothing, and its bounds: a LimitRange.
+    #[schemars(with = "Option<LimitRange>")]
     pub(super) limit_range: Block<LimitRange>,
+    /// Which database a clone gets: the first rule that matches. Without rules: as the clone says, else shared.
+    #[schemars(with = "Option<Vec<Rule>>")]
     pub(super) databases: Block<Vec<Spanned<Rule>>>,
+    /// What the clones of a namespace may cost a month.
+    #[schemars(with = "Option<Budget>")]
     pub(super) budget: Block<Budget>,
+    /// What becomes of what dead clones leave behind.
+    #[schemars(with = "Option<Orphans>")]
     pub(super) orphans: Block<Orphans>,
+    /// How many unannounced ends at once need a person.
+    #[schemars(with = "Option<Brake>")]
     pub(super) brake: Block<Brake>,
 }
 
 /// `spec.namespaces`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Namespaces {
+    /// By name.
     pub(super) names: List<String>,
+    /// By labels; `names` and `selector` exclude each other.
+    #[schemars(with = "Option<Selector>")]
     pub(super) selector: Block<Selector>,
 }
 
 /// `spec.namespaces.selector`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["matchLabels"]))]
 pub(super) struct Selector {
+    /// Labels that a namespace must all have.
     pub(super) match_labels: Option<Entries<String>>,
 }
 
 /// `spec.ttl`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Ttl {
+    /// For clones that do not say. Default: 2h, or the maximum where that is less.
     pub(super) default: Leaf<Span>,
+    /// No clone lives shorter, whatever it says. Default: 15m.
     pub(super) minimum: Leaf<Span>,
+    /// No clone lives longer, extensions included. Default: 24h.
     pub(super) maximum: Leaf<Span>,
+    /// How long before its end a clone is warned. Default: 1h, 10m.
     pub(super) warnings: List<Span>,
+    /// How long before it happens an end is announced that had not been. Default: 10m.
     pub(super) grace: Leaf<Span>,
 }
 
 /// `spec.limits`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Limits {
+    /// Live clones in a namespace.
     pub(super) clones: Leaf<u32>,
+    /// Live clones in a namespace with a database of their own.
     pub(super) dedicated_databases: Leaf<u32>,
+    /// Live clones in a namespace of one owner.
     pub(super) clones_per_owner: Leaf<u32>,
+    /// What becomes of clones over the limit that got in while admission was away. Default: report.
     pub(super) overflow: Leaf<Overflow>,
 }
 
 /// `spec.limitRange`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct LimitRange {
+    /// The limits of a container that has none.
     pub(super) default: Option<Entries<Quantity>>,
+    /// The requests of a container that has none.
     pub(super) default_request: Option<Entries<Quantity>>,
+    /// The most that a container may have.
     pub(super) max: Option<Entries<Quantity>>,
+    /// The least that a container may have.
     pub(super) min: Option<Entries<Quantity>>,
 }
 
 /// One of `spec.databases`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["name", "use"]))]
 pub(super) struct Rule {
+    /// What the decision is explained by.
     pub(super) name: Leaf<String>,
+    /// A CEL expression over `clone`, `namespace`, `budget` and `hosts`. Left out: always.
     pub(super) when: Leaf<String>,
+    /// `shared`: a schema on one of the hosts. `dedicated`: a database of its own.
     #[serde(rename = "use")]
     pub(super) outcome: Leaf<Use>,
+    /// The hosts to choose from, by the names of their DatabaseHost documents.
     pub(super) hosts: List<String>,
+    /// The instance classes that a clone may choose from; the first where it does not say.
     pub(super) classes: List<String>,
+    /// Aurora Serverless v2 in place of an instance class.
+    #[schemars(with = "Option<Serverless>")]
     pub(super) serverless: Block<Serverless>,
 }
 
@@ -144,59 +192,82 @@ pub(super) enum Use {
 }
 
 /// `serverless` of a rule.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["minACU", "maxACU"]))]
 pub(super) struct Serverless {
+    /// The least capacity, in steps of 0.5.
     #[serde(rename = "minACU")]
     pub(super) min_acu: Leaf<Decimal>,
+    /// The greatest capacity, in steps of 0.5.
     #[serde(rename = "maxACU")]
     pub(super) max_acu: Leaf<Decimal>,
 }
 
 /// `spec.budget`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["monthly"]))]
 pub(super) struct Budget {
+    /// USD a month (UTC).
     pub(super) monthly: Leaf<Decimal>,
+    /// Percent of it at which to warn. Default: 80.
     pub(super) warn_at: Leaf<u32>,
+    /// What a new clone meets that would exceed it. Default: warn.
     pub(super) at_limit: Leaf<AtLimit>,
 }
 
 /// `spec.orphans`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Orphans {
+    /// How long something must have been an orphan before it goes. Default: 1h.
     pub(super) soak: Leaf<Span>,
+    /// How often it must have been seen to be one. Default: 3.
     pub(super) observations: Leaf<u32>,
+    /// Whether a database leaves a final snapshot. Default: true.
     pub(super) final_snapshot: Leaf<bool>,
+    /// How long final snapshots are kept. Default: 7d.
     pub(super) snapshots_kept_for: Leaf<Span>,
 }
 
 /// `spec.brake`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Brake {
+    /// More unannounced ends within `per` than this wait for a person. Default: 20.
     pub(super) deletes: Leaf<u32>,
+    /// The same, in percent of the policy's clones, from 10 clones on. Default: 50.
     pub(super) percent: Leaf<u32>,
+    /// The window. Default: 10m.
     pub(super) per: Leaf<Span>,
 }
 
 /// `spec` of a `DatabaseHost`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["endpoint", "schemas"]))]
 pub(super) struct HostSpec {
+    /// Host name or address.
     pub(super) endpoint: Leaf<String>,
+    /// Port. Default: 3306.
     pub(super) port: Leaf<u32>,
+    /// How many schemas it has room for.
     pub(super) schemas: Leaf<u32>,
+    /// A folder with the files `username` and `password`.
     pub(super) credentials_dir: Leaf<String>,
+    /// What it is in RDS.
+    #[schemars(with = "Option<Rds>")]
     pub(super) rds: Block<Rds>,
 }
 
 /// `spec.rds` of a `DatabaseHost`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Rds {
+    /// The identifier of an instance.
     pub(super) instance: Leaf<String>,
+    /// The identifier of an Aurora cluster.
     pub(super) cluster: Leaf<String>,
 }
 
@@ -211,6 +282,10 @@ impl Read for Quantity {
             Scalar::Whole(number) => Ok(Self(number.to_string())),
             other => Err(Mismatch::Type("a quantity such as `4`, `250m` or `8Gi`", other, None)),
         }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": ["string", "number"], "examples": ["4", "250m", "8Gi"]})
     }
 }
 

@@ -14,6 +14,7 @@ mod lint;
 pub mod load;
 pub mod problem;
 mod scalar;
+pub mod schema;
 pub mod select;
 mod set;
 #[cfg(test)]

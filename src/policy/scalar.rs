@@ -4,12 +4,13 @@
 use super::problem::Code;
 use crate::model::Span;
 use rust_decimal::Decimal;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_saphyr::{Location, Spanned};
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 /// A value of any type.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +108,9 @@ pub(super) enum Mismatch {
 pub(super) trait Read: Sized {
     /// Reads a value.
     fn read(scalar: Scalar) -> Result<Self, Mismatch>;
+
+    /// What an editor may take for one. It refuses nothing that `read` takes.
+    fn schema() -> Schema;
 }
 
 impl Read for String {
@@ -120,6 +124,10 @@ impl Read for String {
         };
         Err(Mismatch::Type("a text", scalar, help))
     }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string"})
+    }
 }
 
 impl Read for bool {
@@ -128,6 +136,10 @@ impl Read for bool {
             Scalar::Truth(truth) => Ok(truth),
             other => Err(Mismatch::Type("`true` or `false`", other, None)),
         }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "boolean"})
     }
 }
 
@@ -144,6 +156,10 @@ impl Read for u32 {
             }
             other => Err(Mismatch::Type("a whole number", other, None)),
         }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "integer", "minimum": 0, "maximum": u32::MAX})
     }
 }
 
@@ -162,6 +178,11 @@ impl Read for Span {
             )),
             other => Err(Mismatch::Type("a duration such as `90m`, `2h` or `7d`", other, None)),
         }
+    }
+
+    fn schema() -> Schema {
+        // All that jiff takes has a number with a unit behind it; the rest is for lint to say.
+        json_schema!({"type": "string", "pattern": "[0-9].*[A-Za-z]", "examples": ["90m", "2h", "7d"]})
     }
 }
 
@@ -183,6 +204,10 @@ impl Read for Decimal {
             other => Err(Mismatch::Type("a decimal number", other, None)),
         }
     }
+
+    fn schema() -> Schema {
+        json_schema!({"type": ["string", "number"], "pattern": "^-?[0-9]*[.]?[0-9]+$"})
+    }
 }
 
 /// One of a few words.
@@ -203,6 +228,11 @@ impl<T: Choice> Read for T {
         let help = super::forms::nearest(&text, words.iter().copied()).map(|word| format!("did you mean `{word}`?"));
         let message = format!("`{text}` is none of {}", super::yaml::list(&words));
         Err(Mismatch::Value(Code::BadValue, message, help))
+    }
+
+    fn schema() -> Schema {
+        let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        json_schema!({"enum": words})
     }
 }
 
@@ -241,6 +271,42 @@ impl<T> Default for Leaf<T> {
 impl<T> Default for List<T> {
     fn default() -> Self {
         Self(None)
+    }
+}
+
+impl<T: Read> JsonSchema for Leaf<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Leaf".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        T::schema()
+    }
+}
+
+impl<T: Read> JsonSchema for List<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "List".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "array", "items": T::schema()})
+    }
+}
+
+impl<T: Read> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Entries".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "additionalProperties": T::schema()})
     }
 }
 

@@ -4,6 +4,7 @@
 //! a message is to change, the test prints the new text whole: read it, then copy it into the file by hand.
 
 mod properties;
+mod schema;
 
 use super::*;
 use std::{

@@ -62,6 +62,7 @@ scenes! {
     messages Beside;
     certificates Beside;
     placement Beside;
+    secrecy Beside;
     admission Alone;
     outage Alone;
     definition Alone;

@@ -19,7 +19,10 @@ mod bugs;
 mod clouded;
 mod custody;
 mod estate;
+mod leaks;
 mod oracle;
+mod people;
+mod rulebook;
 mod rules;
 mod secrets;
 mod sim;
@@ -101,6 +104,8 @@ fn is_caught(bug: Bug) {
     // The oracle looks after every step: what a bug breaks first may be the promise beside the one that it is about.
     let first_signs: &[&str] = match bug {
         Bug::BrakeForgets => &["I6"],
+        // Or it makes a Secret first.
+        Bug::ActsInAudit => &["S1"],
         // It has business with a Job, but not with one whose clone lives.
         Bug::Meddles => &["A1"],
         Bug::Misreads | Bug::TrustsClock | Bug::OverlooksKeep => &["I4"],

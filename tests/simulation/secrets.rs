@@ -25,6 +25,8 @@ pub(crate) struct Custody {
     /// Every Secret of a clone that was ever made, by its place: the UID it is for.
     made: BTreeMap<(String, String), String>,
     key_made: bool,
+    /// Clones that went with their CRD: nobody wrote that they did.
+    gone: BTreeSet<String>,
     /// A person has said that another key is all right.
     pub(crate) accepted: bool,
     /// Nobody can know any more which key there was; what clones say is left.
@@ -42,13 +44,19 @@ fn name_of(clone: &Value) -> String {
 }
 
 impl Oracle {
+    /// Every clone went with its CRD.
+    pub(crate) fn clones_wiped(&mut self) {
+        let all: Vec<String> = self.living().map(|clone| text(clone, "/metadata/uid").to_owned()).collect();
+        self.custody.gone.extend(all);
+    }
+
     /// Judges a Secret that a daemon wrote.
     pub(crate) fn judge_secret(&mut self, daemon: &str, write: &Write) -> Result<(), (&'static str, String)> {
         if write.before.is_some() || write.after.is_none() {
             return Err(("S2", "it was there already".to_owned()));
         }
         if write.namespace.is_empty() && write.name == KEY {
-            let living: Vec<&Arc<Value>> = self.living().collect();
+            let living: Vec<&Arc<Value>> = self.living().filter(|clone| !self.custody.gone.contains(text(clone, "/metadata/uid"))).collect();
             let by_it = living.iter().filter(|clone| rules::annotation(clone, "credentials").is_some()).count();
             let made = living.iter().filter(|clone| self.custody.made.values().any(|uid| uid == text(clone, "/metadata/uid"))).count();
             let stake = if self.custody.forgotten { by_it } else { made };

@@ -81,10 +81,51 @@ pub struct OrphanStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["source"]))]
     pub evidence: Vec<StatusEvidence>,
-    /// Conditions: Due, Held, Snapshotted.
+    /// Conditions: Due, Held, Snapshotted, Refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// The condition that its end was asked for again and again, and refused.
+const REFUSED: &str = "Refused";
+
+impl OrphanStatus {
+    /// The words of whoever refuses its end, if it says that somebody does.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        let refused = self.conditions.iter().find(|condition| condition.r#type == REFUSED);
+        refused.filter(|condition| condition.status == ConditionStatus::True).map(|condition| condition.message.as_str())
+    }
+
+    /// Says that its end is refused, in these words, or not any more. Returns whether that is news.
+    pub fn refuse(&mut self, words: Option<&str>, now: Timestamp) -> bool {
+        if self.refusal() == words {
+            return false;
+        }
+        let turns = self.refusal().is_some() != words.is_some();
+        let mut refused = match self.conditions.iter().position(|condition| condition.r#type == REFUSED) {
+            Some(place) => self.conditions.remove(place),
+            None => Condition {
+                r#type: REFUSED.to_owned(),
+                status: ConditionStatus::False,
+                reason: String::new(),
+                message: String::new(),
+                last_transition_time: None,
+                observed_generation: None,
+            },
+        };
+        (refused.status, refused.reason) = match words {
+            Some(_) => (ConditionStatus::True, REFUSED.to_owned()),
+            None => (ConditionStatus::False, "NotRefused".to_owned()),
+        };
+        refused.message = words.unwrap_or_default().to_owned();
+        if turns {
+            refused.last_transition_time = Some(now);
+        }
+        self.conditions.push(refused);
+        true
+    }
 }
 
 /// How long something has been an orphan without a break, against how long it must have been one.

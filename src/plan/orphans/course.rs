@@ -224,6 +224,9 @@ pub(super) fn seal(status: &mut OrphanStatus, now: Timestamp) {
     let reason = status.reason.clone().unwrap_or_default();
     let due = matches!(status.phase, Some(OrphanPhase::Due | OrphanPhase::Deleting | OrphanPhase::Deleted));
     let held = status.phase == Some(OrphanPhase::Held);
+    if !matches!(status.phase, Some(OrphanPhase::Due | OrphanPhase::Deleting)) {
+        status.refuse(None, now);
+    }
     let snapshotted = status.final_snapshot.is_some();
     for (kind, holds) in [("Due", due), ("Held", held), ("Snapshotted", snapshotted)] {
         let holds = if holds { ConditionStatus::True } else { ConditionStatus::False };

@@ -67,6 +67,13 @@ impl Orphan {
         self.text("/status/phase")
     }
 
+    /// In which words its end is refused, if it says that it is.
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        let conditions = self.0.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let mut refused = conditions.filter(|condition| condition["type"] == "Refused" && condition["status"] == "True");
+        refused.next().and_then(|condition| condition["message"].as_str())
+    }
+
     pub(crate) fn code(&self) -> &str {
         self.text("/status/reason/code")
     }

@@ -9,7 +9,7 @@ use crate::harness::{
     stage::Stage,
     wait::until,
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clonewarden::model::names;
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Instant};
@@ -79,8 +79,14 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 
     // The namespace goes while a person keeps the database; the policy that governed it is remembered.
     stage.kubectl(&["delete", "namespace", "adrift-gone", "--timeout=60s"]).await?;
+    // AWS refuses, and the Orphan says so in AWS' words for as long as it does.
+    let refusal = json!({"op": "DeleteDBInstance", "match": gone.database(), "code": "SnapshotQuotaExceeded", "status": 400, "times": -1});
+    aws.control("faults", &json!([refusal])).await?;
     annotate(&stage.admin, &veto, names::KEEP, None).await?;
+    until_refused(&stage, &gone.database(), Some("SnapshotQuotaExceeded")).await?;
+    aws.control("faults", &json!([])).await?;
     aws.until_gone("DBInstance", &gone.database()).await?;
+    until_refused(&stage, &gone.database(), None).await?;
     until_farewell(&aws, "DBInstance", &gone.database(), gone.uid()).await?;
     until_orphan(&stage.admin, "DBInstance", &gone.database(), "Deleted").await?;
 
@@ -108,6 +114,18 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         took.as_secs_f64(),
         of_loose.into_iter().collect::<Vec<_>>().join(", ")
     ))
+}
+
+/// Waits until the `Orphan` of a database says that its end is refused, in these words, or that it is not.
+async fn until_refused(stage: &Stage, id: &str, words: Option<&str>) -> Result<()> {
+    until(&format!("the Orphan of {id} says of its refusal {words:?}"), STEP_WITHIN, async || {
+        let all = orphans(&stage.admin).await?;
+        let orphan = all.iter().find(|orphan| orphan.kind() == "DBInstance" && orphan.id() == id).context("there is none")?;
+        let said = orphan.refusal();
+        ensure!(words.map_or(said.is_none(), |words| said.is_some_and(|said| said.contains(words))), "it says {said:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Deletes a namespace whose contents hang, and then takes away what it waits for, as people do who have read how.

@@ -21,4 +21,5 @@ pub(crate) mod quota;
 pub(crate) mod rebirth;
 pub(crate) mod regions;
 pub(crate) mod rights;
+pub(crate) mod secrecy;
 pub(crate) mod snooze;

@@ -241,7 +241,7 @@ async fn try_secrets(account: &Api) -> Result<usize> {
     let clone = || owner(names::CLONE_KIND, uid);
     let mut two = clone();
     two.as_array_mut().context("a list")?.extend(owner("Job", uid).as_array().cloned().unwrap_or_default());
-    let token = json!({"type": "kubernetes.io/service-account-token"});
+    let token = json!({"type": "example.com/another"});
     let not_allowed = [
         (THEIRS, "nobody's", secret("x-0a1b2c3d-secret", json!([]), json!({}))),
         (THEIRS, "a Job's", secret("x-0a1b2c3d-secret", owner("Job", uid), json!({}))),

@@ -1,6 +1,7 @@
 //! What is remembered must outlast what cannot be seen: vetoes, restores, and which snapshot was asked for.
 
 use super::{
+    scene::*,
     ways::{going, ours, writer},
     *,
 };

@@ -1,7 +1,11 @@
 //! The ways in which things go: with or without a final snapshot, through an object in the cluster, an Aurora cluster after its
 //! instances, snapshots after their date; and how their `Orphan`s end.
 
-use super::*;
+use super::{scene::*, *};
+use crate::{
+    model::{cloud::CloudResource, snapshot::Departure},
+    policy::load_files,
+};
 
 #[test]
 fn the_farewell_follows_the_state_and_the_policy() {

@@ -4,8 +4,9 @@ use super::*;
 use crate::{
     act::tries::FIRST_PAUSE,
     model::{cloud::CloudResource, evidence::CloudList},
-    plan::Reason,
+    plan::{Reason, Target},
 };
+use std::sync::Arc;
 
 #[test]
 fn what_aws_stands_against_leaves_the_others_their_turn() {

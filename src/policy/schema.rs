@@ -1,0 +1,44 @@
+//! The JSON Schema of the policy files, for editors: made from the types that read them, so that it cannot say anything else.
+//!
+//! Contract: it refuses nothing that the loader takes. What takes more than one field to know, `policy lint` says.
+
+use super::format::{API_VERSION, HostSpec, Metadata, PolicySpec};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+/// The schema of one document, whichever kind it is of (JSON Schema, draft 7, which editors understand best).
+#[must_use]
+pub fn schema() -> Value {
+    let mut generator = SchemaSettings::draft07().into_generator();
+    let policy = document::<PolicySpec>("ClonePolicy", "How the clones of some namespaces live, and what may be deleted.", &mut generator);
+    let host = document::<HostSpec>("DatabaseHost", "An RDS instance or Aurora cluster that several clones live on.", &mut generator);
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "clonewarden policy files",
+        "type": "object",
+        "required": ["apiVersion", "kind"],
+        "properties": {"kind": {"enum": ["ClonePolicy", "DatabaseHost"]}},
+        // By the kind, not `oneOf`: an editor then complains of the field that is wrong, not of the whole document.
+        "allOf": [
+            {"if": {"properties": {"kind": {"const": "ClonePolicy"}}}, "then": policy},
+            {"if": {"properties": {"kind": {"const": "DatabaseHost"}}}, "then": host},
+        ],
+        "definitions": generator.definitions(),
+    })
+}
+
+fn document<T: JsonSchema>(kind: &str, description: &str, generator: &mut SchemaGenerator) -> Value {
+    let (metadata, spec): (Schema, Schema) = (generator.subschema_for::<Metadata>(), generator.subschema_for::<T>());
+    json!({
+        "description": description,
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": {
+            "apiVersion": {"const": API_VERSION},
+            "kind": {"const": kind},
+            "metadata": metadata,
+            "spec": spec,
+        },
+    })
+}
