@@ -1,11 +1,10 @@
 //! The command `clonewarden`: parses, hands over to [`clonewarden::cli`], and turns what comes back into an exit code.
 
-use clap::Parser;
-use clonewarden::cli::{Cli, dispatch};
+use clonewarden::cli::{dispatch, parse};
 use std::{io::Write, process::ExitCode};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(usage) => {
             // `--help` and `--version` arrive here too, with code 0 and meant for standard output.

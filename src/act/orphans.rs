@@ -64,7 +64,8 @@ impl Executor {
         let Some(object) = self.tools.cluster.get(Kind::Orphan, "", &name).await? else { return Ok(()) };
         match OrphanRecord::read(&object) {
             Ok(there) if there.key == decision.target.key() => Ok(()),
-            _ => Err(ApiError::Conflict(format!("the Orphan `{name}` is about something else: somebody else made it; delete it"))),
+            // Not a conflict, which is tried again at once: nothing changes before somebody does that.
+            _ => Err(ApiError::Refused { code: 409, message: format!("the Orphan `{name}` is about something else: delete it") }),
         }
     }
 
@@ -126,19 +127,21 @@ impl Executor {
     /// not refused any more. Only from the second refusal in a row on: the first may be a watch that lags.
     pub(super) async fn say_refusal(&self, decision: &Decision, ending: &Ending, failures: u32, at: Timestamp) {
         let Some(record) = decision.course().filter(|_| is_end(decision)).and_then(|course| course.record.as_ref()) else { return };
+        let said = record.status.as_ref().and_then(|status| status.refusal());
         let refused = match ending {
-            Ending::Conflict(words) | Ending::Failed(words) if failures > 1 => Some(words.as_str()),
+            Ending::Failed(words) if failures > 1 => Some(words.as_str()),
+            // It may only be that the watch lags: that does not take the place of what AWS has said.
+            Ending::Conflict(words) if failures > 1 && said.is_none() => Some(words.as_str()),
             Ending::Done | Ending::Begun | Ending::Gone => None,
             _ => return,
         };
-        let said = record.status.as_ref().and_then(|status| status.refusal());
         if said == refused || !self.may_write() {
             return;
         }
         let written = async {
             let Some(object) = self.tools.cluster.get(Kind::Orphan, "", record.meta.name()).await? else { return Ok(()) };
             let Ok(present) = OrphanRecord::read(&object) else { return Ok(()) };
-            let mut status = present.status.as_deref().cloned().unwrap_or_default();
+            let Some(mut status) = present.status.as_deref().cloned() else { return Ok(()) };
             if present.meta.uid != record.meta.uid || !status.refuse(refused, at) {
                 return Ok(());
             }
@@ -231,6 +234,8 @@ fn orphan_object(decision: &Decision, course: &Course, status: Value) -> Value {
             && let Some(claim) = &child.database
         {
             target.insert("id".to_owned(), json!(claim.identifier));
+            let region = course.database.as_ref().map(|database| database.region.to_string()).or_else(|| claim.place().map(str::to_owned));
+            target.extend(region.map(|region| ("region".to_owned(), json!(region))));
         }
     }
     let mut owner = json!({"uid": course.owner.uid});

@@ -2,7 +2,7 @@
 //! plan saw. Nothing here decides; whatever is not exactly so ends the attempt.
 
 use crate::{
-    model::{Child, Kind, child::Claim, cloud::CloudResource, evidence::CloudList, names},
+    model::{Child, Kind, child::Claim, cloud::CloudResource, evidence::CloudList, names, orphan::OrphanRecord},
     plan::{
         Decision, Target,
         orphans::{Course, DeadOwner},
@@ -16,10 +16,13 @@ use tokio::time::Instant;
 /// How old a roll may be on which something goes. Each orphan of a batch is asked about at AWS before it does, which takes time.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Every clone and every object that stands for a database, listed anew by quorum reads: one look for all orphans of a round.
+/// Every clone, every veto and every object that stands for a database, listed anew by quorum reads: one look for all orphans of a
+/// round.
 pub(super) struct Roll {
     called: Instant,
     uids: HashSet<String>,
+    /// The `Orphan`s that somebody keeps.
+    vetoes: Vec<OrphanRecord>,
     /// `None`: ACK's kinds are not served, so who claims what cannot be known.
     claims: Option<Vec<Child>>,
 }
@@ -60,6 +63,12 @@ impl Roll {
             // One of unknown uid may be the owner of anything.
             uids.insert(uid.ok_or_else(|| ApiError::Unavailable("a clone without a uid was listed".to_owned()))?.to_owned());
         }
+        let mut vetoes = Vec::new();
+        for object in all(cluster, Kind::Orphan).await? {
+            let orphan =
+                OrphanRecord::read(&object).map_err(|problem| ApiError::Unavailable(format!("an Orphan cannot be read: {}", problem.problem)))?;
+            vetoes.extend(Some(orphan).filter(|orphan| orphan.keep));
+        }
         let mut claims = Some(Vec::new());
         for kind in [Kind::DbInstance, Kind::DbCluster] {
             let objects = match all(cluster, kind).await {
@@ -75,7 +84,7 @@ impl Roll {
                 claims.iter_mut().for_each(|claims| claims.extend(child.clone()));
             }
         }
-        Ok(Self { called, uids, claims })
+        Ok(Self { called, uids, vetoes, claims })
     }
 
     /// Whether it was called too long ago to say who lives.
@@ -86,6 +95,18 @@ impl Roll {
     /// Whether what is to go is an orphan still.
     pub(super) async fn proves(&self, cluster: &dyn Cluster, cloud: &dyn Cloud, decision: &Decision, course: &Course) -> Result<(), Unproved> {
         self.of_owner(cluster, &course.owner).await?;
+        self.of_vetoes(&decision.target)?;
+        let database = match &decision.target {
+            Target::Cloud(resource) => Some(resource),
+            _ => course.database.as_ref(),
+        };
+        match &course.home {
+            Some(home) => self.of_home(cloud, home, &course.owner).await?,
+            None if database.is_some_and(|database| database.cluster.is_some()) => {
+                return Err(Unproved::Otherwise("the Aurora cluster that it is in has not been judged".to_owned()));
+            }
+            None => {}
+        }
         match &decision.target {
             Target::Child(child) => {
                 by_kro(cluster, child).await?;
@@ -101,6 +122,9 @@ impl Roll {
                 }
             }
             Target::Cloud(resource) => {
+                if resource.is_database() && (course.owner.namespace.is_empty() || course.owner.name.is_none()) {
+                    return Err(Unproved::Otherwise("its tags do not say which clone it was made for".to_owned()));
+                }
                 self.of_database(resource)?;
                 still_is(cloud, resource).await
             }
@@ -117,6 +141,39 @@ impl Roll {
         match cluster.get(Kind::Clone, &owner.namespace, name).await? {
             None => Ok(()),
             Some(_) => Err(Unproved::Otherwise(format!("a clone called `{}/{name}` lives", owner.namespace))),
+        }
+    }
+
+    /// Nobody keeps it, nor the database that it stands for.
+    fn of_vetoes(&self, target: &Target) -> Result<(), Unproved> {
+        let (key, kind, id) = match target {
+            Target::Child(child) => (child.meta.uid.as_ref(), child.kind.name(), child.database.as_ref().map(|claim| claim.identifier.as_ref())),
+            Target::Cloud(resource) => (resource.arn.as_str(), resource.kind(), Some(resource.id.as_str())),
+            _ => return Ok(()),
+        };
+        let veto = |orphan: &&OrphanRecord| orphan.key == key || id.is_some() && orphan.kind.as_ref() == kind && orphan.id.as_deref() == id;
+        match self.vetoes.iter().find(veto) {
+            Some(orphan) => Err(Unproved::Otherwise(format!("somebody keeps it, by the Orphan `{}`", orphan.meta.name()))),
+            None => Ok(()),
+        }
+    }
+
+    /// The Aurora cluster that an instance is in goes too: its protection does not keep AWS from deleting instances, and its past is
+    /// theirs.
+    async fn of_home(&self, cloud: &dyn Cloud, home: &CloudResource, owner: &DeadOwner) -> Result<(), Unproved> {
+        let theirs = |other: &Child| other.owner.as_ref().is_some_and(|its| its.uid == owner.uid);
+        if let Some(claim) = self.claims()?.iter().find(|other| claims(other, home) && !theirs(other)) {
+            return Err(Unproved::Otherwise(format!("{} {} claims its Aurora cluster", claim.kind, claim.meta.path())));
+        }
+        let veto = |orphan: &&OrphanRecord| orphan.key == home.arn || orphan.kind.as_ref() == home.kind() && orphan.id.as_deref() == Some(&home.id);
+        if let Some(orphan) = self.vetoes.iter().find(veto) {
+            return Err(Unproved::Otherwise(format!("somebody keeps its Aurora cluster, by the Orphan `{}`", orphan.meta.name())));
+        }
+        match is_same(cloud, home).await {
+            Err(Unproved::Gone) => Ok(()),
+            Err(Unproved::Otherwise(why)) => Err(Unproved::Otherwise(format!("its Aurora cluster: {why}"))),
+            Err(other) => Err(other),
+            Ok(now) => unprotected_and_of_one_life(cloud, &now).await,
         }
     }
 
@@ -143,14 +200,19 @@ impl Roll {
         if !resource.is_database() {
             return Ok(());
         }
-        let claims = |other: &&Child| {
-            other.database.as_ref().is_some_and(|claim| {
-                claim.arn.as_deref() == Some(resource.arn.as_str())
-                    || claim.identifier.as_ref() == resource.id && (other.kind == Kind::DbCluster) == (resource.kind() == Kind::DbCluster.name())
-            })
-        };
-        self.claims()?.iter().find(claims).map_or(Ok(()), |claim| Err(Unproved::Otherwise(format!("{} {} claims it", claim.kind, claim.meta.path()))))
+        self.claims()?
+            .iter()
+            .find(|other| claims(other, resource))
+            .map_or(Ok(()), |claim| Err(Unproved::Otherwise(format!("{} {} claims it", claim.kind, claim.meta.path()))))
     }
+}
+
+/// Whether an object stands for a database.
+fn claims(object: &Child, resource: &CloudResource) -> bool {
+    object.database.as_ref().is_some_and(|claim| {
+        claim.arn.as_deref() == Some(resource.arn.as_str())
+            || claim.identifier.as_ref() == resource.id && (object.kind == Kind::DbCluster) == (resource.kind() == Kind::DbCluster.name())
+    })
 }
 
 /// KRO made it: the API server has noted who applied the object, and a copy of it has not been applied by KRO. Pods are made by
@@ -172,28 +234,20 @@ async fn by_kro(cluster: &dyn Cluster, child: &Child) -> Result<(), Unproved> {
 /// The one resource is described again: it is the very one that was judged, and nothing has been done to it that matters; nor does
 /// anything tell of an earlier life of its identifier.
 async fn still_is(cloud: &dyn Cloud, judged: &CloudResource) -> Result<(), Unproved> {
-    let Some(now) = cloud.describe(judged.list, &judged.region, &judged.id).await? else { return Err(Unproved::Gone) };
-    if now.is_going() {
-        return Err(Unproved::Gone);
-    }
-    let same = now.arn == judged.arn && now.resource_id == judged.resource_id && now.created == judged.created && now.tags == judged.tags;
-    if !same {
-        return Err(Unproved::Otherwise("AWS describes it otherwise than before: ARN, resource id, creation time or tags".to_owned()));
-    }
-    if now.status != judged.status || sorted(&now.members) != sorted(&judged.members) {
+    let now = is_same(cloud, judged).await?;
+    if now.status != judged.status {
         return Err(Unproved::Otherwise(format!("AWS says `{}` now, not `{}`", now.status, judged.status)));
     }
+    if sorted(&now.members) != sorted(&judged.members) {
+        return Err(Unproved::Otherwise("other instances are in it than before".to_owned()));
+    }
     if judged.is_database() {
-        if now.protected != Some(false) {
-            return Err(Unproved::Otherwise("its deletion protection is on".to_owned()));
-        }
-        let kin = cloud.kin(judged.list, &judged.region, &judged.id).await?;
-        if let Some(other) = kin.iter().find(|kin| !kin.resource_id.is_empty() && kin.resource_id != judged.resource_id) {
-            return Err(Unproved::Restored(format!("{} is of another resource ({}): somebody restored it", other.what, other.resource_id)));
-        }
-    } else if now.tag(names::TAG_SNAPSHOT) != Some(now.id.as_str()) {
+        return unprotected_and_of_one_life(cloud, &now).await;
+    }
+    if now.tag(names::TAG_SNAPSHOT) != Some(now.id.as_str()) {
         return Err(Unproved::Otherwise("its tag does not say that it is ours".to_owned()));
-    } else if let Some(source) = &judged.snapshot_of {
+    }
+    if let Some(source) = &judged.snapshot_of {
         // What is restored from it at the last moment is proved by nothing else.
         let of = if judged.list == CloudList::ClusterSnapshots { CloudList::Clusters } else { CloudList::Instances };
         if cloud.describe(of, &judged.region, source).await?.is_some_and(|there| !there.is_going()) {
@@ -203,10 +257,35 @@ async fn still_is(cloud: &dyn Cloud, judged: &CloudResource) -> Result<(), Unpro
     Ok(())
 }
 
+/// The resource as AWS describes it now, if it is the one that was judged and nobody deletes it.
+async fn is_same(cloud: &dyn Cloud, judged: &CloudResource) -> Result<CloudResource, Unproved> {
+    let Some(now) = cloud.describe(judged.list, &judged.region, &judged.id).await? else { return Err(Unproved::Gone) };
+    if now.is_going() {
+        return Err(Unproved::Gone);
+    }
+    let same = now.arn == judged.arn && now.resource_id == judged.resource_id && now.created == judged.created && now.tags == judged.tags;
+    if same && now.cluster == judged.cluster {
+        return Ok(now);
+    }
+    Err(Unproved::Otherwise("AWS describes it otherwise than before: ARN, resource id, creation time, cluster or tags".to_owned()))
+}
+
+/// Nobody protects a database, and nobody restored another one to its identifier.
+async fn unprotected_and_of_one_life(cloud: &dyn Cloud, database: &CloudResource) -> Result<(), Unproved> {
+    if database.protected != Some(false) {
+        return Err(Unproved::Otherwise("its deletion protection is on".to_owned()));
+    }
+    let kin = cloud.kin(database.list, &database.region, &database.id).await?;
+    match kin.iter().find(|kin| !kin.resource_id.is_empty() && kin.resource_id != database.resource_id) {
+        Some(other) => Err(Unproved::Restored(format!("{} is of another resource ({}): somebody restored it", other.what, other.resource_id))),
+        None => Ok(()),
+    }
+}
+
 /// No sweep knows what an object stands for: then there must be nothing. What has been made since was never judged.
 async fn nothing_there(cloud: &dyn Cloud, kind: Kind, claim: &Claim) -> Result<(), Unproved> {
     let list = if kind == Kind::DbCluster { CloudList::Clusters } else { CloudList::Instances };
-    let region = claim.arn.as_deref().and_then(|arn| arn.split(':').nth(3));
+    let region = claim.place();
     for place in cloud.regions().iter().filter(|place| region.is_none_or(|region| region == place.as_ref())) {
         match cloud.describe(list, place, &claim.identifier).await {
             Ok(None) => {}
@@ -237,3 +316,6 @@ async fn all(cluster: &dyn Cluster, kind: Kind) -> Result<Vec<Value>, ApiError> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

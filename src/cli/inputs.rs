@@ -61,7 +61,7 @@ pub(super) fn load(folder: &std::path::Path) -> Result<Policies, Failure> {
 }
 
 /// A moment, with an offset from UTC: a local time would mean another moment on another machine.
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let wrong = "is not an RFC 3339 date with an offset; write it as 2026-02-05T16:30:22Z";
     if text.contains('[') {
         return Err(wrong.to_owned());

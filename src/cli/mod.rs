@@ -5,6 +5,7 @@
 //! the process; `main` does, with what [`dispatch`] returns.
 
 mod brake;
+mod clone;
 mod crds;
 mod demo;
 mod explain;
@@ -19,8 +20,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use clap::{Parser, Subcommand};
-use std::fmt;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::{ffi::OsString, fmt, path::Path};
 
 /// Governs the life and the cost of ephemeral clones in a Kubernetes cluster.
 #[derive(Debug, Parser)]
@@ -40,6 +41,9 @@ enum Command {
     Plan(plan::Args),
     /// Tell the life of one clone: every date and where it comes from, what happens next, and what would change that.
     Explain(explain::Args),
+    /// Create, list, extend, keep and delete clones, and wait for them, with your own rights.
+    #[command(subcommand)]
+    Clone(clone::Command),
     /// Look after policy files.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -54,6 +58,24 @@ enum Command {
     Crds,
 }
 
+/// How the program is called by whoever has it as a plugin of kubectl.
+const PLUGIN: &str = "kubectl-clonewarden";
+
+/// Reads a command line, the program's own name first. A program that is installed or linked as `kubectl-clonewarden` is
+/// a plugin of kubectl, and calls itself `kubectl clonewarden`.
+///
+/// # Errors
+/// Wrong usage; `--help` and `--version` too, with exit code 0.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut command = Cli::command();
+    if arguments.first().is_some_and(|program| Path::new(program).file_stem().is_some_and(|name| name == PLUGIN)) {
+        command = command.bin_name(PLUGIN.replacen('-', " ", 1));
+    }
+    let mut matches = command.clone().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
 /// Does what was asked.
 ///
 /// # Errors
@@ -64,6 +86,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => run::run(*args),
         Command::Plan(args) => plan::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Clone(command) => clone::run(command),
         Command::Policy(command) => policy::run(&command),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),

@@ -19,6 +19,16 @@ pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "note: {}", printable(text));
 }
 
+/// Passes on what the API server warns of, as kubectl does.
+pub(super) fn warning(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "Warning: {}", printable(text));
+}
+
+/// Says how far something has come.
+pub(super) fn progress(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+}
+
 /// Whether standard output takes colours.
 pub(super) fn colours() -> bool {
     wanted() && io::stdout().is_terminal()

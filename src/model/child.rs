@@ -56,6 +56,8 @@ pub struct Claim {
     pub identifier: Box<str>,
     /// `status.ackResourceMetadata.arn`, once ACK knows it.
     pub arn: Option<Box<str>>,
+    /// The region that the object's annotation sends ACK to; `None`: the namespace's or the controller's own.
+    pub region: Option<Box<str>>,
     /// The value of the cluster tag in `spec.tags`: what the RGD says our cluster is called.
     pub cluster_tag: Option<Box<str>>,
     /// `spec.dbClusterIdentifier` of a `DBInstance`: the Aurora cluster that it is a member of.
@@ -68,6 +70,19 @@ pub struct Claim {
     pub final_snapshot: Option<Box<str>>,
     /// `spec.dbInstanceClass`.
     pub class: Option<Box<str>>,
+    /// RDS's word for its state: `creating`, `available`, …
+    pub status: Option<Box<str>>,
+    /// Whether it has an address: from then on it answers there.
+    pub reachable: bool,
+}
+
+impl Claim {
+    /// The region of the database, where the object says one.
+    #[must_use]
+    pub fn place(&self) -> Option<&str> {
+        let told = self.arn.as_deref().and_then(|arn| arn.split(':').nth(3)).filter(|region| !region.is_empty());
+        told.or(self.region.as_deref())
+    }
 }
 
 impl Child {
@@ -126,6 +141,8 @@ fn health(kind: Kind, object: &Value) -> Health {
                 Health::Failed(format!("ACK gave up: {why}").into())
             } else if let Some(why) = condition(object, "ACK.Recoverable") {
                 Health::Waiting(format!("ACK retries: {why}").into())
+            } else if let Some(status) = database_status(kind, object).filter(|status| is_down(status)) {
+                Health::Waiting(format!("RDS says `{status}`").into())
             } else {
                 Health::Fine
             }
@@ -134,28 +151,60 @@ fn health(kind: Kind, object: &Value) -> Health {
     }
 }
 
+/// RDS's word for the state of the database that an object stands for.
+fn database_status(kind: Kind, object: &Value) -> Option<&str> {
+    let field = if kind == Kind::DbCluster { "/status/status" } else { "/status/dbInstanceStatus" };
+    object.pointer(field).and_then(Value::as_str).filter(|status| !status.is_empty())
+}
+
+/// Whether nothing answers in that state, and nothing will by itself. A backup or a change of settings is no such state.
+fn is_down(status: &str) -> bool {
+    matches!(status, "failed" | "stopped" | "storage-full") || ["incompatible-", "inaccessible-"].iter().any(|begin| status.starts_with(begin))
+}
+
 /// The message of a condition that is true.
 fn condition(object: &Value, wanted: &str) -> Option<String> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
     let found = conditions.iter().find(|condition| condition.get("type").and_then(Value::as_str) == Some(wanted))?;
-    (found.get("status").and_then(Value::as_str) == Some("True")).then(|| {
-        let said = |key| found.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        said("message").or_else(|| said("reason")).unwrap_or("no message").to_owned()
-    })
+    let is_true = found.get("status").and_then(Value::as_str) == Some("True");
+    is_true.then(|| said(Some(found)).unwrap_or("no message").to_owned())
 }
 
 fn pod_health(object: &Value) -> Health {
     match object.pointer("/status/phase").and_then(Value::as_str) {
-        Some("Running" | "Succeeded") => waiting_container(object).map_or(Health::Fine, |why| Health::Waiting(why.into())),
-        Some("Failed") => Health::Failed("Pod failed".into()),
-        _ => Health::Waiting(waiting_container(object).unwrap_or_else(|| "Pod is not running yet".to_owned()).into()),
+        Some("Running") => match waiting_container(object).or_else(|| unmet(object, "Ready", "is not ready")) {
+            Some(why) => Health::Waiting(why.into()),
+            None => Health::Fine,
+        },
+        // A clone's Pod is its site: one that has done its work serves nobody.
+        Some("Succeeded") => Health::Failed("Pod has ended by itself, and serves nobody any more".into()),
+        Some("Failed") => Health::Failed(said(object.get("status")).map_or_else(|| "Pod failed".into(), |why| format!("Pod failed: {why}").into())),
+        _ => {
+            let why = waiting_container(object).or_else(|| unmet(object, "PodScheduled", "is not scheduled"));
+            Health::Waiting(why.unwrap_or_else(|| "Pod is not running yet".to_owned()).into())
+        }
     }
+}
+
+/// What a condition that is false says. One that is not there says nothing.
+fn unmet(object: &Value, wanted: &str, what: &str) -> Option<String> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let found = conditions.iter().find(|condition| condition.get("type").and_then(Value::as_str) == Some(wanted))?;
+    let is_false = found.get("status").and_then(Value::as_str) == Some("False");
+    is_false.then(|| said(Some(found)).map_or_else(|| format!("Pod {what}"), |why| format!("Pod {what}: {why}")))
+}
+
+/// The message of something, else its reason.
+fn said(of: Option<&Value>) -> Option<&str> {
+    let text = |key| of?.get(key)?.as_str().filter(|text| !text.is_empty());
+    text("message").or_else(|| text("reason"))
 }
 
 /// Why the first container that waits does so: `CrashLoopBackOff`, `CreateContainerConfigError`, …
 fn waiting_container(object: &Value) -> Option<String> {
-    let containers = object.pointer("/status/containerStatuses")?.as_array()?;
-    let waiting = containers.iter().find_map(|container| container.pointer("/state/waiting"))?;
+    let of = |list: &str| object.pointer(list).and_then(Value::as_array).into_iter().flatten();
+    let mut containers = of("/status/initContainerStatuses").chain(of("/status/containerStatuses"));
+    let waiting = containers.find_map(|container| container.pointer("/state/waiting"))?;
     let said = |key| waiting.get(key).and_then(Value::as_str);
     let reason = said("reason").unwrap_or("waiting");
     Some(said("message").map_or_else(|| format!("container waits: {reason}"), |message| format!("container waits: {reason}: {message}")))
@@ -168,15 +217,24 @@ fn claim(kind: Kind, object: &Value) -> Claim {
     let annotation = |key| meta::entry(object, "annotations", key).and_then(Value::as_str);
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Into::into);
     let snapshot = annotation(names::ACK_FINAL_SNAPSHOT).filter(|_| annotation(names::ACK_SKIP_SNAPSHOT) == Some("false"));
+    // An object that ACK is to adopt into has an empty spec at first: what it stands for is in an annotation.
+    let adopted = || {
+        let fields: Value = serde_json::from_str(annotation(names::ACK_ADOPTION_FIELDS)?).ok()?;
+        let field = field.rsplit('/').next()?;
+        Some(fields.get(field)?.as_str()?.into())
+    };
     Claim {
-        identifier: object.pointer(field).and_then(Value::as_str).unwrap_or_default().into(),
-        arn: object.pointer("/status/ackResourceMetadata/arn").and_then(Value::as_str).map(Into::into),
+        identifier: text(field).or_else(adopted).unwrap_or_default(),
+        arn: text("/status/ackResourceMetadata/arn"),
+        region: annotation(names::ACK_REGION).map(Into::into),
         cluster_tag: tag.and_then(|tag| tag.get("value")).and_then(Value::as_str).map(Into::into),
         cluster: text("/spec/dbClusterIdentifier").filter(|_| kind == Kind::DbInstance),
         protected: object.pointer("/spec/deletionProtection").is_some_and(|protected| *protected != Value::Bool(false)),
         retained: annotation(names::ACK_DELETION_POLICY) == Some("retain") || annotation(names::ACK_READ_ONLY) == Some("true"),
         final_snapshot: snapshot.map(Into::into),
         class: text("/spec/dbInstanceClass"),
+        status: database_status(kind, object).map(Into::into),
+        reachable: text(if kind == Kind::DbCluster { "/status/endpoint" } else { "/status/endpoint/address" }).is_some(),
     }
 }
 
@@ -305,6 +363,19 @@ mod tests {
     }
 
     #[test]
+    fn a_database_says_its_state_and_whether_it_answers() {
+        let read = |kind, status: Value| Child::read(kind, &object(&json!({}), &status)).unwrap().unwrap();
+        let made = read(Kind::DbInstance, json!({"dbInstanceStatus": "backing-up", "endpoint": {"address": "x"}}));
+        assert_eq!(made.health, Health::Fine);
+        let claim = made.database.unwrap();
+        assert_eq!((claim.status.as_deref(), claim.reachable), (Some("backing-up"), true));
+        let full = read(Kind::DbInstance, json!({"dbInstanceStatus": "storage-full", "endpoint": {"address": "x"}}));
+        assert_eq!(full.health, Health::Waiting("RDS says `storage-full`".into()));
+        let cluster = read(Kind::DbCluster, json!({"status": "creating"})).database.unwrap();
+        assert_eq!((cluster.status.as_deref(), cluster.reachable), (Some("creating"), false));
+    }
+
+    #[test]
     fn health_says_what_is_wrong() {
         let labels = json!({names::CLONE_UID: "uid-1"});
         let health = |status: Value| Child::read(Kind::Pod, &object(&labels, &status)).unwrap().unwrap().health;
@@ -312,5 +383,11 @@ mod tests {
         assert_eq!(health(json!({"phase": "Failed"})), Health::Failed("Pod failed".into()));
         let waiting = json!({"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "CreateContainerConfigError"}}}]});
         assert_eq!(health(waiting), Health::Waiting("container waits: CreateContainerConfigError".into()));
+        let unscheduled = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]});
+        assert_eq!(health(unscheduled), Health::Waiting("Pod is not scheduled: 0/3 nodes".into()));
+        let unready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]});
+        assert_eq!(health(unready), Health::Waiting("Pod is not ready: ContainersNotReady".into()));
+        assert_eq!(health(json!({"phase": "Failed", "reason": "Evicted"})), Health::Failed("Pod failed: Evicted".into()));
+        assert!(matches!(health(json!({"phase": "Succeeded"})), Health::Failed(_)));
     }
 }

@@ -82,6 +82,10 @@ pub const TAG_REGION: &str = "clonewarden.io/region";
 /// Tag in AWS on snapshots that the daemon made: the policy that governs it. Its namespace may be gone by then.
 pub const TAG_POLICY: &str = "clonewarden.io/policy";
 
+/// Annotation of ACK's: what an object is to adopt, as JSON.
+pub const ACK_ADOPTION_FIELDS: &str = "services.k8s.aws/adoption-fields";
+/// Annotation of ACK's: the region of the object.
+pub const ACK_REGION: &str = "services.k8s.aws/region";
 /// Annotation of ACK: `retain` leaves the database alone when the object goes.
 pub const ACK_DELETION_POLICY: &str = "services.k8s.aws/deletion-policy";
 /// Annotation of ACK: `"true"` means that ACK never writes, nor deletes.

@@ -12,12 +12,13 @@
 //! - What an answer holds of `managedFields`, and for the kinds of [`Kind::metadata_only`] all but `metadata`, is let go as it
 //!   is parsed.
 
-mod answer;
+pub(crate) mod answer;
 mod call;
 mod config;
 mod counts;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod person;
 pub(super) mod skew;
 mod stored;
 mod vault;
@@ -68,7 +69,7 @@ impl KubeCluster {
     /// # Errors
     /// There is no usable configuration; the message says what is wrong with each.
     pub async fn connect(namespace: Option<&str>) -> anyhow::Result<Self> {
-        let config = config::load().await?;
+        let config = config::load(None).await?;
         let namespace = match namespace.filter(|name| !name.is_empty()) {
             Some(name) => name.to_owned(),
             None => config::namespace(Some(&config)).await,

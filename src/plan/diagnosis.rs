@@ -4,15 +4,14 @@ use super::{
     Draft, Target,
     ground::{Ground, Standing},
     reason::Reason,
+    working::{self, Pods},
 };
-use crate::model::{Child, CloneState, Health, Kind, Snapshot, WordPressClone, later, names};
+use crate::model::{Child, Health, Kind, Snapshot, WordPressClone, later, names};
 use jiff::SignedDuration;
 use std::{collections::HashMap, sync::Arc};
 
 /// How long a deletion may take before somebody should look. RDS alone takes 5 to 15 minutes.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_mins(20);
-/// How long a clone may take to come up before it counts as broken: the original design promises 5 minutes.
-const UP_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// Adds an alert for every governed clone that is stuck or broken, and for a definition that is not ready.
 pub(super) fn diagnose(snapshot: &Snapshot, ground: &Ground<'_>, draft: &mut Draft) {
@@ -51,15 +50,7 @@ fn blockers(clone: &WordPressClone, left: &[&Child], snapshot: &Snapshot, ground
     for definition in snapshot.definitions.iter().filter(|definition| definition.makes_clones && definition.not_ready.is_some()) {
         found.push(format!("ResourceGraphDefinition `{}` is not ready", definition.name));
     }
-    for child in left {
-        let held = child.finalizers.iter().map(|finalizer| format!("`{finalizer}`")).collect::<Vec<_>>().join(", ");
-        let state = match (child.meta.terminating.is_some(), held.is_empty()) {
-            (true, false) => format!("is held by its finalizers {held}"),
-            (true, true) => "is on its way out".to_owned(),
-            (false, _) => "is still there".to_owned(),
-        };
-        found.push(format!("{} `{}` {state}", child.kind, child.meta.name()));
-    }
+    found.extend(left.iter().copied().map(working::left));
     let foreign = clone.finalizers.iter().filter(|finalizer| finalizer.as_ref() != names::KRO_FINALIZER);
     found.extend(foreign.map(|finalizer| format!("finalizer `{finalizer}`")));
     if found.is_empty() && !clone.finalizers.is_empty() {
@@ -74,8 +65,8 @@ struct Index<'a> {
     sick: HashMap<usize, Vec<&'a Child>>,
     /// The children of clones that should have gone long ago.
     left: HashMap<usize, Vec<&'a Child>>,
-    /// Which clones have a Pod at all; `None` while the Pods are not known: then nobody lacks one.
-    with_pod: Option<Vec<bool>>,
+    /// What is known of each clone's Pods; `None` while they are not known: then nobody lacks one.
+    pods: Option<Vec<Pods>>,
     now: jiff::Timestamp,
 }
 
@@ -84,7 +75,7 @@ impl<'a> Index<'a> {
         let stuck = |clone: &Arc<WordPressClone>| clone.meta.terminating.is_some_and(|since| later(since, STUCK_AFTER) <= now);
         let any_stuck = !snapshot.children.is_empty() && snapshot.clones.iter().any(stuck);
         let pods_known = snapshot.evidence.lack(&crate::model::Source::Objects(Kind::Pod), now).is_none();
-        let mut index = Self { sick: HashMap::new(), left: HashMap::new(), with_pod: pods_known.then(|| vec![false; snapshot.clones.len()]), now };
+        let mut index = Self { sick: HashMap::new(), left: HashMap::new(), pods: pods_known.then(|| vec![Pods::None; snapshot.clones.len()]), now };
         for child in &snapshot.children {
             let sick = child.health != Health::Fine && child.meta.terminating.is_none();
             let pod = pods_known && child.kind == Kind::Pod;
@@ -96,8 +87,8 @@ impl<'a> Index<'a> {
             if sick {
                 index.sick.entry(place).or_default().push(child);
             }
-            if let Some(has) = index.with_pod.as_mut().and_then(|with_pod| with_pod.get_mut(place)) {
-                *has |= pod;
+            if let Some(known) = index.pods.as_mut().and_then(|pods| pods.get_mut(place)).filter(|_| pod) {
+                *known = known.and(child);
             }
             if any_stuck && snapshot.clones.get(place).is_some_and(stuck) {
                 index.left.entry(place).or_default().push(child);
@@ -111,24 +102,8 @@ impl<'a> Index<'a> {
     }
 
     fn problems(&self, place: usize, clone: &WordPressClone) -> Vec<String> {
-        let mut problems = Vec::new();
-        if clone.state == CloneState::Error {
-            problems.push(clone.not_ready.as_deref().map_or_else(|| "KRO reports an error".to_owned(), |why| format!("KRO reports an error: {why}")));
-        }
         let sick = if self.sick.is_empty() { None } else { self.sick.get(&place) };
-        for child in sick.into_iter().flatten() {
-            match &child.health {
-                Health::Failed(why) => problems.push(format!("{} `{}`: {why}", child.kind, child.meta.name())),
-                Health::Waiting(why) if later(child.meta.created, UP_WITHIN) <= self.now => {
-                    problems.push(format!("{} `{}`: {why}", child.kind, child.meta.name()));
-                }
-                Health::Waiting(_) | Health::Fine => {}
-            }
-        }
-        let grown = clone.state == CloneState::Active && later(clone.meta.created, UP_WITHIN) <= self.now;
-        if problems.is_empty() && grown && self.with_pod.as_ref().is_some_and(|with_pod| with_pod.get(place) == Some(&false)) {
-            problems.push("KRO says ACTIVE, but it has no Pod".to_owned());
-        }
-        problems
+        let pods = self.pods.as_ref().and_then(|pods| pods.get(place)).copied().unwrap_or(Pods::Unknown);
+        working::problems(clone, sick.into_iter().flatten().copied(), pods, self.now)
     }
 }

@@ -114,6 +114,13 @@ impl Doubt {
         }
     }
 
+    /// Whether an `Orphan` is made of what was doubtful from the first: where that is the only memory of the doubt, and where it is
+    /// ours and costs money for as long as nobody looks. What is not proven to be ours is only counted.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        matches!(self, Self::Restored | Self::Protected | Self::NamesakeLives(_) | Self::StuckDeleting(_))
+    }
+
     /// One sentence for people.
     #[must_use]
     pub fn message(&self) -> String {

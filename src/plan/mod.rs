@@ -24,6 +24,7 @@ pub mod render;
 mod roster;
 #[cfg(test)]
 mod tests;
+pub mod working;
 
 pub use decision::{Action, BlockedBy, Decision, NobodyLives, Plan, Target, Work, Write};
 pub use reason::Reason;

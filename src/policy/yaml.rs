@@ -62,7 +62,7 @@ pub(super) fn read<T: DeserializeOwned>(document: &str) -> Result<T, Failure> {
 }
 
 /// Bounds far above any policy and far below what would hurt: whoever can change a policy must not be able to stop the daemon.
-pub(super) fn options() -> Options {
+fn options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: 32,

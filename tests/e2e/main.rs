@@ -63,6 +63,7 @@ scenes! {
     certificates Beside;
     placement Beside;
     secrecy Beside;
+    people Beside;
     admission Alone;
     outage Alone;
     definition Alone;

@@ -102,6 +102,16 @@ impl Oracle {
         if let Some(foreign) = write.members.iter().find(|member| !is_proven(member) || uid(member) != uid(thing)) {
             return wrong("A1", format!("{} in it is not ours", foreign.seen.id));
         }
+        // On whichever Orphan: the object that stood for it, or for the cluster that it is in, may be gone.
+        let home = thing.seen.cluster.as_deref().map(|id| ("DBCluster", id));
+        let ours = |mark: &&estate::Mark| {
+            let about = (mark.about.0.as_str(), mark.about.1.as_str());
+            about == (thing.seen.kind(), thing.seen.id.as_str()) || Some(about) == home
+        };
+        let stands = |mark: &&estate::Mark| mark.until > sent && mark.keep.within(sent - PROVED, sent).all(|keep| *keep) && mark.keep.now().is_some();
+        if let Some(mark) = self.estate.marks.iter().filter(ours).find(stands) {
+            return wrong("A3", format!("{:?} is kept", mark.about));
+        }
         self.soaked(daemon, &thing.seen.arn, Some(&thing.seen.resource_id), namespace(thing), sent)?;
         if thing.seen.cluster.is_none() && last.is_none() && !self.goes_without(daemon, &thing.seen.arn, namespace(thing), sent) {
             return wrong("A5", "no final snapshot was asked for");

@@ -36,6 +36,8 @@ pub(crate) struct Claim {
 pub(crate) struct Mark {
     /// The ARN or UID of what it is about.
     pub(crate) key: String,
+    /// The kind of what it is about, and the identifier in AWS of that or of what it stands for.
+    pub(crate) about: (String, String),
     pub(crate) resource_id: String,
     pub(crate) from: i64,
     pub(crate) until: i64,
@@ -64,6 +66,8 @@ pub(crate) struct Estate {
     pub(crate) forgetful: bool,
     /// Whether the state says that another cluster uses our id.
     pub(crate) shared: Timeline<bool>,
+    /// What a person has said to be another cluster's, by the state: it is held for good.
+    pub(crate) accepted: BTreeSet<String>,
     /// How many databases and snapshots in AWS a daemon has deleted.
     pub(crate) deleted: usize,
 }
@@ -94,6 +98,8 @@ impl Estate {
             }
             None => {
                 let shared = write.after.as_deref().is_some_and(|state| text(state, "/state.json").contains("\"clusterIdShared\""));
+                let state: Value = write.after.as_deref().and_then(|state| serde_json::from_str(text(state, "/state.json")).ok()).unwrap_or_default();
+                self.accepted.extend(state["clusterIdAccepted"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
                 if write.name == "clonewarden-state" && self.shared.now().copied().unwrap_or_default() != shared {
                     self.shared.set(at, shared);
                 }
@@ -140,7 +146,8 @@ impl Estate {
         let known = self.marks.iter().rposition(|mark| mark.key == key && mark.until == i64::MAX);
         let index = known.unwrap_or_else(|| {
             let resource_id = text(object, "/spec/target/resourceId").to_owned();
-            self.marks.push(Mark { key: key.to_owned(), resource_id, from: at, until: i64::MAX, ..Mark::default() });
+            let about = (text(object, "/spec/target/kind").to_owned(), text(object, "/spec/target/id").to_owned());
+            self.marks.push(Mark { key: key.to_owned(), about, resource_id, from: at, until: i64::MAX, ..Mark::default() });
             self.marks.len() - 1
         });
         let mark = &mut self.marks[index];

@@ -71,6 +71,9 @@ impl Oracle {
         if self.estate.kept(&thing.seen.arn) {
             return Some("somebody keeps it");
         }
+        if self.estate.accepted.contains(&thing.seen.arn) {
+            return Some("a person has said that it is another cluster's");
+        }
         if self.enforcing(rules, namespace(thing)).is_none() {
             return Some("no policy enforces anything there");
         }

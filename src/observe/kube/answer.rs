@@ -41,6 +41,17 @@ impl Problem {
         Self { error: error(code.as_u16(), message), status: status.map(Box::new) }
     }
 
+    /// The server's own words, whole, for the person who asked: they may quote what that person sent. Never for a log.
+    pub(crate) fn words(&self) -> String {
+        let said = self.status.as_ref().map(|status| status.message.as_str()).filter(|message| !message.is_empty());
+        said.map_or_else(|| self.error.to_string(), str::to_owned)
+    }
+
+    /// Whether an object of that name is there already.
+    pub(crate) fn is_already_there(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.code == 409 && status.reason == "AlreadyExists")
+    }
+
     /// Whether the API server says that there is no object of this name: not merely that the path leads nowhere, which is what
     /// it says while a CRD is not installed, and not that something else is missing.
     pub(crate) fn is_absence_of(&self, group: &str, resource: &str, name: &str) -> bool {

@@ -11,7 +11,11 @@ use axum::body::Bytes;
 use http::{Method, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// How long a write may take: a lease lasts 8 s and its holder gives up 5 s after the last renewal, so a write that was begun
@@ -141,6 +145,8 @@ pub(crate) struct Transport {
     client: Client,
     pub(super) clock: Arc<ServerClock>,
     pub(super) requests: Arc<Requests>,
+    /// What the API server warned of, for whoever reads it; `None`: nobody does.
+    warnings: Option<Arc<Mutex<Vec<String>>>>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -151,7 +157,18 @@ impl std::fmt::Debug for Transport {
 
 impl Transport {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, clock: Arc::default(), requests: Arc::default() }
+        Self { client, clock: Arc::default(), requests: Arc::default(), warnings: None }
+    }
+
+    /// The same, which keeps what the API server warns of until somebody takes it.
+    pub(super) fn listening(self) -> Self {
+        Self { warnings: Some(Arc::default()), ..self }
+    }
+
+    /// Takes what the API server has warned of since the last time.
+    pub(super) fn take_warnings(&self) -> Vec<String> {
+        let kept = self.warnings.as_ref().map(|warnings| std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner)));
+        kept.unwrap_or_default()
     }
 
     /// Another client whose calls are remembered together with those of this one.
@@ -185,6 +202,10 @@ impl Transport {
         {
             self.clock.heard(date);
         }
+        if let Some(warnings) = &self.warnings {
+            let said = response.headers().get_all(header::WARNING).iter().filter_map(|warning| warning.to_str().ok()).filter_map(unquoted);
+            warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(said);
+        }
         if status.is_success() {
             return Ok(response);
         }
@@ -194,6 +215,19 @@ impl Transport {
             Err(_) => Vec::new(),
         };
         Err(Problem::new(status, &explanation))
+    }
+}
+
+/// The text of a `Warning` header: `299 - "text"`, in which `\\` stands before what would end it.
+fn unquoted(header: &str) -> Option<String> {
+    let quoted = header.strip_prefix("299 - \"")?;
+    let (mut text, mut characters) = (String::new(), quoted.chars());
+    loop {
+        match characters.next()? {
+            '"' => return Some(text),
+            '\\' => text.push(characters.next()?),
+            plain => text.push(plain),
+        }
     }
 }
 
@@ -245,7 +279,8 @@ pub(crate) fn in_cluster(prefix: &str, resource: &str, name: &str) -> Result<Str
     Ok(format!("{prefix}/{resource}/{}", segment(name)?))
 }
 
-fn prefix(kind: Kind) -> String {
+/// Where the API group of a kind is.
+pub(super) fn prefix(kind: Kind) -> String {
     match kind.group() {
         "" => format!("/api/{}", kind.version()),
         group => format!("/apis/{group}/{}", kind.version()),

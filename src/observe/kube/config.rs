@@ -21,7 +21,7 @@ pub fn install_tls() {
 
 /// The namespace that is meant where none is said: the Pod's own, else the one of the kubeconfig's context, else `default`.
 pub async fn default_namespace() -> String {
-    namespace(read().await.ok().as_ref()).await
+    namespace(read(None).await.ok().as_ref()).await
 }
 
 pub(super) async fn namespace(config: Option<&Config>) -> String {
@@ -31,10 +31,10 @@ pub(super) async fn namespace(config: Option<&Config>) -> String {
     known.unwrap_or("default").to_owned()
 }
 
-/// Everything that a client needs.
-pub(super) async fn load() -> anyhow::Result<Config> {
+/// Everything that a client needs; of the kubeconfig this context, or the current one.
+pub(super) async fn load(context: Option<&str>) -> anyhow::Result<Config> {
     install_tls();
-    let mut config = read().await?;
+    let mut config = read(context).await?;
     // Writes and the lease are never sent twice; lists are repeated by who asked for them.
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT);
@@ -51,11 +51,15 @@ pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
 
 /// Unlike the client's own way, a `KUBECONFIG` that cannot be used is an error even in a Pod (it would be another cluster than
 /// the one that was meant), and no debugging variables are obeyed.
-async fn read() -> anyhow::Result<Config> {
-    let problem = match Config::from_kubeconfig(&KubeConfigOptions::default()).await {
+async fn read(context: Option<&str>) -> anyhow::Result<Config> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let problem = match Config::from_kubeconfig(&options).await {
         Ok(config) => return Ok(config),
         Err(error) => explain(&error),
     };
+    if context.is_some() {
+        return Err(anyhow!("kubeconfig: {problem}"));
+    }
     if std::env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty()) {
         return Err(anyhow!("KUBECONFIG: {problem}"));
     }

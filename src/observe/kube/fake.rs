@@ -1,7 +1,7 @@
 //! An API server that gives prepared answers, one after the other, and remembers what it was asked. There is no network: the
 //! real client talks to it in memory, so that time can be paused.
 
-use super::KubeCluster;
+use super::{KubeCluster, person::Person};
 use ::kube::Client;
 use axum::{
     Router,
@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Pieces(Vec<Vec<u8>>, Then),
     /// A good answer after this long.
     After(Duration),
+    /// A good answer with these `Warning` headers.
+    Warned(Vec<&'static str>),
 }
 
 #[derive(Clone, Copy)]
@@ -54,10 +56,18 @@ pub(crate) struct Fake {
 impl Fake {
     pub(crate) fn new(answers: impl IntoIterator<Item = Answer>) -> (KubeCluster, Self) {
         let fake = Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() };
-        let handler = fake.clone();
-        let router = Router::new().fallback(move |request: Request| handler.clone().answer(request));
-        let client = || Client::new(router.clone(), "default");
-        (KubeCluster::over(client(), client(), "ours".to_owned()), fake)
+        (KubeCluster::over(fake.client(), fake.client(), "ours".to_owned()), fake)
+    }
+
+    /// The same for a person in the namespace `a`.
+    pub(crate) fn person(answers: impl IntoIterator<Item = Answer>) -> (Person, Self) {
+        let fake = Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() };
+        (Person::over(fake.client(), "a".to_owned()), fake)
+    }
+
+    fn client(&self) -> Client {
+        let handler = self.clone();
+        Client::new(Router::new().fallback(move |request: Request| handler.clone().answer(request)), "default")
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
@@ -81,7 +91,12 @@ impl Fake {
         };
         self.asked.lock().unwrap().push(asked);
         let answer = self.answers.lock().unwrap().pop_front().expect("no answer was prepared for this request");
+        let mut warnings = Vec::new();
         let (code, body) = match answer {
+            Answer::Warned(said) => {
+                warnings = said;
+                (200, Body::from("{}"))
+            }
             Answer::Json(code, body) => (code, Body::from(body.to_string())),
             Answer::Text(code, text) => (code, Body::from(text)),
             Answer::Pieces(pieces, then) => {
@@ -105,7 +120,8 @@ impl Fake {
             }
         };
         let date = (header::DATE, "Thu, 05 Feb 2026 16:30:00 GMT");
-        Response::builder().status(StatusCode::from_u16(code).unwrap()).header(date.0, date.1).body(body).unwrap()
+        let response = Response::builder().status(StatusCode::from_u16(code).unwrap()).header(date.0, date.1);
+        warnings.into_iter().fold(response, |response, warning| response.header(header::WARNING, warning)).body(body).unwrap()
     }
 }
 

@@ -38,23 +38,37 @@ const LONGEST: usize = 32 * 1024 * 1024;
 
 /// Watches a kind from a version on.
 pub(super) fn watch(transport: Transport, kind: Kind, resource_version: &str) -> BoxStream<'static, Result<WatchEvent, ApiError>> {
+    let call = watching(Call::read("watch", kind.plural(), collection(kind)), resource_version).selected(kind);
+    follow(transport, Some(kind), call, resource_version)
+}
+
+/// The same question, asked as a watch from a version on.
+pub(super) fn watching(call: Call, resource_version: &str) -> Call {
+    call.query("watch", "true")
+        .query("allowWatchBookmarks", "true")
+        .query("timeoutSeconds", &LENGTH.as_secs().to_string())
+        .query("resourceVersion", resource_version)
+}
+
+/// Watches what `call` names from a version on; of a kind that is one of ours, what is kept of its objects.
+pub(super) fn follow(
+    transport: Transport,
+    kind: Option<Kind>,
+    mut call: Call,
+    resource_version: &str,
+) -> BoxStream<'static, Result<WatchEvent, ApiError>> {
     // Without a version the server would begin with whatever it has, and say nothing of what is gone by then.
     if matches!(resource_version, "" | "0") {
         return stream::once(future::ready(Err(ApiError::Expired))).boxed();
     }
-    let mut call = Call::read("watch", kind.plural(), collection(kind))
-        .query("watch", "true")
-        .query("allowWatchBookmarks", "true")
-        .query("timeoutSeconds", &LENGTH.as_secs().to_string())
-        .query("resourceVersion", resource_version)
-        .selected(kind);
-    if kind.metadata_only() {
+    let resource = call.resource;
+    if kind.is_some_and(Kind::metadata_only) {
         call = call.metadata("PartialObjectMetadata");
     }
     let start = State::Asking(Box::new(call));
     let steps = move |state| {
         let transport = transport.clone();
-        async move { step(&transport, kind, state).await }
+        async move { step(&transport, resource, kind, state).await }
     };
     stream::unfold(start, steps).boxed()
 }
@@ -65,7 +79,7 @@ enum State {
     Done,
 }
 
-async fn step(transport: &Transport, kind: Kind, state: State) -> Option<(Result<WatchEvent, ApiError>, State)> {
+async fn step(transport: &Transport, resource: &'static str, kind: Option<Kind>, state: State) -> Option<(Result<WatchEvent, ApiError>, State)> {
     let mut reader = match state {
         State::Done => return None,
         State::Reading(reader) => reader,
@@ -80,7 +94,7 @@ async fn step(transport: &Transport, kind: Kind, state: State) -> Option<(Result
     match reader.next(kind).await.transpose()? {
         Ok(event) => Some((Ok(event), State::Reading(reader))),
         Err(error) => {
-            transport.requests.count("watch", kind.plural(), Some(&error));
+            transport.requests.count("watch", resource, Some(&error));
             Some((Err(error), State::Done))
         }
     }
@@ -95,7 +109,7 @@ struct Reader {
 
 impl Reader {
     /// The next event; `None` where the server ended the watch between two of them.
-    async fn next(&mut self, kind: Kind) -> Result<Option<WatchEvent>, ApiError> {
+    async fn next(&mut self, kind: Option<Kind>) -> Result<Option<WatchEvent>, ApiError> {
         loop {
             while let Some(frame) = self.frames.next() {
                 if !frame.trim_ascii().is_empty() {
@@ -154,12 +168,16 @@ struct Frame {
     object: Lean,
 }
 
-fn event(kind: Kind, frame: &[u8]) -> Result<WatchEvent, ApiError> {
+fn event(kind: Option<Kind>, frame: &[u8]) -> Result<WatchEvent, ApiError> {
     // The parser's words may quote the object: they are not passed on.
     let Frame { event, object: Lean(object) } = serde_json::from_slice(frame).map_err(|_| broken("a frame that cannot be read"))?;
+    let kept = |object| match kind {
+        Some(kind) => trim(kind, object),
+        None => object,
+    };
     match event.as_str() {
-        "ADDED" | "MODIFIED" => Ok(WatchEvent::Applied(trim(kind, object))),
-        "DELETED" => Ok(WatchEvent::Deleted(trim(kind, object))),
+        "ADDED" | "MODIFIED" => Ok(WatchEvent::Applied(kept(object))),
+        "DELETED" => Ok(WatchEvent::Deleted(kept(object))),
         "BOOKMARK" => match object.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
             Some(version) if !version.is_empty() => Ok(WatchEvent::Bookmark(version.to_owned())),
             _ => Err(broken("a bookmark without a resourceVersion")),

@@ -25,6 +25,7 @@ pub use census::{Claim, Residents, Tallied};
 pub use placement::Database;
 pub use refusal::{Exhausted, Reached, Refusal};
 pub use seal::Sealing;
+pub use update::ceiling_of;
 
 use crate::policy::{ClonePolicy, Governing, Mode, Policies};
 use serde_json::Value;

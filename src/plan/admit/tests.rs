@@ -1,5 +1,6 @@
 //! What is admitted: tables of requests.
 
+mod ceiling;
 mod exact;
 
 use super::*;
@@ -12,10 +13,14 @@ use serde_json::json;
 const NAMESPACE: &str = "wordpress-staging";
 
 fn policies(rules: &str) -> Policies {
+    policies_in("enforce", rules)
+}
+
+fn policies_in(mode: &str, rules: &str) -> Policies {
     let hosts = "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {name: one}\nspec: {endpoint: one.example, schemas: 2}\n---\n\
                  apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {name: two}\nspec: {endpoint: two.example, port: 3307, schemas: 1}\n";
     let policy = format!(
-        "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: staging}}\nspec:\n  mode: enforce\n  namespaces: {{names: [{NAMESPACE}]}}\n{rules}"
+        "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: staging}}\nspec:\n  mode: {mode}\n  namespaces: {{names: [{NAMESPACE}]}}\n{rules}"
     );
     load_files(vec![("hosts.yaml".into(), hosts.into()), ("staging.yaml".into(), policy.into())]).unwrap_or_else(|problems| panic!("{problems}"))
 }

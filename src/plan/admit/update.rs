@@ -1,7 +1,12 @@
 //! A change of a clone: what only the daemon writes is put back, what is decided once stays, dates must parse.
 
 use super::{Refusal, Request, Verdict, create, edit::Edit, shape};
-use crate::{model::names, policy::ClonePolicy};
+use crate::{
+    model::{WordPressClone, names},
+    plan::lifetime::{self, Cause},
+    policy::ClonePolicy,
+};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// Annotations that are the daemon's word. An end announced by somebody else would be an end that nobody was warned of.
@@ -30,7 +35,31 @@ pub(super) fn mutate(request: &Request, policy: &ClonePolicy) -> Result<Verdict,
     if request.object.pointer("/spec/ttlSeconds") != request.old.pointer("/spec/ttlSeconds") {
         create::lifetime(&mut edit, &policy.ttl, &policy.name, &mut warnings);
     }
+    warnings.extend(beyond(edit.object(), &request.old, policy));
     Ok(Verdict { patch: edit.into_patch(), warnings, ..Verdict::default() })
+}
+
+/// What stands around the date in the warning of an extension past the ceiling; [`ceiling_of`] reads it there.
+const BEYOND: [&str; 2] = ["` is past the ceiling: the clone lives until ", " (`ttl.maximum`, "];
+
+/// The warning that somebody has extended a clone further than it may live.
+fn beyond(object: &Value, old: &Value, policy: &ClonePolicy) -> Option<String> {
+    let said = |object| crate::model::meta::entry(object, "annotations", names::EXTEND_UNTIL);
+    // Nobody is told again who changes something else.
+    said(object).filter(|said_now| Some(*said_now) != said(old))?;
+    let life = lifetime::lifetime(&WordPressClone::read(object).ok()?, &policy.ttl);
+    let [before, after] = BEYOND;
+    let place = policy.place_of("ttl.maximum");
+    (life.cause == Cause::ExtendedToCeiling).then(|| format!("`{}{before}{}{after}{place})", names::EXTEND_UNTIL, life.ceiling))
+}
+
+/// The ceiling that such a warning names, in either mode of the policy; `None` for any other warning.
+#[must_use]
+pub fn ceiling_of(warning: &str) -> Option<Timestamp> {
+    let [before, after] = BEYOND;
+    let (head, rest) = warning.split_once(before)?;
+    let (date, _) = rest.split_once(after)?;
+    date.parse().ok().filter(|_| head.ends_with(names::EXTEND_UNTIL))
 }
 
 pub(super) fn validate(request: &Request) -> Result<Verdict, Refusal> {

@@ -55,23 +55,16 @@ impl Search<'_, '_> {
         };
         let verdict = self.conclude(Case { target, owner, doubt, kept_until: None, policy: None }, draft);
         // One that ACK leaves alone does not go with its object: nor do the instances in it.
-        if let (Kind::DbCluster, Some(claim)) = (child.kind, &child.database)
-            && verdict != Verdict::Stays
-            && !claim.retained
-        {
-            self.ready.insert(claim.identifier.to_string());
-        }
+        let goes = child.kind == Kind::DbCluster && verdict != Verdict::Stays && child.database.as_ref().is_some_and(|claim| !claim.retained);
+        self.ready.extend(self.sky.claimed(child).filter(|_| goes).cloned());
     }
 
-    /// What somebody already deletes is no orphan, unless it costs money and never comes to an end.
+    /// What somebody already deletes is no orphan, unless it never comes to an end: databases and load balancers cost money.
     fn going(&mut self, child: &Arc<Child>, owner: DeadOwner, since: jiff::Timestamp, draft: &mut Draft) {
         let target = Target::Child(Arc::clone(child));
         let ours = self.known.get(target.key().as_str()).is_some_and(|record| record.is_asked_for());
         if ours {
             self.judged.insert(target.key());
-        }
-        if child.database.is_none() {
-            return;
         }
         let stuck = later(since, STUCK_AFTER);
         if stuck > draft.now {
@@ -94,7 +87,7 @@ impl Search<'_, '_> {
         if claim.retained {
             return None;
         }
-        let region = claim.arn.as_deref().and_then(|arn| arn.split(':').nth(3));
+        let region = claim.place();
         let unswept = match region {
             Some(region) => (!self.sky.regions.contains(region)).then(|| region.to_owned()),
             None => self.sky.regions.is_empty().then(|| "AWS".to_owned()),

@@ -36,6 +36,8 @@ pub struct Course {
     pub owner: DeadOwner,
     /// Of an object that stands for a database: that database, as the last sweep saw it.
     pub database: Option<Arc<CloudResource>>,
+    /// Of an instance in an Aurora cluster: that cluster, as the last sweep saw it. It must not go while that has to stay.
+    pub home: Option<Arc<CloudResource>>,
     /// How it goes, where it goes now.
     pub parting: Option<Parting>,
 }
@@ -125,7 +127,7 @@ impl Sight<'_> {
         let mut status = before.cloned().unwrap_or_else(|| OrphanStatus { first_seen: Some(self.now), ..OrphanStatus::default() });
         // A look that is dated ahead was dated by a clock that was wrong: to wait for it would be to leak for as long.
         let next_look = status.last_seen.filter(|last| *last <= self.now).map(|last| later(last, self.spacing()));
-        let sighted = next_look.is_none_or(|next| self.seen_at >= next && status.last_seen != Some(self.seen_at));
+        let sighted = status.last_seen != Some(self.seen_at) && next_look.is_none_or(|next| self.seen_at >= next);
         if sighted {
             status.last_seen = Some(self.seen_at);
             status.observations = status.observations.saturating_add(1);

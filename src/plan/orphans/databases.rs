@@ -25,14 +25,19 @@ impl Search<'_, '_> {
             return;
         }
         for resource in self.snapshot.cloud.iter().filter(|resource| resource.list == list) {
-            let Some((uid, clone_id)) = self.sky.ours_by_tags(resource) else { continue };
+            let lost = self.sky.lost_its_cluster(resource).filter(|_| self.snapshot.cluster_id.is_some());
+            let Some((uid, clone_id)) = self.sky.ours_by_tags(resource).or(lost) else { continue };
             if self.sky.lack_for(list, &resource.region).is_some() {
                 continue;
             }
             let owner =
                 DeadOwner { uid: uid.into(), namespace: resource.tag(names::TAG_NAMESPACE).unwrap_or_default().into(), name: Some(clone_id.into()) };
             let expected = names::database_identifier(clone_id, uid);
-            if resource.id != expected {
+            if lost.is_some() {
+                if !self.live.has(uid) && !resource.is_going() {
+                    self.conclude(Case::of(resource, owner, Some(Doubt::TagsGone)), draft);
+                }
+            } else if resource.id != expected {
                 self.conclude(Case::of(resource, owner, Some(Doubt::InheritedTags(expected.into()))), draft);
             } else if !self.live.has(uid) {
                 self.of_dead_owner(resource, owner, draft);
@@ -71,12 +76,21 @@ impl Search<'_, '_> {
         let Some(doubt) = self.database_doubt(resource, &owner) else { return };
         let verdict = self.conclude(Case::of(resource, owner, doubt), draft);
         if resource.list == CloudList::Clusters && verdict != Verdict::Stays {
-            self.ready.insert(resource.id.clone());
+            self.ready.push(Arc::clone(resource));
         }
     }
 
     /// What speaks against a database whose clone is gone; `None`: the object in the cluster that stands for it is the orphan.
     fn database_doubt(&self, resource: &CloudResource, owner: &DeadOwner) -> Option<Option<Doubt>> {
+        // Another namespace has other namesakes and another policy.
+        let before = self.known.get(resource.arn.as_str()).and_then(|record| record.namespace.as_deref());
+        if owner.namespace.is_empty() || before.is_some_and(|before| before != owner.namespace.as_ref()) {
+            return Some(Some(Doubt::TagsGone));
+        }
+        // A person has settled that this one was made for a clone of another cluster. Whether it still is, nobody can tell.
+        if self.snapshot.state.cluster_id_accepted.contains(&resource.arn) {
+            return Some(Some(Doubt::ClusterIdShared(resource.arn.as_str().into())));
+        }
         let path = format!("{}/{}", owner.namespace, owner.name.as_deref().unwrap_or_default());
         if self.live.has_path(&path) {
             return Some(Some(Doubt::NamesakeLives(path.into())));

@@ -5,6 +5,7 @@ use crate::model::{Child, cloud::CloudResource, evidence::CloudList, later, orph
 use crate::plan::{Target, doubt::Doubt};
 use crate::policy::OrphanRules;
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 /// How long a database may take to come up, before it counts as one that never will.
 const UP_WITHIN: SignedDuration = SignedDuration::from_hours(2);
@@ -70,7 +71,7 @@ impl Search<'_, '_> {
         now: Timestamp,
     ) -> Result<Parting, Doubt> {
         if let Some(cluster) = &resource.cluster {
-            return self.member_parting(cluster, true);
+            return self.member_parting(cluster, Some(resource));
         }
         let snapshot = self.final_snapshot(resource, rules, record, now)?;
         self.members_are_gone(resource)?;
@@ -80,10 +81,14 @@ impl Search<'_, '_> {
     /// How an object goes that stands for a database: ACK deletes that with it, and by itself takes no final snapshot.
     pub(super) fn object_parting(&self, child: &Child, rules: OrphanRules, record: Option<&OrphanRecord>, now: Timestamp) -> Result<Parting, Doubt> {
         let Some(claim) = child.database.as_ref().filter(|claim| !claim.retained) else { return Ok(Parting { snapshot: None, tell_ack: false }) };
-        if let Some(cluster) = &claim.cluster {
-            return self.member_parting(cluster, self.sky.claimed(child).is_some());
-        }
         let resource = self.sky.claimed(child);
+        // What the object says is a wish; what AWS says decides whether there are data of its own.
+        if let Some(there) = resource.filter(|there| there.cluster.as_deref() != claim.cluster.as_deref()) {
+            return Err(Doubt::ClaimsForeign(there.cluster.as_deref().unwrap_or(&there.id).into()));
+        }
+        if let Some(cluster) = &claim.cluster {
+            return self.member_parting(cluster, resource.map(Arc::as_ref));
+        }
         let snapshot = match resource {
             Some(resource) => {
                 let snapshot = self.final_snapshot(resource, rules, record, now)?;
@@ -105,14 +110,21 @@ impl Search<'_, '_> {
     }
 
     /// An instance of an Aurora cluster has no snapshot of its own, and goes only if its cluster does. There is one where there is
-    /// the instance (`made`), whether a sweep shows it or not.
-    fn member_parting(&self, cluster: &str, made: bool) -> Result<Parting, Doubt> {
+    /// the instance, whether a sweep shows it or not.
+    fn member_parting(&self, cluster: &str, instance: Option<&CloudResource>) -> Result<Parting, Doubt> {
         let unseen = self.sky.regions.iter().any(|region| self.sky.lack(CloudList::Clusters, region).is_some());
-        let there = made || unseen || !self.sky.named(CloudList::Clusters, cluster).is_empty();
-        if there && !self.ready.contains(cluster) {
+        let there = instance.is_some() || unseen || !self.sky.named(CloudList::Clusters, cluster).is_empty();
+        if there && !instance.is_some_and(|instance| self.home(instance).is_some_and(|home| self.ready.iter().any(|ready| ready.arn == home.arn))) {
             return Err(Doubt::WaitsForCluster(cluster.into()));
         }
         Ok(Parting { snapshot: None, tell_ack: false })
+    }
+
+    /// The Aurora cluster that an instance is in, if the sweep of its region shows it and both were made for the same clone.
+    pub(super) fn home(&self, instance: &CloudResource) -> Option<&Arc<CloudResource>> {
+        let found = self.sky.named(CloudList::Clusters, instance.cluster.as_deref()?);
+        let uid = self.sky.ours_by_tags(instance).map(|(uid, _)| uid)?;
+        found.iter().copied().find(|home| home.region == instance.region && self.sky.is_proven(home, uid))
     }
 
     /// An Aurora cluster goes after the instances in it, and not at all if one of them is not ours.

@@ -42,11 +42,12 @@ impl<'a> Search<'a, '_> {
                 // Asked for, and still there: its object in the cluster is gone and AWS takes its time, or the object is on its way.
                 (Some(OrphanPhase::Deleting), Whereabouts::There(_)) => {}
                 (_, Whereabouts::There(Some(resource))) if record.is_asked_for() && resource.is_going() => {}
-                (_, Whereabouts::Gone) => unmark(record, GONE, draft),
-                // With it the veto would be forgotten, or that it was restored.
-                (_, Whereabouts::There(_)) if record.keep => hold(record, Doubt::Vetoed, draft),
-                (_, Whereabouts::There(_)) if was_restored(record) => hold(record, Doubt::Restored, draft),
-                (_, Whereabouts::There(_)) => unmark(record, "its clone lives, or somebody deletes it already", draft),
+                // With it the veto would be forgotten, or that it was restored. A database may be back: under its old name after a while,
+                // with the tags that somebody had taken off, in a list that had lacked it.
+                (_, Whereabouts::Gone) if !(is_database(record) && (record.keep || was_restored(record))) => unmark(record, GONE, draft),
+                (_, Whereabouts::There(_) | Whereabouts::Gone) if record.keep => hold(record, Doubt::Vetoed, draft),
+                (_, Whereabouts::There(_) | Whereabouts::Gone) if was_restored(record) => hold(record, Doubt::Restored, draft),
+                (_, Whereabouts::There(_) | Whereabouts::Gone) => unmark(record, "its clone lives, or somebody deletes it already", draft),
             }
         }
     }
@@ -73,13 +74,18 @@ impl<'a> Search<'a, '_> {
         if there.is_some() && (record.keep || was_restored(record) || record.is_asked_for()) {
             return Whereabouts::There(there);
         }
-        let lacks = self.sky.closed.is_some() || self.sky.regions.iter().any(|region| self.sky.lack(list, region).is_some());
-        if lacks { Whereabouts::Unknown } else { Whereabouts::Gone }
+        // Where nobody looks, nothing is seen to be gone.
+        let looked = |region: &Arc<str>| self.sky.regions.contains(region) && self.sky.lack(list, region).is_none();
+        let seen = match &record.region {
+            Some(region) => looked(region),
+            None => !self.sky.regions.is_empty() && self.sky.regions.iter().all(looked),
+        };
+        if seen && self.sky.closed.is_none() { Whereabouts::Gone } else { Whereabouts::Unknown }
     }
 
     /// That a sweep fails is said of the sweep. Where there is none any more, nothing else would say it.
     fn unseen(&self, record: &Arc<OrphanRecord>, phase: Option<OrphanPhase>, draft: &mut Draft) {
-        let Some(region) = record.region.as_ref().filter(|region| record.in_aws() && !self.sky.regions.contains(*region)) else { return };
+        let Some(region) = record.region.as_ref().filter(|region| !self.sky.regions.contains(*region)) else { return };
         if phase != Some(OrphanPhase::Deleted) && self.snapshot.origin == Origin::Live {
             hold(record, Doubt::RegionNotSwept(region.as_ref().into()), draft);
         }
@@ -104,7 +110,7 @@ impl<'a> Search<'a, '_> {
         course::close(&mut status, draft.now);
         course::seal(&mut status, draft.now);
         let owner = DeadOwner { uid: record.owner.clone().unwrap_or_default(), namespace: record.namespace.clone().unwrap_or_default(), name: None };
-        let course = Course { record: Some(Arc::clone(record)), status, news: true, owner, database: None, parting: None };
+        let course = Course { record: Some(Arc::clone(record)), status, news: true, owner, database: None, home: None, parting: None };
         let decision = Decision::new(Action::Update, record.policy.as_ref(), Target::Orphan(Arc::clone(record)), Reason::Deleted);
         draft.decisions.push(decision.with(Work::Record(Box::new(course))));
     }
@@ -130,9 +136,15 @@ fn unmark(record: &Arc<OrphanRecord>, why: &'static str, draft: &mut Draft) {
     draft.decisions.push(Decision::new(Action::Unmark, None, Target::Orphan(Arc::clone(record)), Reason::NoOrphan(why)));
 }
 
+/// Whether it is about something in AWS, itself or by an object that stood for it.
+fn is_database(record: &OrphanRecord) -> bool {
+    record.in_aws() || record.id.is_some()
+}
+
 /// Tags that were there and are not are a broken answer, or somebody's wish: neither proves anything.
 fn tags_gone(resource: &CloudResource) -> bool {
-    resource.is_database() && !resource.is_going() && resource.tag(names::TAG_CLUSTER).is_none()
+    let proof = [names::TAG_CLUSTER, names::TAG_CLONE_UID, names::TAG_CLONE_ID];
+    resource.is_database() && !resource.is_going() && proof.iter().any(|tag| resource.tag(tag).is_none())
 }
 
 fn hold(record: &Arc<OrphanRecord>, doubt: Doubt, draft: &mut Draft) {

@@ -87,7 +87,7 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         vetoed: databases(snapshot, |record| record.keep),
         restored: databases(snapshot, was_restored),
         judged: HashSet::new(),
-        ready: HashSet::new(),
+        ready: Vec::new(),
         jobs: OnceCell::new(),
     };
     search.sky_is_ours(state, draft);
@@ -136,8 +136,8 @@ struct Search<'a, 'g> {
     restored: HashSet<(&'a str, &'a str)>,
     /// The keys of what has been judged, whatever came of it.
     judged: HashSet<String>,
-    /// The identifiers of the Aurora clusters that go now, or as soon as their instances have.
-    ready: HashSet<String>,
+    /// The Aurora clusters that go now, or as soon as their instances have.
+    ready: Vec<Arc<CloudResource>>,
     /// The path of each Job by the UID of its clone, once somebody asks.
     jobs: OnceCell<HashMap<&'a str, &'a str>>,
 }
@@ -260,8 +260,14 @@ impl<'a> Search<'a, '_> {
         let mut step = sight.step();
         let mut verdict = Verdict::Stays;
         let mut parting = None;
+        let vetoes = Source::Objects(Kind::Orphan);
         let (action, reason) = match (doubt, governing) {
             (Some(doubt), _) => (Action::Hold, Reason::Doubtful(doubt)),
+            // A veto may have come on the Orphan of what would go along.
+            (None, Some(_)) if step.due && self.snapshot.evidence.lack(&vetoes, draft.now).is_some() => {
+                let lack = self.snapshot.evidence.lack(&vetoes, draft.now).unwrap_or_default();
+                (Action::Hold, Reason::EvidenceMissing(vetoes, lack))
+            }
             (None, Some((policy, ..))) if step.due => match self.parting(&case.target, policy.orphans, record.map(Arc::as_ref)) {
                 Err(doubt) => {
                     course::hold_back(&mut step.status, &doubt);
@@ -286,14 +292,18 @@ impl<'a> Search<'a, '_> {
             draft.wake_at(wake);
         }
         course::seal(&mut step.status, draft.now);
-        // Doubtful things are not recorded unless that is the only memory of the doubt.
-        let kept = action != Action::Hold || record.is_some() || reason == Reason::Doubtful(Doubt::Restored);
+        let kept = action != Action::Hold || record.is_some() || matches!(&reason, Reason::Doubtful(doubt) if doubt.is_recorded());
         let news = record.and_then(|record| record.status.as_deref()) != Some(&step.status);
         let database = match &case.target {
             Target::Child(child) => self.sky.claimed(child).cloned(),
             _ => None,
         };
-        let course = Course { record: record.cloned(), status: step.status, news, owner: case.owner, database, parting };
+        let itself = match &case.target {
+            Target::Cloud(resource) => Some(resource),
+            _ => database.as_ref(),
+        };
+        let home = itself.and_then(|instance| self.home(instance)).cloned();
+        let course = Course { record: record.cloned(), status: step.status, news, owner: case.owner, database, home, parting };
         let decision = Decision::new(action, policy, case.target.clone(), reason).with(kept.then(|| Work::Record(Box::new(course))));
         if action == Action::Mark && governing.is_none() {
             draft.alert(None, case.target, Reason::NoPolicy);

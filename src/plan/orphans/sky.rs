@@ -6,7 +6,7 @@ use crate::model::{Child, Kind, Snapshot, Source, cloud::CloudResource, evidence
 use crate::plan::{Draft, Reason, doubt::Doubt, ground::cluster_id_doubt, population::Collapsed};
 use jiff::{SignedDuration, Timestamp};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -109,6 +109,14 @@ impl<'a> Sky<'a> {
         Some((tag(names::TAG_CLONE_UID)?, tag(names::TAG_CLONE_ID)?))
     }
 
+    /// Whether something is called as the databases of our clones are and carries the rest of their tags, without that of a cluster:
+    /// somebody took that off, or a definition does not write it.
+    pub(super) fn lost_its_cluster<'r>(&self, resource: &'r CloudResource) -> Option<(&'r str, &'r str)> {
+        let tag = |key| resource.tag(key).filter(|text| !text.is_empty());
+        let (uid, clone_id) = (tag(names::TAG_CLONE_UID)?, tag(names::TAG_CLONE_ID)?);
+        (tag(names::TAG_CLUSTER).is_none() && resource.id == names::database_identifier(clone_id, uid)).then_some((uid, clone_id))
+    }
+
     /// Whether a database is what its tags say: they are ours, and its identifier is the one derived from them.
     pub(super) fn is_proven(&self, resource: &CloudResource, uid: &str) -> bool {
         self.ours_by_tags(resource).is_some_and(|(owner, clone_id)| owner == uid && resource.id == names::database_identifier(clone_id, owner))
@@ -194,10 +202,13 @@ impl<'a> Search<'a, '_> {
     fn shared_id(&self, state: &mut State) -> Option<Doubt> {
         if let (None, Some(since)) = (&state.cluster_id_shared, self.snapshot.watched_since) {
             let made = later(since, MADE_SINCE);
-            let unseen = |uid: &str| !self.live.has(uid) && !self.departed.contains_key(uid);
+            // However their departure is dated: that they were here is what counts.
+            let here: HashSet<&str> = self.snapshot.departed.iter().map(|gone| gone.uid.as_ref()).collect();
+            let unseen = |uid: &str| !self.live.has(uid) && !here.contains(uid);
             let stranger = self.snapshot.cloud.iter().filter(|resource| resource.is_database()).find(|resource| {
                 resource.created.is_some_and(|created| created > made)
                     && !state.cluster_id_accepted.contains(&resource.arn)
+                    && !resource.is_going()
                     && self.sky.ours_by_tags(resource).is_some_and(|(uid, _)| self.sky.is_proven(resource, uid) && unseen(uid))
                     && !self.sky.is_restored(resource)
                     && self.sky.claims(resource).next().is_none()

@@ -19,11 +19,11 @@ impl Search<'_, '_> {
             // A copy carries the tags of what it was copied from; in another region it may have the same name.
             let here = snapshot.tag(names::TAG_REGION).is_none_or(|region| region == snapshot.region.as_ref());
             match snapshot.tag(names::TAG_SNAPSHOT) {
-                Some(tag) if tag == snapshot.id && here => {
-                    if snapshot.tag(names::TAG_CLUSTER) == self.snapshot.cluster_id.as_deref() {
-                        self.snapshot_of_ours(snapshot, draft);
-                    }
-                }
+                Some(tag) if tag == snapshot.id && here => match snapshot.tag(names::TAG_CLUSTER) {
+                    None => self.unclaimed(snapshot, draft),
+                    cluster if cluster == self.snapshot.cluster_id.as_deref() => self.snapshot_of_ours(snapshot, draft),
+                    Some(_) => {}
+                },
                 Some(_) => {}
                 None => self.claim_snapshot(snapshot, draft),
             }

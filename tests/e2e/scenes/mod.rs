@@ -16,6 +16,7 @@ pub(crate) mod messages;
 pub(crate) mod orphans;
 pub(crate) mod outage;
 pub(crate) mod pause;
+pub(crate) mod people;
 pub(crate) mod placement;
 pub(crate) mod quota;
 pub(crate) mod rebirth;

@@ -351,9 +351,17 @@ fn a_database_of_a_clone_that_never_was_here_shows_that_the_id_is_shared() {
     // A new process, which watches from now on, knows it too.
     scene.watched_since = Some(scene.now);
     let mut scene = never_goes(scene, Some("ClusterIdShared"));
+    // Everything else is judged again from then on.
     assert!(scene.state.release_source("cluster-id", false));
-    let plan = scene.live(60);
-    assert_eq!(deletes(&plan).len(), 1, "{:?} {:?}", codes(&plan), scene.records);
+    let other = instance(|object| {
+        object["DBInstanceIdentifier"] = json!("clone-2-c0000002");
+        object["DBInstanceArn"] = json!(format!("arn:aws:rds:{REGION}:123456789012:db:clone-2-c0000002"));
+        object["TagList"] = tags("c1", "clone-2", "c0000002-0000-4000-8000-000000000002");
+    });
+    scene.cloud.push(other);
+    let plan = scene.live(65);
+    let gone: Vec<_> = deletes(&plan).iter().map(|end| end.target.display()).collect();
+    assert_eq!(gone, ["clone-2-c0000002"], "{:?}", codes(&plan));
     // Its clone was seen to go: then it is ours.
     let mut scene = Scene::with(instance(|object| object["InstanceCreateTime"] = json!("2026-02-05T14:10:00Z")));
     scene.watched_since = Some("2026-02-05T14:00:00Z".parse().unwrap());

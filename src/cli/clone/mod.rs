@@ -1,0 +1,159 @@
+//! `clonewarden clone …`: what people do with clones, each with their own credentials, so that RBAC and admission judge the person
+//! and not the daemon. Installed as `kubectl-clonewarden` it is `kubectl clonewarden clone …`.
+//!
+//! Contract: what is written is pinned by uid and version to what was seen. What happens is learned by watches. A right that is
+//! missing is said, and never taken for "nothing there". No spec is printed: it may hold a password.
+
+mod amend;
+mod create;
+mod delete;
+mod extend;
+mod follow;
+mod keep;
+mod list;
+mod show;
+mod view;
+mod wait;
+
+use super::{Failure, output};
+use crate::{
+    model::{Kind, Span, WordPressClone},
+    observe::kube::{answer::Problem, install_tls, person::Person},
+    ports::{ApiError, Pin},
+};
+use anyhow::{Context, anyhow};
+use serde_json::Value;
+use std::future::Future;
+
+/// `clone …`
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Ask for a clone of a site; admission decides whether there is room, and which database it gets
+    Create(create::Args),
+    /// Wait until a clone works (Job, Pod, database, Secret), and say what is in its way
+    Wait(wait::Args),
+    /// List the clones: how they are, when they end, whose they are
+    List(list::Args),
+    /// Move the end of a clone further away
+    Extend(extend::Args),
+    /// Keep a clone until somebody lifts that
+    Keep(keep::Args),
+    /// Delete a clone, and follow it until everything of it is gone
+    Delete(delete::Args),
+}
+
+pub(super) fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(args) => create::run(args),
+        Command::Wait(args) => wait::run(args),
+        Command::List(args) => list::run(args),
+        Command::Extend(args) => extend::run(args),
+        Command::Keep(args) => keep::run(args),
+        Command::Delete(args) => delete::run(args),
+    }
+}
+
+/// Where the clones are, and who asks.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The namespace of the clones; default: the kubeconfig context's
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Another context of the kubeconfig than the current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+impl Place {
+    /// Connects with the person's own credentials and runs `ask`. What the API server warned of meanwhile is told, as kubectl does.
+    fn ask<T, F: Future<Output = Result<T, Failure>>>(self, ask: impl FnOnce(Person) -> F) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start").map_err(Failure::failed)?;
+        runtime.block_on(async {
+            install_tls();
+            let person = Person::connect(self.context.as_deref(), self.namespace.as_deref()).await;
+            let person = person.map_err(|error| Failure::input(error.context("no cluster to ask")))?;
+            let done = ask(person.clone()).await;
+            tell_warnings(&person);
+            done
+        })
+    }
+}
+
+/// Says what the API server has warned of since the last time.
+fn tell_warnings(person: &Person) {
+    for warning in person.warnings() {
+        output::warning(&warning);
+    }
+}
+
+/// The name of a clone, also in the form in which `-o name` prints it.
+fn name(text: &str) -> Result<String, String> {
+    let bare = match text.split_once('/') {
+        Some(("wordpressclone" | "wordpressclones" | "wordpressclone.kro.run" | "wordpressclones.kro.run", name)) => name,
+        _ => text,
+    };
+    if bare.is_empty() || bare.contains('/') {
+        return Err("write the clone's name, and its namespace with `-n`".to_owned());
+    }
+    Ok(bare.to_owned())
+}
+
+/// How long something may take before it is given up.
+fn patience(span: Span) -> std::time::Duration {
+    std::time::Duration::try_from(span.get()).unwrap_or_default()
+}
+
+/// What could not be done, in the words of the API server.
+fn refused(what: &str, problem: &Problem) -> Failure {
+    let hint = match problem.error {
+        ApiError::NotFound => "; see `kubectl get crd wordpressclones.kro.run`",
+        _ => "",
+    };
+    Failure::failed(anyhow!("{what}: {}{hint}", output::printable(&problem.words())))
+}
+
+/// The clone of that name.
+async fn existing(person: &Person, name: &str) -> Result<Value, Failure> {
+    let found = person.clone_named(name).await.map_err(|problem| refused(&format!("cannot get clone `{name}`"), &problem))?;
+    found.ok_or_else(|| {
+        let namespace = person.namespace();
+        Failure::failed(anyhow!("there is no clone `{name}` in `{namespace}`; `clonewarden clone list -A` shows those in other namespaces"))
+    })
+}
+
+/// What a clone says, as far as it decides its fate.
+fn read(object: &Value) -> Result<WordPressClone, Failure> {
+    WordPressClone::read(object)
+        .map_err(|unreadable| Failure::failed(anyhow!("the API server's answer about `{}` cannot be read: {}", unreadable.name, unreadable.problem)))
+}
+
+/// Exactly what was seen.
+fn pin(clone: &WordPressClone) -> Pin {
+    Pin {
+        kind: Kind::Clone,
+        namespace: clone.meta.namespace().to_owned(),
+        name: clone.meta.name().to_owned(),
+        uid: clone.meta.uid.to_string(),
+        resource_version: clone.meta.resource_version.to_string(),
+    }
+}
+
+/// The failure of whoever finds another clone under the same name.
+fn made_again(name: &str, before: &str, now: &str) -> Failure {
+    Failure::failed(anyhow!("clone `{name}` (uid {before}) was deleted, and another one of that name was made (uid {now})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_is_named_as_it_is_printed() {
+        for text in ["clone-1", "wordpressclone/clone-1", "wordpressclone.kro.run/clone-1"] {
+            assert_eq!(name(text).unwrap(), "clone-1");
+        }
+        for odd in ["", "staging/clone-1", "wordpressclone/", "wordpressclone/a/b"] {
+            assert!(name(odd).is_err(), "{odd}");
+        }
+    }
+}

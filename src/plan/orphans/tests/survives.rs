@@ -1,0 +1,170 @@
+//! What must be remembered whatever happens: vetoes, restores, whose a thing is; and that it is not gone because nobody sees it.
+
+use super::{
+    scene::*,
+    ways::{ours, writer},
+    *,
+};
+
+/// A veto on an object's Orphan outlives the object, and a sweep that lacks the database once.
+#[test]
+fn veto_survives_one_short_sweep() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    scene.live(30);
+    scene.annotate(names::KEEP, "true");
+    scene.children.clear();
+    scene.live(30);
+    let cloud = std::mem::take(&mut scene.cloud);
+    scene.now += SignedDuration::from_mins(5);
+    scene.look();
+    scene.cloud = cloud;
+    scene.now += SignedDuration::from_mins(5);
+    let plan = scene.live(120);
+    assert!(deletes(&plan).is_empty(), "a vetoed database goes: {:?}", codes(&plan));
+}
+
+/// The same, where its region was not swept for one restart.
+#[test]
+fn veto_survives_a_region_that_is_taken_off_for_a_while() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    scene.live(30);
+    scene.annotate(names::KEEP, "true");
+    scene.children.clear();
+    scene.live(30);
+    let (cloud, lists) = (std::mem::take(&mut scene.cloud), std::mem::take(&mut scene.lists));
+    scene.edit = |snapshot| {
+        for list in CloudList::ALL {
+            snapshot.evidence.insert(Source::Cloud(Arc::from("eu-west-1"), list), Evidence::complete("2026-02-05T15:05:00Z".parse().unwrap()));
+        }
+    };
+    scene.now = "2026-02-05T15:05:00Z".parse().unwrap();
+    scene.look();
+    scene.edit = |_| {};
+    scene.cloud = cloud;
+    scene.lists = lists;
+    let plan = scene.live(120);
+    assert!(deletes(&plan).is_empty(), "a vetoed database goes: {:?}", codes(&plan));
+}
+
+/// Somebody takes a tag off a vetoed database, and puts it back.
+#[test]
+fn veto_survives_an_edit_of_tags() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    scene.live(30);
+    scene.annotate(names::KEEP, "true");
+    scene.children.clear();
+    scene.live(30);
+    let before = scene.cloud[0]["TagList"].clone();
+    scene.cloud[0]["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != names::TAG_CLONE_UID);
+    scene.live(10);
+    scene.cloud[0]["TagList"] = before;
+    let plan = scene.live(120);
+    assert!(deletes(&plan).is_empty(), "a vetoed database goes: {:?}", codes(&plan));
+}
+
+/// A vetoed database gets another name, and its old one again.
+#[test]
+fn veto_survives_a_rename_and_back() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.live(30);
+    scene.annotate(names::KEEP, "true");
+    scene.live(30);
+    let before = scene.cloud[0].clone();
+    scene.cloud[0]["DBInstanceIdentifier"] = json!("rescue");
+    scene.cloud[0]["DBInstanceArn"] = json!(format!("arn:aws:rds:{REGION}:123456789012:db:rescue"));
+    scene.live(10);
+    scene.cloud[0] = before;
+    let plan = scene.live(120);
+    assert!(deletes(&plan).is_empty(), "a vetoed database goes: {:?}", codes(&plan));
+}
+
+/// That a database was restored is not forgotten with the object that stood for it.
+#[test]
+fn restored_memory_of_an_object_survives_one_short_sweep() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    let plan = scene.live(60);
+    let [end] = deletes(&plan)[..] else { panic!("{:?}", codes(&plan)) };
+    let status = end.course().unwrap().restored("an automated backup is of another resource");
+    for record in scene.records.values_mut() {
+        record["status"] = serde_json::to_value(&status).unwrap();
+    }
+    scene.children.clear();
+    scene.live(10);
+    let cloud = std::mem::take(&mut scene.cloud);
+    scene.now += SignedDuration::from_mins(5);
+    scene.look();
+    scene.cloud = cloud;
+    scene.now += SignedDuration::from_mins(5);
+    let plan = scene.live(120);
+    assert!(deletes(&plan).is_empty(), "a restored database goes: {:?}", codes(&plan));
+}
+
+/// What was asked to go is not said to be gone because nobody looks there any more.
+#[test]
+fn not_swept_is_not_gone() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    scene.live(60);
+    assert_eq!(scene.phase(), Some(OrphanPhase::Deleting));
+    scene.children.clear();
+    scene.cloud.clear();
+    scene.lists.clear();
+    let plan = scene.look();
+    assert_ne!(scene.phase(), Some(OrphanPhase::Deleted), "{:?}", codes(&plan));
+}
+
+/// `brake release cluster-id` lets everything else be judged, not the database that was shown to be another cluster's.
+#[test]
+fn a_release_does_not_give_away_what_is_another_clusters() {
+    let mut scene = Scene::with(instance(|object| object["InstanceCreateTime"] = json!("2026-02-05T14:10:00Z")));
+    scene.watched_since = Some("2026-02-05T14:00:00Z".parse().unwrap());
+    scene.live(30);
+    assert!(scene.state.release_source("cluster-id", false));
+    let plan = scene.live(90);
+    assert!(deletes(&plan).is_empty(), "{:?}", codes(&plan));
+}
+
+/// A veto on what would go along may have come since.
+#[test]
+fn orphans_that_are_not_known_hold() {
+    let mut scene = Scene::new();
+    scene.cloud = vec![writer(|_| {}), cluster(&[ID])];
+    scene.live(55);
+    scene.edit = |snapshot| snapshot.evidence.insert(Source::Objects(Kind::Orphan), Evidence::incomplete(Timestamp::MIN, "403"));
+    scene.now += SignedDuration::from_mins(5);
+    let plan = scene.look();
+    assert!(deletes(&plan).is_empty(), "{:?}", codes(&plan));
+}
+
+/// A database that is recorded and loses a tag is held, not forgotten.
+#[test]
+fn a_lost_uid_tag_is_said() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.live(30);
+    scene.cloud[0]["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != names::TAG_CLONE_UID);
+    let plan = scene.live(30);
+    assert!(!codes(&plan).is_empty() && !scene.records.is_empty(), "nothing is said: {:?}", codes(&plan));
+}
+
+/// A final snapshot that lost the tag of its cluster is held.
+#[test]
+fn final_snapshot_without_cluster_tag_is_said() {
+    let id = "clone-1-c0000001-final-20260205150000";
+    let mut snapshot = snapshot_of(id, "db-1", &ours(id, "2026-02-05T10:00:00Z"));
+    snapshot["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != names::TAG_CLUSTER);
+    let mut scene = Scene::with(snapshot);
+    let plan = scene.live(60);
+    assert!(!codes(&plan).is_empty(), "nothing is said");
+}
+
+/// A definition that does not write the tag of the cluster leaks databases: each is held.
+#[test]
+fn a_definition_without_the_cluster_tag_is_said() {
+    let mut scene = Scene::with(instance(|object| object["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != "Cluster")));
+    let plan = scene.live(60);
+    assert!(!codes(&plan).is_empty(), "nothing is said");
+}
