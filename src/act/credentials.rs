@@ -6,13 +6,16 @@ use super::{
     orphans,
 };
 use crate::{
+    admission::seal::open,
     model::{
         Kind, WordPressClone,
         credentials::{Credentials, MasterKey, SecretText, SourcePassword},
-        names,
+        meta, names,
     },
+    plan::NobodyLives,
     ports::{ApiError, CloneSecret},
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The entry of the Secret with the password of the site that was cloned.
@@ -46,7 +49,13 @@ impl Executor {
     }
 
     /// Makes the key. Somebody may have been faster: then that one is the key.
-    pub(super) async fn make_key(&self) -> Ending {
+    pub(super) async fn make_key(&self, proof: NobodyLives) -> Ending {
+        if let Err(why) = self.prove(proof).await {
+            return why;
+        }
+        if !self.may_write() {
+            return Ending::Stopped;
+        }
         let made = self.tools.keys.make(self.tools.secrets.as_ref()).await;
         self.tools.wake.notify_one();
         match made {
@@ -56,12 +65,44 @@ impl Executor {
     }
 }
 
+impl Executor {
+    /// Proves by a quorum read that no clone may have credentials from another key.
+    async fn prove(&self, proof: NobodyLives) -> Result<(), Ending> {
+        if proof == NobodyLives::Needless {
+            return Ok(());
+        }
+        let mut next = None;
+        loop {
+            let page = match self.tools.cluster.list(Kind::Clone, next.take(), true).await {
+                Ok(page) => page,
+                // Where clones were never served there is none.
+                Err(ApiError::NotFound) if proof == NobodyLives::WithSecret => return Ok(()),
+                Err(error) => return Err(Ending::Failed(format!("the clones could not be listed: {error}"))),
+            };
+            let counts = |clone: &Value| proof == NobodyLives::AtAll || meta::entry(clone, "annotations", names::CREDENTIALS).is_some();
+            if page.items.iter().any(counts) {
+                return Err(Ending::Conflict("a clone lives whose credentials may come from another key".to_owned()));
+            }
+            match page.next {
+                Some(token) => next = Some(token),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
 /// What the Secret of a clone holds.
 fn contents(key: &MasterKey, clone: &WordPressClone) -> Result<BTreeMap<&'static str, SecretText>, &'static str> {
     let derived = Credentials::derive(key, &clone.meta.uid);
     let mut data: BTreeMap<_, _> = derived.entries().map(|(name, text)| (name, text.clone())).into();
-    if let Some(SourcePassword::Plain(text)) = &clone.source_password {
-        data.insert(SOURCE_PASSWORD, text.clone());
-    }
+    let place = (clone.meta.namespace(), clone.meta.name());
+    let password = match &clone.source_password {
+        None => return Ok(data),
+        Some(SourcePassword::Plain(text)) => text.clone(),
+        Some(SourcePassword::Sealed(sealed)) => open(key, place, sealed).ok_or(
+            "`spec.sourcePassword` was sealed under another key, or for another clone: write the password itself into the clone's spec again",
+        )?,
+    };
+    data.insert(SOURCE_PASSWORD, password);
     Ok(data)
 }

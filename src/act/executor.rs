@@ -36,7 +36,6 @@ use tracing::{info, warn};
 const AT_ONCE: usize = 64;
 /// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
 const OTHERS_A_ROUND: usize = 256;
-
 /// What an executor works with.
 pub struct Tools {
     /// The API server.
@@ -164,6 +163,11 @@ impl Executor {
         if let (Target::Cloud(resource), Some(tags)) = (&decision.target, decision.tags()) {
             return self.tag(resource, tags).await;
         }
+        match (&decision.target, &decision.work) {
+            (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
+            (_, Some(Work::Key(proof))) => return self.make_key(*proof).await,
+            _ => {}
+        }
         if let Some(course) = decision.course() {
             return match (&decision.target, &course.parting) {
                 (_, Some(parting)) if decision.action == Action::Delete => self.end(decision, course, parting, roll, plan).await,
@@ -177,8 +181,6 @@ impl Executor {
             };
         }
         match (&decision.target, &decision.work) {
-            (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
-            (_, Some(Work::Key)) => return self.make_key().await,
             (Target::Schema(schema), Some(Work::Make(row))) => return self.make_schema(schema, row).await,
             (Target::Schema(schema), None) if decision.action == Action::Delete => return self.end_schema(schema, roll, plan).await,
             _ => {}

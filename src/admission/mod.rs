@@ -14,6 +14,7 @@ pub mod forward;
 pub mod ledger;
 pub mod reservations;
 pub mod review;
+pub(crate) mod seal;
 pub mod server;
 
 use crate::{
@@ -83,6 +84,7 @@ pub fn open(webhook: &Webhook, shared: Shared, leaving: CancellationToken, stop:
         policies: policies.clone(),
         identity,
         random: reservations::random,
+        keys: Arc::clone(&vitals.keys),
     };
     let (desk, clerk) = reservations::open(tools);
     let (shown, promised) = (identities.clone(), desk.clone());
@@ -99,6 +101,7 @@ pub fn open(webhook: &Webhook, shared: Shared, leaving: CancellationToken, stop:
         identity: identities,
         forwarder: Arc::default(),
         metrics,
+        keys: vitals.keys,
         leaving,
     };
     let serving = server::start(webhook.listen, office, stop)?;

@@ -14,6 +14,7 @@
 
 use super::ledger::{KEY, Ledger, NAME};
 use crate::{
+    act::keyring::Keyring,
     daemon::lease::Fence,
     model::{Kind, names},
     observe::store::Store,
@@ -128,6 +129,8 @@ pub struct Tools {
     pub identity: String,
     /// Makes reservations: random, never the same.
     pub random: fn() -> String,
+    /// The key that passwords are sealed under.
+    pub keys: Arc<Keyring>,
 }
 
 /// Starts the task that promises places. It ends when every [`Desk`] is gone.
@@ -281,7 +284,7 @@ impl Clerk {
             }
             let reservation: Box<str> = (self.tools.random)().into();
             let town = Town { policies: &policies, residents: &residents, claims: &ledger.claims };
-            let Some(verdict) = unharmed(|| admit::mutate(&request, town, &reservation)) else {
+            let Some(verdict) = unharmed(|| admit::mutate(&request, town, &reservation).sealed(&request, self.tools.keys.as_ref())) else {
                 let _ = reply.send(Answer::NotNow("judging it failed; the log says where".to_owned()));
                 continue;
             };

@@ -11,6 +11,7 @@ use super::{
     review::{self, Phase, Review},
 };
 use crate::{
+    act::keyring::Keyring,
     daemon::lease::{Fence, Leader},
     export::registry::Metrics,
     observe::store::Store,
@@ -77,6 +78,8 @@ pub struct Office {
     pub forwarder: Arc<Forwarder>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The key that passwords are sealed under.
+    pub keys: Arc<Keyring>,
     /// Set from when this process is told to end.
     pub leaving: CancellationToken,
 }
@@ -205,7 +208,12 @@ impl Office {
                 let residents = self.residents(phase, request);
                 if !promises(request, &policies, &residents) {
                     let nothing = BTreeMap::new();
-                    return Outcome::Here(Box::new(judged(phase, request, Town { policies: &policies, residents: &residents, claims: &nothing })));
+                    return Outcome::Here(Box::new(judged(
+                        phase,
+                        request,
+                        Town { policies: &policies, residents: &residents, claims: &nothing },
+                        &self.keys,
+                    )));
                 }
                 // Not in the condition: what it borrows must not be held while we wait.
                 let identity = self.identity.borrow().clone();
@@ -319,9 +327,9 @@ fn promises(request: &Request, policies: &Policies, residents: &Residents) -> bo
     request.operation == Operation::Create && matches!(governing, Governing::Policy(policy) if policy.mode == Mode::Enforce)
 }
 
-fn judged(phase: Phase, request: &Request, town: Town<'_>) -> Verdict {
+fn judged(phase: Phase, request: &Request, town: Town<'_>, keys: &Keyring) -> Verdict {
     let verdict = unharmed(|| match phase {
-        Phase::Mutate => admit::mutate(request, town, ""),
+        Phase::Mutate => admit::mutate(request, town, "").sealed(request, keys),
         Phase::Validate => admit::validate(request, town),
     });
     verdict.unwrap_or_else(|| Verdict { refusal: Some(Refusal::NotNow("judging it failed; the log says where".to_owned())), ..Verdict::default() })

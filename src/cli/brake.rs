@@ -107,6 +107,9 @@ fn status(state: &State) -> String {
             );
         }
     }
+    if let Some(since) = &state.credentials_key_lost {
+        let _ = writeln!(out, "`credentials-key`: gone or another since {since}; new clones get no Secret");
+    }
     if let Some(arn) = &state.cluster_id_shared {
         let _ = writeln!(
             out,
@@ -139,6 +142,7 @@ fn release(state: &mut State, name: &str, gone: bool) -> (bool, Result<String, V
             (_, Some(population)) => format!("the {} objects there were", population.count),
             ("aws-account", None) => format!("the AWS account {}", before.aws_account.unwrap_or_default()),
             ("cluster-id", None) => format!("that {} is another cluster's", before.cluster_id_shared.unwrap_or_default()),
+            ("credentials-key", None) => format!("the key {}", before.credentials_key.unwrap_or_default()),
             ("definitions", None) => before.definitions.into_iter().collect::<Vec<_>>().join(", "),
             (_, None) => "that its CRD was served".to_owned(),
         };
@@ -148,5 +152,6 @@ fn release(state: &mut State, name: &str, gone: bool) -> (bool, Result<String, V
     let brakes = state.brakes.iter().filter(|(_, brake)| brake.tripped.is_some()).map(|(name, _)| name.clone());
     let sources = state.populations.iter().filter(|(_, population)| population.collapsed.is_some()).map(|(name, _)| name.clone());
     let shared = state.cluster_id_shared.iter().map(|_| "cluster-id".to_owned());
-    (false, Err(brakes.chain(sources).chain(shared).collect()))
+    let key = state.credentials_key_lost.iter().map(|_| "credentials-key".to_owned());
+    (false, Err(brakes.chain(sources).chain(shared).chain(key).collect()))
 }

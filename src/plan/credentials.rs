@@ -4,7 +4,7 @@
 //! Secrets where clones live. The key is made when the first policy enforces. It is never made a second time, nor is another one
 //! taken, while a clone lives whose credentials may come from the first: its database would not know the new passwords.
 
-use super::{Action, BlockedBy, Decision, Reason, Target, Work, ground::Ground};
+use super::{Action, BlockedBy, Decision, NobodyLives, Reason, Target, Work, ground::Ground};
 use crate::model::{Kind, Snapshot, Source, State, WordPressClone, credentials::KeySight, names};
 use crate::policy::{ClonePolicy, Mode};
 use serde_json::{Value, json};
@@ -85,8 +85,8 @@ impl Lack {
 pub(super) enum Key {
     /// Secrets.
     Usable,
-    /// The key itself; Secrets come when it is there.
-    Missing,
+    /// The key itself, once this is proved; Secrets come when it is there.
+    Missing(NobodyLives),
     /// Nothing, and a person should look.
     Amiss(Lack),
 }
@@ -122,7 +122,9 @@ impl Key {
                 Self::Usable
             }
             None if snapshot.key == KeySight::Unusable => Self::Amiss(Lack::Unusable),
-            None => Self::Missing,
+            None if state.credentials_key_accepted => Self::Missing(NobodyLives::Needless),
+            None if state.credentials_key.is_some() => Self::Missing(NobodyLives::AtAll),
+            None => Self::Missing(NobodyLives::WithSecret),
         }
     }
 
@@ -136,7 +138,7 @@ impl Key {
             _ if policy.mode == Mode::Audit => Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Create, Lack::Secret) },
             // What is written on the clone for another reason changes its version: this is then recorded on the next one.
             Self::Usable => decision(Action::Create, Lack::Secret).with(Work::Secret(verdict.work.is_none())),
-            Self::Missing => decision(Action::Create, Lack::Secret),
+            Self::Missing(_) => decision(Action::Create, Lack::Secret),
             Self::Amiss(_) => decision(Action::Hold, Lack::Waits),
         })
     }
@@ -146,7 +148,7 @@ impl Key {
         let decision = |action, lack| Decision::new(action, None, Target::Source(Source::Key), Reason::Credentials(lack));
         match self {
             Self::Usable => None,
-            Self::Missing => Some(decision(Action::Create, Lack::Key).with(Work::Key)),
+            Self::Missing(proof) => Some(decision(Action::Create, Lack::Key).with(Work::Key(proof))),
             Self::Amiss(lack) => Some(decision(Action::Alert, lack)),
         }
     }

@@ -223,14 +223,25 @@ pub enum Work {
     Apply(Arc<Value>),
     /// The Secret of a clone; whether that is written on the clone at once. What is in it is made only when it is sent.
     Secret(bool),
-    /// The key that credentials are derived under.
-    Key,
+    /// The key that credentials are derived under, once this is proved.
+    Key(NobodyLives),
     /// A schema with its user, of the clone that the row is about.
     Make(Arc<LedgerRow>),
     /// The tags that something in AWS is to have.
     Tag(BTreeMap<String, String>),
     /// What the `Orphan` is to say of something that was left behind.
     Record(Box<Course>),
+}
+
+/// What has to be proved anew, by a quorum read, before a key is made: a watch may be behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NobodyLives {
+    /// No clone lives: there was a key before.
+    AtAll,
+    /// No clone says that it has a Secret: no key is remembered.
+    WithSecret,
+    /// Nothing: a person has said that it is all right.
+    Needless,
 }
 
 /// What is written on a clone. The annotations themselves are made only when they are sent.

@@ -27,7 +27,7 @@ mod schemas;
 mod tests;
 pub mod working;
 
-pub use decision::{Action, BlockedBy, Decision, Plan, Target, Work, Write};
+pub use decision::{Action, BlockedBy, Decision, NobodyLives, Plan, Target, Work, Write};
 pub use reason::Reason;
 
 use crate::model::{Reading, Snapshot, WordPressClone, snapshot::Origin};

@@ -62,11 +62,13 @@ scenes! {
     messages Beside;
     certificates Beside;
     placement Beside;
+    secrecy Beside;
     people Beside;
     admission Alone;
     outage Alone;
     definition Alone;
     orphans Alone;
+    credentials Alone;
     databases Alone;
     leaks Alone;
     adrift Alone;

@@ -4,13 +4,17 @@
 use crate::{bugged::Bugged, clouded::Clouded};
 use clonewarden::{
     model::{Reading, Snapshot, WordPressClone},
-    plan::{Action, Decision, Plan, Planner, Reason, Target, plan},
+    plan::{Action, BlockedBy, Decision, Plan, Planner, Reason, Target, Work, plan},
     policy::{ClonePolicy, Mode, Policies},
-    ports::{Cloud, Cluster, Secrets},
+    ports::{ApiError, CloneSecret, Cloud, Cluster, Secrets, StoredSecret},
     sandbox::{cloud::handle::SandboxCloud, cluster::SandboxCluster},
 };
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +85,19 @@ pub(crate) enum Bug {
     LostIsDone,
     /// What is in AWS is never deleted.
     LeavesAws,
+    /// Every clone gets the credentials of the first.
+    SharesSecrets,
+    /// Secrets are made in audit, too.
+    SecretInAudit,
+    /// A Secret counts as made though it is not.
+    ForgetsSecret,
+    /// A key that is gone is made anew.
+    RemakesKey,
 }
 
 impl Bug {
     /// Every bug, and the promise that it breaks.
-    pub(crate) const PLANTED: [(Self, &'static str); 32] = [
+    pub(crate) const PLANTED: [(Self, &'static str); 36] = [
         (Self::Early, "I1"),
         (Self::OverlooksKeep, "I1"),
         (Self::Unannounced, "I1"),
@@ -118,6 +130,10 @@ impl Bug {
         (Self::AnySnapshot, "A6"),
         (Self::LostIsDone, "A7"),
         (Self::LeavesAws, "A7"),
+        (Self::SharesSecrets, "S3"),
+        (Self::SecretInAudit, "S1"),
+        (Self::ForgetsSecret, "S3"),
+        (Self::RemakesKey, "S2"),
     ];
 
     /// Whether it shows only where there is AWS.
@@ -130,7 +146,10 @@ impl Bug {
     }
 
     pub(crate) fn secrets(self, handle: SandboxCluster) -> Arc<dyn Secrets> {
-        Arc::new(handle)
+        match self {
+            Self::SharesSecrets | Self::ForgetsSecret => Arc::new(Careless { inner: handle, bug: self, first: Mutex::default() }),
+            _ => Arc::new(handle),
+        }
     }
 
     pub(crate) fn planner(self) -> Planner {
@@ -150,6 +169,8 @@ impl Bug {
             Self::IgnoresVeto => ignores_veto,
             Self::IgnoresClaims => ignores_claims,
             Self::LeavesAws => leaves_aws,
+            Self::SecretInAudit => secret_in_audit,
+            Self::RemakesKey => remakes_key,
             _ => plan,
         }
     }
@@ -169,6 +190,53 @@ impl Bug {
             _ => Arc::new(handle),
         }
     }
+}
+
+/// Makes Secrets as nobody should.
+struct Careless {
+    inner: SandboxCluster,
+    bug: Bug,
+    first: Mutex<Option<CloneSecret>>,
+}
+
+impl Secrets for Careless {
+    fn read_secret<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<StoredSecret>, ApiError>> {
+        self.inner.read_secret(name)
+    }
+
+    fn write_secret<'a>(
+        &'a self,
+        name: &'a str,
+        data: BTreeMap<String, Vec<u8>>,
+        version: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<StoredSecret, ApiError>> {
+        self.inner.write_secret(name, data, version)
+    }
+
+    fn make_secret<'a>(&'a self, secret: &'a CloneSecret) -> BoxFuture<'a, Result<(), ApiError>> {
+        if self.bug == Bug::ForgetsSecret {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        let data = self.first.lock().unwrap().get_or_insert_with(|| secret.clone()).data.clone();
+        let secret = CloneSecret { data, ..secret.clone() };
+        Box::pin(async move { self.inner.make_secret(&secret).await })
+    }
+}
+
+fn secret_in_audit(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    let mut plan = plan(snapshot, policies, now);
+    for decision in &mut plan.decisions {
+        if matches!(decision.target, Target::Secret(_)) && decision.blocked_by == Some(BlockedBy::Audit) {
+            (decision.blocked_by, decision.work) = (None, Some(Work::Secret(false)));
+        }
+    }
+    plan
+}
+
+fn remakes_key(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    let mut snapshot = snapshot.clone();
+    snapshot.state.credentials_key_accepted = true;
+    plan(&snapshot, policies, now)
 }
 
 /// The plan over clones that were misread.

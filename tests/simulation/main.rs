@@ -24,6 +24,7 @@ mod oracle;
 mod people;
 mod rulebook;
 mod rules;
+mod secrets;
 mod sim;
 mod sky;
 mod story;
@@ -103,6 +104,8 @@ fn is_caught(bug: Bug) {
     // The oracle looks after every step: what a bug breaks first may be the promise beside the one that it is about.
     let first_signs: &[&str] = match bug {
         Bug::BrakeForgets => &["I6"],
+        // Or it makes a Secret first.
+        Bug::ActsInAudit => &["S1"],
         // It has business with a Job, but not with one whose clone lives.
         Bug::Meddles => &["A1"],
         Bug::Misreads | Bug::TrustsClock | Bug::OverlooksKeep => &["I4"],
@@ -159,6 +162,10 @@ caught! {
     a_snapshot_of_others_is_caught: AnySnapshot,
     an_answer_lost_and_taken_for_done_is_caught: LostIsDone,
     a_database_left_behind_is_caught: LeavesAws,
+    a_secret_of_another_is_caught: SharesSecrets,
+    a_secret_in_audit_is_caught: SecretInAudit,
+    a_secret_that_is_not_made_is_caught: ForgetsSecret,
+    a_key_made_again_is_caught: RemakesKey,
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod lives;
 use crate::{
     estate::{Estate, text},
     rules::{self, Rule},
+    secrets::Custody,
     timeline::Timeline,
 };
 use clonewarden::{
@@ -92,6 +93,8 @@ pub(crate) struct Oracle {
     pub(crate) protected_since: BTreeMap<u64, i64>,
     /// Whether the rules for orphans are such that what dead clones leave behind comes to its end within the story.
     pub(crate) inherits: bool,
+    /// What is known of Secrets.
+    pub(crate) custody: Custody,
     pub(crate) deleted: usize,
     pub(crate) surprised: usize,
 }
@@ -128,6 +131,18 @@ impl Oracle {
         self.surprises.clear();
         self.waiting.clear();
         self.paused.set(at, false);
+        self.custody.forgotten = true;
+    }
+
+    /// The present form of a clone that was ever there.
+    pub(crate) fn form(&self, uid: &str) -> Option<&Arc<Value>> {
+        self.forms.get(uid)
+    }
+
+    /// The clones that are there.
+    pub(crate) fn living(&self) -> impl Iterator<Item = &Arc<Value>> {
+        let there = self.stays.values().flatten().filter(|stay| stay.until == i64::MAX);
+        there.filter_map(|stay| self.forms.get(&stay.uid))
     }
 
     /// Reads what has been written since. `acting`: the daemon that holds the lease, works and hears everything, if there is one.
@@ -244,6 +259,7 @@ impl Oracle {
                     }
                 }
                 if write.issue.by == Actor::Person {
+                    self.custody.accepted = after["credentialsKeyAccepted"] == true;
                     let brakes = after["brakes"].as_object().into_iter().flat_map(|brakes| brakes.values());
                     let released = brakes.filter_map(|brake| brake["released"].as_array()).flatten();
                     self.released.extend(released.filter_map(Value::as_str).map(str::to_owned));
@@ -283,6 +299,7 @@ impl Oracle {
                 Err((promise, what)) => broken(promise, what),
             },
             (Verb::Create | Verb::Change | Verb::Delete, Some(Kind::Orphan)) => Ok(()),
+            (Verb::Secret, _) => self.judge_secret(daemon, write).or_else(|(promise, what)| broken(promise, what)),
             (Verb::Delete | Verb::Change, Some(kind)) if Kind::CHILDREN.contains(&kind) => {
                 self.judge_child(daemon, kind, write).or_else(|(promise, what)| broken(promise, what))
             }
@@ -334,6 +351,13 @@ impl Oracle {
                 let what = format!("{namespace}/{} lives {} s past its end: {clone}", text(clone, "/metadata/name"), now - life.end);
                 return Err(Broken { promise: "I6", what });
             }
+        }
+        let blind = |known: &Known| {
+            known.deaf.iter().any(|deaf| deaf.kind == Kind::Clone && deaf.until.is_none_or(|until| seconds(until) > since + WATCH_LAG))
+        };
+        let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
+        if !self.daemons.get(&holder).is_some_and(blind) {
+            self.all_have_secrets(world, rules, since)?;
         }
         // What the holder never heard is not held against it: the list that is made anew once an hour tells it.
         let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();

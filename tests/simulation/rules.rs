@@ -75,6 +75,11 @@ pub(crate) fn life(clone: &Value, rule: &Rule) -> Option<Life> {
     Some(Life { created, end: if unreadable { ceiling } else { end }, unreadable })
 }
 
+/// When it was made, if anybody can say.
+pub(crate) fn created(clone: &Value) -> Option<i64> {
+    clone["metadata"]["creationTimestamp"].as_str().and_then(moment)
+}
+
 /// The announced end and when it was announced, where both can be read.
 pub(crate) fn announced(clone: &Value) -> Option<(i64, i64)> {
     Some((annotation(clone, "expires-at").and_then(moment)?, annotation(clone, "announced-at").and_then(moment)?))

@@ -9,7 +9,7 @@ use crate::{
     rules::Rule,
 };
 use clonewarden::{
-    act::{executor::Round, journal::Journal},
+    act::{executor::Round, journal::Journal, keyring::Keyring},
     daemon::{
         engine::{Ended, Engine, Vitals},
         warden::{Nobody, Watcher},
@@ -195,6 +195,14 @@ impl Sim {
         let (policies, loaded) = watch::channel(Arc::new(product(&self.rules, self.revision)));
         self.oracle.loads(&id, self.now(), &Arc::new(self.rules.clone()));
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+        let mut vitals = Vitals::default();
+        // A story is the same each time it is told: so are its keys.
+        let random = Mutex::new(Rng::new(self.started as u64));
+        let draw = move |bytes: &mut [u8]| {
+            bytes.iter_mut().for_each(|byte| *byte = u8::try_from(random.lock().unwrap().below(256)).unwrap());
+            true
+        };
+        vitals.keys = Arc::new(Keyring::drawing(Box::new(draw)));
         let engine = Engine {
             cluster: self.bug.cluster(handle.clone()),
             cloud: self.bug.cloud(cloud.clone()),
@@ -211,7 +219,7 @@ impl Sim {
             wake: Arc::clone(&wake),
             journal: Arc::new(Journal::to(std::io::sink())),
             watcher: if self.tell { Arc::new(Aloud { daemon: id.clone(), last: Mutex::default() }) } else { Arc::new(Nobody) },
-            vitals: Vitals::default(),
+            vitals,
         };
         self.tell(|| format!("{id} starts, its clock is {skew:#} ahead"));
         let task = tokio::spawn(engine.run(stop.clone()));

@@ -185,6 +185,7 @@ fn break_platform(sim: &mut Sim) {
                 let now = world.now().as_second();
                 drop(world);
                 sim.oracle.estate.wiped(Kind::Clone, now);
+                sim.oracle.clones_wiped();
                 world = sim.world();
             }
             "the CRD is gone"
@@ -227,7 +228,7 @@ fn pause(sim: &mut Sim) {
 /// Releases the brake of every policy.
 fn release(sim: &mut Sim) {
     let names: Vec<&str> = sim.rules.iter().map(|rule| rule.name).collect();
-    let waits = ["tripped", "collapsed", "clusterIdShared"];
+    let waits = ["tripped", "collapsed", "clusterIdShared", "credentialsKeyLost"];
     let waits = |text: &String| waits.iter().any(|word| text.contains(&format!("\"{word}\"")));
     let waiting = sim.world().state("clonewarden-state").is_some_and(|stored| stored.data.values().any(waits));
     if waiting {
@@ -237,6 +238,7 @@ fn release(sim: &mut Sim) {
             for name in &names {
                 state.release_brake(name);
             }
+            state.release_source("credentials-key", false);
             if aws {
                 let collapsed: Vec<String> = state.populations.keys().cloned().collect();
                 for source in collapsed {
@@ -292,6 +294,10 @@ fn break_object(sim: &mut Sim) {
         sim.world().lose_state("clonewarden-state");
         let now = sim.now();
         return sim.oracle.state_lost(now);
+    }
+    if sim.rng.chance(150) {
+        sim.tell(|| "the key is lost".to_owned());
+        return sim.world().lose_secret(names::KEY_SECRET);
     }
     let Some(clone) = some_clone(sim) else { return };
     sim.tell(|| format!("{clone:?} cannot be dated any more"));

@@ -71,6 +71,7 @@ impl Site {
             policies: self.policies.subscribe(),
             identity: id.to_owned(),
             random,
+            keys: Arc::default(),
         };
         let (desk, task) = open(tools);
         Replica { cluster, store, desk, task, _mirror: mirror }

@@ -15,6 +15,7 @@ mod create;
 mod edit;
 mod placement;
 mod refusal;
+mod seal;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ mod update;
 pub use census::{Claim, Residents, Tallied};
 pub use placement::Database;
 pub use refusal::{Exhausted, Reached, Refusal};
+pub use seal::Sealing;
 pub use update::ceiling_of;
 
 use crate::policy::{ClonePolicy, Governing, Mode, Policies};
@@ -79,6 +81,8 @@ pub struct Verdict {
     pub patch: Vec<Value>,
     /// The place that has to be promised before this is answered.
     pub claim: Option<Claim>,
+    /// Whether the password of the source has to be sealed before this is answered; [`Sealing`] does.
+    pub seals: bool,
     /// Whether the policy only says what it would do.
     pub audit: bool,
 }
@@ -102,18 +106,26 @@ impl Verdict {
 /// The answer of the mutating webhook. `reservation` is written on a clone that is promised a place: random, never used before.
 #[must_use]
 pub fn mutate(request: &Request, town: Town<'_>, reservation: &str) -> Verdict {
-    governed(request, town, |policy| match request.operation {
-        Operation::Create => create::mutate(request, town, policy, reservation),
-        Operation::Update => update::mutate(request, policy),
+    governed(request, town, |policy| {
+        let verdict = match request.operation {
+            Operation::Create => create::mutate(request, town, policy, reservation),
+            Operation::Update => update::mutate(request, policy),
+        };
+        Ok(Verdict { seals: true, ..verdict? })
     })
 }
 
 /// The answer of the validating webhook, about the object as it will be stored.
 #[must_use]
 pub fn validate(request: &Request, town: Town<'_>) -> Verdict {
-    governed(request, town, |policy| match request.operation {
-        Operation::Create => create::validate(request, town, policy),
-        Operation::Update => update::validate(request),
+    governed(request, town, |policy| {
+        let verdict = match request.operation {
+            Operation::Create => create::validate(request, town, policy),
+            Operation::Update => update::validate(request),
+        }?;
+        // In audit it is not sealed, and that it would be is not worth a warning.
+        let plain = policy.mode == Mode::Enforce && seal::is_plain(request);
+        if plain && verdict.refusal.is_none() { Err(Refusal::NotSealed) } else { Ok(verdict) }
     })
 }
 

@@ -59,6 +59,10 @@ pub enum Refusal {
         /// Which field.
         field: &'static str,
     },
+    /// A password stands in the spec as plain text, after the mutating webhook.
+    NotSealed,
+    /// A sealed password that was not sealed for this clone.
+    ForeignSeal,
     /// Nobody can judge it now.
     NotNow(String),
 }
@@ -103,7 +107,7 @@ pub struct Exhausted {
 
 impl Refusal {
     /// Every code.
-    pub const CODES: [&str; 12] = [
+    pub const CODES: [&str; 14] = [
         "NoSpec",
         "GeneratedName",
         "NameMismatch",
@@ -115,6 +119,8 @@ impl Refusal {
         "PolicyConflict",
         "NotReviewed",
         "Altered",
+        "NotSealed",
+        "ForeignSeal",
         "NotNow",
     ];
 
@@ -133,6 +139,8 @@ impl Refusal {
             Self::Conflict { .. } => "PolicyConflict",
             Self::NotReviewed => "NotReviewed",
             Self::Altered { .. } => "Altered",
+            Self::NotSealed => "NotSealed",
+            Self::ForeignSeal => "ForeignSeal",
             Self::NotNow(_) => "NotNow",
         }
     }
@@ -141,7 +149,9 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::NoSpec | Self::GeneratedName | Self::NameMismatch { .. } | Self::BadValue { .. } | Self::Immutable { .. } => 422,
+            Self::NoSpec | Self::GeneratedName | Self::NameMismatch { .. } | Self::BadValue { .. } | Self::Immutable { .. } | Self::ForeignSeal => {
+                422
+            }
             Self::NotNow(_) => 503,
             _ => 403,
         }
@@ -190,6 +200,14 @@ impl fmt::Display for Refusal {
             Self::Altered { field } => {
                 write!(f, "another webhook changed `{field}` after clonewarden had decided it; let that webhook leave WordPressClones alone")
             }
+            Self::NotSealed => f.write_str(
+                "`spec.sourcePassword` would be stored as plain text: the MutatingWebhookConfiguration of clonewarden is missing or did not select \
+                 this clone (install deploy/webhooks.yaml whole), or another webhook wrote the password after it",
+            ),
+            Self::ForeignSeal => f.write_str(
+                "`spec.sourcePassword` is sealed, and not for this clone under the present key: a sealed password cannot be copied; give the password \
+                 itself",
+            ),
             Self::NotNow(why) => write!(f, "this cannot be judged now ({why}); try again in a few seconds"),
         }
     }

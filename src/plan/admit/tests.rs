@@ -337,7 +337,9 @@ fn a_validated_clone_is_the_one_that_was_promised_a_place() {
     let request = create(object("clone-1", json!({})));
     let nobody = Residents::default();
     let verdict = alone(&request, &policies);
-    let stored = patched(&request, &verdict);
+    let plain = patched(&request, &verdict);
+    let mut stored = plain.clone();
+    stored["spec"]["sourcePassword"] = json!("sealed:v1:AAAA");
     let claims = BTreeMap::from([("r-1".into(), verdict.claim.unwrap())]);
     let check = |object: Value, dry_run: bool| {
         validate(&Request { dry_run, ..create(object) }, Town { policies: &policies, residents: &nobody, claims: &claims })
@@ -345,6 +347,7 @@ fn a_validated_clone_is_the_one_that_was_promised_a_place() {
             .map(|refusal| refusal.code())
     };
     assert_eq!(check(stored.clone(), false), None);
+    assert_eq!(check(plain, false), Some("NotSealed"));
     let changed = |path: &str, value: Value| {
         let mut stored = stored.clone();
         *stored.pointer_mut(path).unwrap() = value;

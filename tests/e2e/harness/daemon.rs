@@ -149,6 +149,12 @@ impl Daemon {
         Ok(())
     }
 
+    /// Everything that it has said so far, in its log and its journal.
+    pub(crate) fn said(&self) -> Result<String> {
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+        Ok(read(&self.log)? + &read(&self.journal)?)
+    }
+
     /// The whole lines of its journal so far.
     pub(crate) fn journal(&self) -> Result<Vec<Value>> {
         let text = match fs::read_to_string(&self.journal) {

@@ -249,9 +249,10 @@ fn render(mut object: Value, namespace: &str) -> Option<Value> {
 
 /// The shipped guard for another account than the one it names.
 fn guard(mut object: Value, namespace: &str, user: &str) -> Value {
-    object["metadata"]["name"] = json!(format!("clonewarden-guard-{namespace}"));
+    let name = format!("{}-{namespace}", object["metadata"]["name"].as_str().unwrap_or_default());
+    object["metadata"]["name"] = json!(name);
     if object["spec"].get("policyName").is_some() {
-        object["spec"]["policyName"] = object["metadata"]["name"].clone();
+        object["spec"]["policyName"] = json!(name);
     }
     for condition in object["spec"]["matchConditions"].as_array_mut().into_iter().flatten() {
         condition["expression"] = json!(condition["expression"].as_str().unwrap_or_default().replace(SHIPPED, user));

@@ -125,23 +125,9 @@ impl Seen {
 }
 
 impl Clones {
-    /// Creates a clone with a database of its own, and the Secret without which ACK makes none.
+    /// Creates a clone with a database of its own. ACK makes none without the Secret, which is the daemon's to make.
     pub(crate) async fn with_database(&self, name: &str, ttl: u32, wish: &Value) -> Result<Seen> {
-        let clone = self.create_with(name, Some(ttl), &json!({}), wish).await?;
-        self.give_secret(&clone).await?;
-        Ok(clone)
-    }
-
-    /// Makes the Secret of a clone.
-    pub(crate) async fn give_secret(&self, clone: &Seen) -> Result<()> {
-        let secret = json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": format!("{}-secret", clone.database()), "namespace": self.namespace},
-            "stringData": {"db-password": "not-a-secret-here", "username": "admin", "password": "not-a-secret-here"},
-        });
-        self.api.create(&format!("/api/v1/namespaces/{}/secrets", self.namespace), &secret).await?;
-        Ok(())
+        self.create_with(name, Some(ttl), &json!({}), wish).await
     }
 
     /// The object in the cluster that stands for the database of a clone: its instance, its cluster or the cluster's writer.

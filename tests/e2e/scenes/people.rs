@@ -134,13 +134,12 @@ async fn refused_pods(stage: &Stage, poor: &Clones, alice: &Person) -> Result<Du
     Ok(told)
 }
 
-/// A critical clone gets a database of its own: it is waited for until that has an address, which it has not before somebody makes
-/// the Secret that its password is in; and its object is followed to its end.
+/// A critical clone gets a database of its own: it is waited for until that has an address, which it has not before the
+/// daemon has made the Secret that its password is in; and its object is followed to its end.
 async fn own_database(governed: &Clones, bob: &Person) -> Result<()> {
     bob.run(&["clone", "create", "own", SOURCE, "--critical", "-n", GOVERNED]).await?.done()?;
     let mut waits = bob.start(&["clone", "wait", "own", "--timeout=2m", "-n", GOVERNED])?;
     waits.until_says("DBInstance `own-db`").await?;
-    governed.give_secret(&governed.one("own").await?).await?;
     let (code, last) = waits.ended().await?;
     ensure!(code == 0, "exit {code}: {last}");
     let database = governed.api.get(&governed.instance_path("own")).await?;

@@ -21,9 +21,10 @@ const THEIRS: &str = "rights";
 
 /// What the account must not be allowed: verbs, group, resource, namespace (empty: all), name (empty: any).
 const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
-    (&["get", "list", "watch", "create", "update", "patch", "delete"], "", "secrets", THEIRS, ""),
+    (&["get", "list", "watch", "update", "patch", "delete", "deletecollection"], "", "secrets", THEIRS, ""),
     (&["get", "list", "watch", "update", "patch", "delete"], "", "secrets", OWN, "another"),
     (&["list", "watch", "patch", "delete"], "", "secrets", OWN, "clonewarden-webhook"),
+    (&["list", "watch", "update", "patch", "delete"], "", "secrets", OWN, "clonewarden-key"),
     (&["get", "patch"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "another"),
     (&["get", "patch"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "another"),
     (&["create", "update", "delete"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
@@ -62,6 +63,9 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["list", "watch", "patch", "delete"], "kro.run", "wordpressclones", THEIRS, ""),
     (&["get", "update"], "", "configmaps", OWN, "clonewarden-state"),
     (&["get", "update"], "", "secrets", OWN, "clonewarden-webhook"),
+    (&["get"], "", "secrets", OWN, "clonewarden-key"),
+    // Of these only what a clone owns: see `try_secrets`.
+    (&["create"], "", "secrets", THEIRS, ""),
     (&["get", "patch"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
     (&["get", "patch"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "clonewarden"),
     (&["create"], "", "events", THEIRS, ""),
@@ -98,7 +102,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         }
     }
     try_it(&stage, &install, &account).await?;
-    let guarded = try_guard(&stage, &account).await?;
+    let guarded = try_guard(&stage, &account).await? + try_secrets(&account).await?;
 
     // Without a cluster id the daemon asks for the one of kube-system.
     let daemon = install.start_with(&[])?;
@@ -223,6 +227,39 @@ async fn try_guard(stage: &Arc<Stage>, account: &Api) -> Result<usize> {
     stage.start_part("ack").await?;
     ensure!(ended == kinds().len(), "only {ended} kinds may be deleted");
     Ok(refused)
+}
+
+/// RBAC lets the account create any Secret: the guard lets it create those of clones, under their names. Returns how much was refused.
+async fn try_secrets(account: &Api) -> Result<usize> {
+    let uid = "0a1b2c3d-0000-4000-8000-00000000dead";
+    let owner = |kind: &str, uid: &str| json!([{"apiVersion": "kro.run/v1alpha1", "kind": kind, "name": "x", "uid": uid}]);
+    let secret = |name: &str, owners: Value, more: Value| {
+        let mut object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "ownerReferences": owners}});
+        more.as_object().into_iter().flatten().for_each(|(field, value)| object[field] = value.clone());
+        object
+    };
+    let clone = || owner(names::CLONE_KIND, uid);
+    let mut two = clone();
+    two.as_array_mut().context("a list")?.extend(owner("Job", uid).as_array().cloned().unwrap_or_default());
+    let token = json!({"type": "example.com/another"});
+    let not_allowed = [
+        (THEIRS, "nobody's", secret("x-0a1b2c3d-secret", json!([]), json!({}))),
+        (THEIRS, "a Job's", secret("x-0a1b2c3d-secret", owner("Job", uid), json!({}))),
+        (THEIRS, "a clone's and a Job's", secret("x-0a1b2c3d-secret", two, json!({}))),
+        (THEIRS, "a clone's under another name", secret("registry", clone(), json!({}))),
+        (THEIRS, "a clone's with another's uid", secret("x-ffffffff-secret", clone(), json!({}))),
+        (THEIRS, "a clone's of another type", secret("x-0a1b2c3d-secret", clone(), token)),
+        (THEIRS, "one like its own, elsewhere", secret(names::KEY_SECRET, json!([]), json!({}))),
+        (OWN, "another in its own namespace", secret("another", json!([]), json!({}))),
+    ];
+    for (namespace, what, object) in &not_allowed {
+        let path = format!("/api/v1/namespaces/{namespace}/secrets?dryRun=All");
+        is_guarded(account.create(&path, object).await.map(drop), &format!("create a Secret, {what}"))?;
+    }
+    let path = |namespace| format!("/api/v1/namespaces/{namespace}/secrets?dryRun=All");
+    account.create(&path(THEIRS), &secret("x-0a1b2c3d-secret", clone(), json!({}))).await.context("a clone's Secret")?;
+    account.create(&path(OWN), &secret(names::KEY_SECRET, json!([]), json!({}))).await.context("its own Secret")?;
+    Ok(not_allowed.len())
 }
 
 /// Of a database object that is a clone's, the account may change what ACK is told about the final snapshot, and nothing else.

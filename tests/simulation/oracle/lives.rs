@@ -125,6 +125,7 @@ impl Oracle {
         if !candidates.iter().any(|rule| rule.enforce) {
             return Err(("I2", "no policy enforces anything there".to_owned()));
         }
+        self.judge_recorded(before, after)?;
         if was == is && rules::annotation(before, "announced-at") == rules::annotation(after, "announced-at") {
             return Ok(());
         }
@@ -174,7 +175,8 @@ fn without_ours(object: &Value) -> Value {
         metadata.remove("resourceVersion");
         let mut annotations = metadata.remove("annotations").unwrap_or_default();
         if let Some(map) = annotations.as_object_mut() {
-            map.retain(|key, _| !matches!(key.as_str(), "clonewarden.io/expires-at" | "clonewarden.io/announced-at" | "clonewarden.io/warned"));
+            let ours = ["expires-at", "announced-at", "warned", "credentials"];
+            map.retain(|key, _| !key.strip_prefix("clonewarden.io/").is_some_and(|key| ours.contains(&key)));
             if !map.is_empty() {
                 metadata.insert("annotations".to_owned(), annotations);
             }
