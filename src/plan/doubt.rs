@@ -149,8 +149,8 @@ impl Doubt {
                  `clonewarden brake release aws-account`"
             ),
             Self::ClusterIdShared(arn) => format!(
-                "`{arn}` carries our cluster id and was made for a clone that never was here: another cluster uses our id; nothing in AWS is \
-                 touched until `clonewarden brake release cluster-id`"
+                "`{arn}` carries our cluster id and was made for a clone that never was here: another cluster uses our id; nothing in AWS and no \
+                 schema is touched until `clonewarden brake release cluster-id`"
             ),
             Self::ClaimsForeign(id) => format!("stands for `{id}` in AWS, which is not proven to be ours: ACK would delete that with it"),
             Self::RegionNotSwept(region) => format!("stands for a database in `{region}`, which this daemon does not sweep (`--aws-regions`)"),

@@ -100,7 +100,7 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
     search.children(&[Kind::DbInstance], draft);
     search.instances(draft);
     search.snapshots(draft);
-    search.schemas(draft);
+    search.schemas(state, draft);
     search.history(draft);
 }
 

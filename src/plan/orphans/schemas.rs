@@ -1,7 +1,7 @@
 //! Schemas on shared hosts whose clone is gone. One whose clone was seen to go follows it; every other is an orphan like any other.
 
-use super::{Case, DeadOwner, Search, hold_source};
-use crate::model::{Source, evidence::EvidenceSet, schema::schema_name, snapshot::Origin};
+use super::{Case, DeadOwner, Search, hold_source, sky::MADE_SINCE};
+use crate::model::{Source, State, evidence::EvidenceSet, later, schema::schema_name, snapshot::Origin};
 use crate::plan::{Action, BlockedBy, Decision, Draft, Reason, Target, doubt::Doubt, ground::cluster_id_doubt, schemas::rows};
 use crate::policy::Mode;
 use jiff::Timestamp;
@@ -14,11 +14,15 @@ pub(super) fn lack(evidence: &EvidenceSet, host: &str, now: Timestamp) -> Option
 }
 
 impl Search<'_, '_> {
-    pub(super) fn schemas(&mut self, draft: &mut Draft) {
+    pub(super) fn schemas(&mut self, state: &mut State, draft: &mut Draft) {
         let Some(cluster) = self.snapshot.cluster_id.as_deref().filter(|_| cluster_id_doubt(self.snapshot).is_none()) else { return };
         for (host, facts) in &self.snapshot.hosts {
             let mut of_the_dead = rows(facts, cluster).filter(|(_, row)| !self.live.has(&row.uid)).peekable();
             if of_the_dead.peek().is_none() {
+                continue;
+            }
+            if let Some(doubt) = self.shared_by_row(cluster, state) {
+                hold_source(Source::Host(Arc::clone(host)), Reason::Doubtful(doubt), draft);
                 continue;
             }
             if let Some((source, lack)) = lack(&self.snapshot.evidence, host, draft.now) {
@@ -40,7 +44,10 @@ impl Search<'_, '_> {
                 if agrees && seen_to_go && unmarked && self.follows_its_clone(&target, &owner, draft) {
                     continue;
                 }
-                let doubt = if !agrees {
+                let accepted = self.snapshot.state.cluster_id_accepted.contains(&schema.key());
+                let doubt = if accepted {
+                    Some(Doubt::ClusterIdShared(schema.key().into()))
+                } else if !agrees {
                     Some(Doubt::RowDisagrees(row.uid.as_str().into()))
                 } else {
                     self.live.has_path(&namesake).then(|| Doubt::NamesakeLives(namesake.into()))
@@ -48,6 +55,18 @@ impl Search<'_, '_> {
                 self.conclude(Case { target, owner, doubt, kept_until: None, policy: None }, draft);
             }
         }
+    }
+
+    /// A row with our id that was written while we watched, for a clone that we never saw: another cluster uses our id, and its living
+    /// clones are not in our live set. What was found so in AWS holds here, too.
+    fn shared_by_row(&self, cluster: &str, state: &mut State) -> Option<Doubt> {
+        if let (None, Some(since)) = (&state.cluster_id_shared, self.snapshot.watched_since) {
+            let unseen = |uid: &str| !self.live.has(uid) && !self.snapshot.departed.iter().any(|gone| gone.uid.as_ref() == uid);
+            let all = self.snapshot.hosts.values().flat_map(|facts| rows(facts, cluster));
+            let mut strangers = all.filter(|(_, row)| row.made > later(since, MADE_SINCE) && unseen(&row.uid)).map(|(schema, _)| schema.key());
+            state.cluster_id_shared = strangers.find(|key| !state.cluster_id_accepted.contains(key));
+        }
+        state.cluster_id_shared.as_deref().map(|what| Doubt::ClusterIdShared(what.into()))
     }
 
     /// Its clone has ended, and was seen to: no soak, and no surprise. In audit it stays. Where nobody is known to govern, it is an orphan.

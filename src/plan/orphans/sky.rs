@@ -12,7 +12,7 @@ use std::{
 
 /// How much later than the first look at the clones a database must have been made for its clone to have been seen: AWS' clock and
 /// ours may differ by less.
-const MADE_SINCE: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const MADE_SINCE: SignedDuration = SignedDuration::from_mins(2);
 /// How many databases of another cluster a person can have accepted.
 const ACCEPTED: usize = 256;
 

@@ -257,3 +257,31 @@ fn what_is_not_proven_to_be_ours_is_never_touched() {
     let namesake = world(vec![clone(OTHER, |_| {})], vec![ready()]);
     assert_eq!(enforced(&namesake), ["hold NamesakeLives", "create SchemaMissing"]);
 }
+
+#[test]
+fn a_row_of_ours_for_a_clone_that_never_was_here_holds_every_schema() {
+    let at = |seconds| now().checked_sub(SignedDuration::from_secs(seconds)).unwrap();
+    let stranger = |made| Schema { row: Some(LedgerRow { made, ..row("c1", OTHER, RowState::Ready) }), ..named(OTHER) };
+    // Another cluster with our id makes one while we watch; our own dead clone's waits with it.
+    let mut snapshot = seen_to_go(world(Vec::new(), vec![ready(), stranger(at(600))]));
+    snapshot.watched_since = Some(at(3_600));
+    let plan = plan(&snapshot, &policies("enforce"), now());
+    assert_eq!(told(&plan), ["hold ClusterIdShared"]);
+    // Remembered by the next process, and by a person's word only that one stays.
+    snapshot.state = plan.state.clone();
+    snapshot.watched_since = Some(now());
+    assert_eq!(enforced(&snapshot), ["hold ClusterIdShared"]);
+    assert!(snapshot.state.release_source("cluster-id", false));
+    assert_eq!(enforced(&snapshot), ["delete CloneEnded", "hold ClusterIdShared"]);
+    // What was there before we watched, or of a clone that was seen to go, shows nothing.
+    for (made, since) in [(at(7_200), at(3_600)), (at(3_590), at(3_600))] {
+        let mut snapshot = seen_to_go(world(Vec::new(), vec![stranger(made)]));
+        snapshot.watched_since = Some(since);
+        assert_eq!(enforced(&snapshot), ["mark OwnerGone"]);
+    }
+}
+
+/// Schema and user of a clone, without a row.
+fn named(uid: &str) -> Schema {
+    Schema { there: true, user: true, ..Schema::absent(&Arc::from("h"), schema_name(uid).unwrap()) }
+}
