@@ -10,6 +10,7 @@ use super::{
     wait::until,
 };
 use anyhow::{Context, Result, bail, ensure};
+use clonewarden::model::names;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -45,8 +46,22 @@ pub(crate) struct Install {
 }
 
 impl Install {
-    /// Installs clonewarden for a scene, in `cw-<scene>`.
+    /// Installs clonewarden for a scene, in `cw-<scene>`, with a key for credentials. A daemon makes none of its own where clones live
+    /// by another one's, as those of the scenes beside it do.
     pub(crate) async fn new(stage: &Arc<Stage>, scene: &str) -> Result<Self> {
+        let install = Self::without_key(stage, scene).await?;
+        let key = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": names::KEY_SECRET},
+            "stringData": {names::KEY_ENTRY: format!("brought by hand for {scene:.<12.12}")},
+        });
+        stage.admin.create(&format!("/api/v1/namespaces/{}/secrets", install.namespace), &key).await?;
+        Ok(install)
+    }
+
+    /// The same without a key.
+    pub(crate) async fn without_key(stage: &Arc<Stage>, scene: &str) -> Result<Self> {
         let folder = stage.folder(scene)?;
         fs::create_dir(folder.join("policies"))?;
         let namespace = format!("cw-{scene}");

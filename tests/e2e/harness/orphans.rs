@@ -130,6 +130,19 @@ impl Clones {
         self.create_with(name, Some(ttl), &json!({}), wish).await
     }
 
+    /// The same while no daemon runs: the Secret is made by hand, under the name that the daemon would find it by.
+    pub(crate) async fn with_database_by_hand(&self, name: &str, ttl: u32, wish: &Value) -> Result<Seen> {
+        let clone = self.with_database(name, ttl, wish).await?;
+        let secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": format!("{}-secret", clone.database()), "namespace": self.namespace},
+            "stringData": {"db-password": "not-a-secret-here", "username": "admin", "password": "not-a-secret-here"},
+        });
+        self.api.create(&format!("/api/v1/namespaces/{}/secrets", self.namespace), &secret).await?;
+        Ok(clone)
+    }
+
     /// The object in the cluster that stands for the database of a clone: its instance, its cluster or the cluster's writer.
     pub(crate) fn database_path(&self, plural: &str, name: &str) -> String {
         format!("/apis/rds.services.k8s.aws/v1alpha1/namespaces/{}/{plural}/{name}", self.namespace)

@@ -26,10 +26,10 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let clones = Clones::in_new_namespace(&stage.admin, "adrift").await?;
     let leaving = Clones::in_new_namespace(&stage.admin, "adrift-gone").await?;
     let voided = Clones::in_new_namespace(&stage.admin, "adrift-void").await?;
-    let loose = clones.with_database("loose", 3_000, &dedicated()).await?;
-    let wide = clones.with_database("wide", 3_000, &serverless()).await?;
-    let gone = leaving.with_database("gone", 3_000, &dedicated()).await?;
-    let void = voided.with_database("void", 3_000, &dedicated()).await?;
+    let loose = clones.with_database_by_hand("loose", 3_000, &dedicated()).await?;
+    let wide = clones.with_database_by_hand("wide", 3_000, &serverless()).await?;
+    let gone = leaving.with_database_by_hand("gone", 3_000, &dedicated()).await?;
+    let void = voided.with_database_by_hand("void", 3_000, &dedicated()).await?;
     for (kind, clone) in [("DBInstance", &loose), ("DBCluster", &wide), ("DBInstance", &wide), ("DBInstance", &gone), ("DBInstance", &void)] {
         aws.until_available(kind, &clone.database()).await?;
     }

@@ -23,7 +23,7 @@ type Held = BTreeMap<String, String>;
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let aws = stage.empty_sky().await?;
-    let install = Install::new(&stage, "credentials").await?;
+    let install = Install::without_key(&stage, "credentials").await?;
     install.govern("enforced", &["credentials"], &format!("mode: enforce\n{RULES}"))?;
     install.govern("watched", &["credentials-audit"], &format!("mode: audit\n{RULES}"))?;
     let clones = Clones::in_new_namespace(&stage.admin, "credentials").await?;

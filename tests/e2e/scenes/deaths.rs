@@ -34,7 +34,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let clones = Clones::in_new_namespace(&stage.admin, "deaths").await?;
     let mut born = Vec::new();
     for name in ["with-object-1", "with-object-2", "alive"] {
-        born.push(clones.with_database(name, 3_000, &dedicated()).await?);
+        born.push(clones.with_database_by_hand(name, 3_000, &dedicated()).await?);
     }
     for clone in &born {
         aws.until_available("DBInstance", &clone.database()).await?;

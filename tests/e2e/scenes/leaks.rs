@@ -28,10 +28,10 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let lawless = Clones::in_new_namespace(&stage.admin, "leaks-lawless").await?;
     let mut born = Vec::new();
     for name in ["retained", "edited", "stripped", "protected", "vetoed", "twin"] {
-        born.push(clones.with_database(name, 3_000, &dedicated()).await?);
+        born.push(clones.with_database_by_hand(name, 3_000, &dedicated()).await?);
     }
-    let brief = briefly.with_database("brief", 3_000, &dedicated()).await?;
-    let free = lawless.with_database("free", 3_000, &dedicated()).await?;
+    let brief = briefly.with_database_by_hand("brief", 3_000, &dedicated()).await?;
+    let free = lawless.with_database_by_hand("free", 3_000, &dedicated()).await?;
     for clone in born.iter().chain([&brief, &free]) {
         aws.until_available("DBInstance", &clone.database()).await?;
     }

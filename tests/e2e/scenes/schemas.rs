@@ -173,7 +173,10 @@ impl Ground {
         let like = schema_of(&clones[1]).replace('_', "X");
         self.mariadb.sql(&format!("CREATE DATABASE {like}; CREATE TABLE {like}.t (a INT)"))?;
         for clone in &clones {
-            let told = self.stage.admin.get(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{}-db-shared", clone.name())).await?;
+            let told = until("KRO has made what its Pod is told by", SOON, async || {
+                self.stage.admin.get(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{}-db-shared", clone.name())).await
+            })
+            .await?;
             let name = schema_of(clone);
             ensure!(
                 told["data"]["WORDPRESS_DB_NAME"] == name.as_str() && told["data"]["WORDPRESS_DB_USER"] == name.as_str(),
