@@ -88,7 +88,7 @@ const JUSTIFIED: &[(&str, &str, &str, &str)] = &[
 ];
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
-    let install = Install::new(&stage, "rights").await?;
+    let install = Install::without_key(&stage, "rights").await?;
     install.govern("rights", &[THEIRS], "mode: enforce")?;
     let account = Api::by(&install.kubeconfig).await?;
     let mut asked = 0;
