@@ -268,7 +268,7 @@ fn a_row_of_ours_for_a_clone_that_never_was_here_holds_every_schema() {
     let plan = plan(&snapshot, &policies("enforce"), now());
     assert_eq!(told(&plan), ["hold ClusterIdShared"]);
     // Remembered by the next process, and by a person's word only that one stays.
-    snapshot.state = plan.state.clone();
+    snapshot.state = plan.state;
     snapshot.watched_since = Some(now());
     assert_eq!(enforced(&snapshot), ["hold ClusterIdShared"]);
     assert!(snapshot.state.release_source("cluster-id", false));
