@@ -161,6 +161,7 @@ impl Bug {
             | Self::Scribbles
             | Self::TrustsClock
             | Self::IgnoresClaims
+            | Self::IgnoresVeto
             | Self::TellsAckNothing => Arc::new(Bugged::new(handle, self)),
             _ => Arc::new(handle),
         }
