@@ -36,6 +36,7 @@ use tracing::{info, warn};
 const AT_ONCE: usize = 64;
 /// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
 const OTHERS_A_ROUND: usize = 256;
+
 /// What an executor works with.
 pub struct Tools {
     /// The API server.

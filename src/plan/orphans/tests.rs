@@ -94,6 +94,13 @@ fn what_is_not_proven_to_be_ours_is_never_touched() {
     for list in [tags("c2", "clone-1", UID), tags("C1", "clone-1", UID), json!([]), tags("c1", "clone-1", "")] {
         never_goes(Scene::with(instance(|object| object["TagList"] = list.clone())), None);
     }
+    // Called as ours are, and without the tag that would prove it.
+    for list in [
+        json!([{"Key": "CloneId", "Value": "clone-1"}, {"Key": "CloneUid", "Value": UID}, {"Key": "Namespace", "Value": NAMESPACE}]),
+        json!([{"Key": "cluster", "Value": "c1"}, {"Key": "CloneId", "Value": "clone-1"}, {"Key": "CloneUid", "Value": UID}]),
+    ] {
+        never_goes(Scene::with(instance(|object| object["TagList"] = list.clone())), Some("TagsGone"));
+    }
     // A copy has our tags and another identifier.
     let renamed = |object: &mut Value| {
         object["DBInstanceIdentifier"] = json!("rescue");

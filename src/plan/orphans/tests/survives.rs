@@ -9,17 +9,8 @@ use super::{
 /// A veto on an object's Orphan outlives the object, and a sweep that lacks the database once.
 #[test]
 fn veto_survives_one_short_sweep() {
-    let mut scene = Scene::with(instance(|_| {}));
-    scene.children.push(object(Kind::DbInstance, |_| {}));
-    scene.live(30);
-    scene.annotate(names::KEEP, "true");
-    scene.children.clear();
-    scene.live(30);
-    let cloud = std::mem::take(&mut scene.cloud);
-    scene.now += SignedDuration::from_mins(5);
-    scene.look();
-    scene.cloud = cloud;
-    scene.now += SignedDuration::from_mins(5);
+    let mut scene = vetoed_by_its_object();
+    lack_everything_once(&mut scene);
     let plan = scene.live(120);
     assert!(deletes(&plan).is_empty(), "a vetoed database goes: {:?}", codes(&plan));
 }
@@ -27,12 +18,7 @@ fn veto_survives_one_short_sweep() {
 /// The same, where its region was not swept for one restart.
 #[test]
 fn veto_survives_a_region_that_is_taken_off_for_a_while() {
-    let mut scene = Scene::with(instance(|_| {}));
-    scene.children.push(object(Kind::DbInstance, |_| {}));
-    scene.live(30);
-    scene.annotate(names::KEEP, "true");
-    scene.children.clear();
-    scene.live(30);
+    let mut scene = vetoed_by_its_object();
     let (cloud, lists) = (std::mem::take(&mut scene.cloud), std::mem::take(&mut scene.lists));
     scene.edit = |snapshot| {
         for list in CloudList::ALL {
@@ -51,12 +37,7 @@ fn veto_survives_a_region_that_is_taken_off_for_a_while() {
 /// Somebody takes a tag off a vetoed database, and puts it back.
 #[test]
 fn veto_survives_an_edit_of_tags() {
-    let mut scene = Scene::with(instance(|_| {}));
-    scene.children.push(object(Kind::DbInstance, |_| {}));
-    scene.live(30);
-    scene.annotate(names::KEEP, "true");
-    scene.children.clear();
-    scene.live(30);
+    let mut scene = vetoed_by_its_object();
     let before = scene.cloud[0]["TagList"].clone();
     scene.cloud[0]["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != names::TAG_CLONE_UID);
     scene.live(10);
@@ -94,11 +75,7 @@ fn restored_memory_of_an_object_survives_one_short_sweep() {
     }
     scene.children.clear();
     scene.live(10);
-    let cloud = std::mem::take(&mut scene.cloud);
-    scene.now += SignedDuration::from_mins(5);
-    scene.look();
-    scene.cloud = cloud;
-    scene.now += SignedDuration::from_mins(5);
+    lack_everything_once(&mut scene);
     let plan = scene.live(120);
     assert!(deletes(&plan).is_empty(), "a restored database goes: {:?}", codes(&plan));
 }
@@ -167,4 +144,24 @@ fn a_definition_without_the_cluster_tag_is_said() {
     let mut scene = Scene::with(instance(|object| object["TagList"].as_array_mut().unwrap().retain(|tag| tag["Key"] != "Cluster")));
     let plan = scene.live(60);
     assert!(!codes(&plan).is_empty(), "nothing is said");
+}
+
+/// A database whose object somebody vetoed; the object is gone since.
+fn vetoed_by_its_object() -> Scene {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |_| {}));
+    scene.live(30);
+    scene.annotate(names::KEEP, "true");
+    scene.children.clear();
+    scene.live(30);
+    scene
+}
+
+/// A sweep that is complete and lacks what is there.
+fn lack_everything_once(scene: &mut Scene) {
+    let cloud = std::mem::take(&mut scene.cloud);
+    scene.now += SignedDuration::from_mins(5);
+    scene.look();
+    scene.cloud = cloud;
+    scene.now += SignedDuration::from_mins(5);
 }
