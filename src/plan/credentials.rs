@@ -87,6 +87,8 @@ pub(super) enum Key {
     Usable,
     /// The key itself, once this is proved; Secrets come when it is there.
     Missing(NobodyLives),
+    /// Nothing yet: whether a clone has a Secret cannot be seen, and without clones nobody needs a key.
+    Early,
     /// Nothing, and a person should look.
     Amiss(Lack),
 }
@@ -124,6 +126,7 @@ impl Key {
             None if snapshot.key == KeySight::Unusable => Self::Amiss(Lack::Unusable),
             None if state.credentials_key_accepted => Self::Missing(NobodyLives::Needless),
             None if state.credentials_key.is_some() => Self::Missing(NobodyLives::AtAll),
+            None if snapshot.evidence.lack(&Source::Objects(Kind::Clone), ground.now).is_some() => Self::Early,
             None => Self::Missing(NobodyLives::WithSecret),
         }
     }
@@ -138,7 +141,7 @@ impl Key {
             _ if policy.mode == Mode::Audit => Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Create, Lack::Secret) },
             // What is written on the clone for another reason changes its version: this is then recorded on the next one.
             Self::Usable => decision(Action::Create, Lack::Secret).with(Work::Secret(verdict.work.is_none())),
-            Self::Missing(_) => decision(Action::Create, Lack::Secret),
+            Self::Missing(_) | Self::Early => decision(Action::Create, Lack::Secret),
             Self::Amiss(_) => decision(Action::Hold, Lack::Waits),
         })
     }
@@ -147,7 +150,7 @@ impl Key {
     pub(super) fn decision(self) -> Option<Decision> {
         let decision = |action, lack| Decision::new(action, None, Target::Source(Source::Key), Reason::Credentials(lack));
         match self {
-            Self::Usable => None,
+            Self::Usable | Self::Early => None,
             Self::Missing(proof) => Some(decision(Action::Create, Lack::Key).with(Work::Key(proof))),
             Self::Amiss(lack) => Some(decision(Action::Alert, lack)),
         }
@@ -159,7 +162,7 @@ impl Key {
 fn at_stake(snapshot: &Snapshot, ground: &Ground<'_>, used: bool) -> usize {
     let clones = snapshot.clones.iter().filter(|clone| used || clone.credentials.is_some()).count();
     let unreadable = snapshot.unreadable.iter().filter(|object| used && object.kind == Kind::Clone).count();
-    // Where clones were never served there never was one.
+    // While they never were served there was no key to be lost.
     let ever = used || snapshot.state.clones_served;
     let unknown = ever && snapshot.evidence.lack(&Source::Objects(Kind::Clone), ground.now).is_some();
     clones.saturating_add(unreadable).max(usize::from(unknown))

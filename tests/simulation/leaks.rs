@@ -49,6 +49,7 @@ impl Oracle {
             let freed = self.estate.freed.get(uid).copied().unwrap_or(i64::MIN);
             if named
                 || self.estate.kept(uid)
+                || self.home_stays(world, rules, kind, object)
                 || controlled
                 || !object["metadata"]["deletionTimestamp"].is_null()
                 || self.object_stays(world, kind, object)
@@ -68,7 +69,7 @@ impl Oracle {
 
     /// Why something in AWS may stay for ever, by the truth.
     fn stays(&self, world: &World, rules: &[Rule], thing: &Thing) -> Option<&'static str> {
-        if self.estate.kept(&thing.seen.arn) {
+        if self.estate.kept(&thing.seen.arn) || self.kept_by_object(thing) {
             return Some("somebody keeps it");
         }
         if self.estate.accepted.contains(&thing.seen.arn) {
@@ -129,6 +130,13 @@ impl Oracle {
         home.filter(|home| self.stays(world, rules, home).is_some_and(|why| why != "it goes already")).map(|_| "the cluster that it is in stays")
     }
 
+    /// Whether somebody keeps it by the `Orphan` of an object that stood for it, and may be gone since.
+    fn kept_by_object(&self, thing: &Thing) -> bool {
+        let kind = if thing.seen.list == CloudList::Clusters { Kind::DbCluster } else { Kind::DbInstance };
+        let mut claims = self.estate.claims.iter().filter(|claim| claim.kind == kind && claim.identifier == thing.seen.id);
+        claims.any(|claim| self.estate.mark(&claim.uid).is_some_and(|mark| mark.until == i64::MAX) && self.estate.kept(&claim.uid))
+    }
+
     /// Whether an instance in a cluster stays for a reason of its own.
     fn stays_alone(&self, world: &World, rules: &[Rule], member: &Thing) -> bool {
         let mut alone = member.clone();
@@ -184,6 +192,13 @@ impl Oracle {
             self.estate.claims.iter().filter(|claim| claim.until == i64::MAX && claim.kind == kind && claim.identifier == text(object, field));
         let renamed = text(object, field) != format!("{name}-{}", uid.get(..8).unwrap_or(uid));
         protected || renamed || shared.count() > 1 || world.aws.things().filter(concerns).any(|thing| held(thing)) || self.mark_held(object)
+    }
+
+    /// Whether an object of an instance waits for an Aurora cluster that stays.
+    fn home_stays(&self, world: &World, rules: &[Rule], kind: Kind, object: &Value) -> bool {
+        let home = text(object, "/spec/dbClusterIdentifier");
+        let mut homes = world.aws.things().filter(|thing| thing.seen.list == CloudList::Clusters && thing.seen.id == home);
+        kind == Kind::DbInstance && homes.any(|home| self.stays(world, rules, home).is_some_and(|why| why != "it goes already"))
     }
 
     /// An object that somebody keeps, or whose fellow is kept: an Aurora cluster and its instances go together.

@@ -113,11 +113,13 @@ impl Search<'_, '_> {
     /// the instance, whether a sweep shows it or not.
     fn member_parting(&self, cluster: &str, instance: Option<&CloudResource>) -> Result<Parting, Doubt> {
         let unseen = self.sky.regions.iter().any(|region| self.sky.lack(CloudList::Clusters, region).is_some());
-        let there = instance.is_some() || unseen || !self.sky.named(CloudList::Clusters, cluster).is_empty();
-        if there && !instance.is_some_and(|instance| self.home(instance).is_some_and(|home| self.ready.iter().any(|ready| ready.arn == home.arn))) {
-            return Err(Doubt::WaitsForCluster(cluster.into()));
-        }
-        Ok(Parting { snapshot: None, tell_ack: false })
+        let named = self.sky.named(CloudList::Clusters, cluster);
+        let ready = |home: &CloudResource| self.ready.iter().any(|ready| ready.arn == home.arn);
+        let goes = match instance {
+            Some(instance) => self.home(instance).is_some_and(|home| ready(home)),
+            None => !unseen && named.iter().all(|home| ready(home)),
+        };
+        if goes { Ok(Parting { snapshot: None, tell_ack: false }) } else { Err(Doubt::WaitsForCluster(cluster.into())) }
     }
 
     /// The Aurora cluster that an instance is in, if the sweep of its region shows it and both were made for the same clone.
