@@ -14,6 +14,7 @@ use crate::{
     ports::{DatabaseHost, HostError},
 };
 use futures::{FutureExt, future::BoxFuture};
+use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,6 +37,10 @@ pub struct Server {
     pub down: bool,
     /// Nothing can be written.
     pub read_only: bool,
+    /// Of a thousand steps, how many are never done, and of how many the answer is lost.
+    pub trouble: u16,
+    /// The process that takes the step after so many more dies with it: before it is done, or after.
+    pub kills: Option<(u32, bool)>,
     /// What has been dropped, in turn.
     pub drops: Vec<Dropped>,
 }
@@ -47,6 +52,10 @@ pub struct Dropped {
     pub name: String,
     /// The row that it had then.
     pub row: Option<LedgerRow>,
+    /// When, by the server's clock.
+    pub at: Timestamp,
+    /// The process that did it.
+    pub by: String,
     /// Whether a clone lived then whose schema has that name.
     pub needed: bool,
 }
@@ -56,31 +65,31 @@ pub struct SandboxHosts {
     handle: SandboxCluster,
     server: Arc<Mutex<Server>>,
     dice: Mutex<Rng>,
-    /// Of a thousand steps, how many are never done, and of how many the answer is lost.
-    trouble: u16,
 }
 
 impl SandboxHosts {
-    /// A way for the process that has this handle. Of a thousand steps `trouble` fail before they are done, and as many after.
+    /// A way for the process that has this handle.
     #[must_use]
-    pub fn new(handle: &SandboxCluster, server: &Arc<Mutex<Server>>, seed: u64, trouble: u16) -> Self {
-        Self { handle: handle.clone(), server: Arc::clone(server), dice: Mutex::new(Rng::new(seed)), trouble }
+    pub fn new(handle: &SandboxCluster, server: &Arc<Mutex<Server>>, seed: u64) -> Self {
+        Self { handle: handle.clone(), server: Arc::clone(server), dice: Mutex::new(Rng::new(seed)) }
     }
 
     fn server(&self) -> MutexGuard<'_, Server> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn falls(&self) -> bool {
-        self.dice.lock().unwrap_or_else(PoisonError::into_inner).chance(self.trouble)
+    fn falls(&self, trouble: u16) -> bool {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).chance(trouble)
     }
 
     /// One statement.
     async fn step<T>(&self, writes: bool, effect: impl FnOnce(&mut Server) -> Result<T, HostError>) -> Result<T, HostError> {
-        let (before, after) = (self.falls(), self.falls());
+        let trouble = self.server().trouble;
+        let (before, after) = (self.falls(trouble), self.falls(trouble));
         tokio::time::sleep(STEP).await;
+        let killed = self.killed();
         // Of a process that has died nothing is heard any more.
-        if self.handle.crashed() {
+        if killed == Some(false) || self.handle.crashed() {
             return std::future::pending().await;
         }
         let lost = || Err(HostError::Unavailable("the connection broke".to_owned()));
@@ -91,8 +100,26 @@ impl SandboxHosts {
         if writes && server.read_only {
             return Err(HostError::ReadOnly("(1290)".to_owned()));
         }
-        let done = effect(&mut server)?;
-        if after { lost() } else { Ok(done) }
+        let done = effect(&mut server);
+        drop(server);
+        if killed.is_some() {
+            self.handle.kill();
+            return std::future::pending().await;
+        }
+        if after { lost() } else { done }
+    }
+
+    /// Whether the process dies with this step, and if so whether after it is done.
+    fn killed(&self) -> Option<bool> {
+        let mut server = self.server();
+        let (left, effect) = server.kills?;
+        server.kills = left.checked_sub(1).map(|left| (left, effect));
+        let dies = server.kills.is_none();
+        drop(server);
+        if dies && !effect {
+            self.handle.kill();
+        }
+        dies.then_some(effect)
     }
 
     async fn find(&self, name: &str) -> Result<Option<LedgerRow>, HostError> {
@@ -149,11 +176,11 @@ impl SandboxHosts {
     /// # Errors
     /// When the host does not do it.
     pub async fn drop_anything(&self, name: &str) -> Result<(), HostError> {
-        let needed = self.needed(name);
         self.step(true, |server| {
             if server.schemas.remove(name) {
                 let row = server.rows.get(name).cloned();
-                server.drops.push(Dropped { name: name.to_owned(), row, needed });
+                let (at, by) = (self.handle.world().now(), self.handle.id().to_owned());
+                server.drops.push(Dropped { name: name.to_owned(), row, at, by, needed: self.needed(name) });
             }
             Ok(())
         })

@@ -1,16 +1,17 @@
 //! Planted bugs. The product knows nothing of them: each is a planner that errs, or a [`Cluster`] between the product and the
 //! sandbox that does not do what it should. The oracle must catch every one.
 
-use crate::{bugged::Bugged, clouded::Clouded};
+use crate::{bugged::Bugged, clouded::Clouded, muddled::Muddled, planners};
 use clonewarden::{
-    model::{Reading, Snapshot, WordPressClone},
-    plan::{Action, BlockedBy, Decision, Plan, Planner, Reason, Target, Work, plan},
-    policy::{ClonePolicy, Mode, Policies},
-    ports::{ApiError, CloneSecret, Cloud, Cluster, Secrets, StoredSecret},
-    sandbox::{cloud::handle::SandboxCloud, cluster::SandboxCluster},
+    plan::{Planner, plan},
+    ports::{ApiError, CloneSecret, Cloud, Cluster, DatabaseHost, Secrets, StoredSecret},
+    sandbox::{
+        cloud::handle::SandboxCloud,
+        cluster::SandboxCluster,
+        hosts::{SandboxHosts, Server},
+    },
 };
 use futures::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -93,11 +94,25 @@ pub(crate) enum Bug {
     ForgetsSecret,
     /// A key that is gone is made anew.
     RemakesKey,
+    /// With each schema that is dropped goes one that is not ours.
+    DropsForeign,
+    /// With each schema that is dropped goes another clone's.
+    DropsAnother,
+    /// What is to be dropped is said to be, and is not.
+    LeavesSchemas,
+    /// No schema is made.
+    MakesNoSchema,
+    /// Schemas are dropped in audit, too.
+    DropsInAudit,
+    /// Schemas that are orphans do not soak.
+    SchemaNoSoak,
+    /// A veto on the `Orphan` of a schema is not seen.
+    DropsKept,
 }
 
 impl Bug {
     /// Every bug, and the promise that it breaks.
-    pub(crate) const PLANTED: [(Self, &'static str); 36] = [
+    pub(crate) const PLANTED: [(Self, &'static str); 43] = [
         (Self::Early, "I1"),
         (Self::OverlooksKeep, "I1"),
         (Self::Unannounced, "I1"),
@@ -134,11 +149,34 @@ impl Bug {
         (Self::SecretInAudit, "S1"),
         (Self::ForgetsSecret, "S3"),
         (Self::RemakesKey, "S2"),
+        (Self::DropsForeign, "H1"),
+        (Self::DropsAnother, "H2"),
+        (Self::LeavesSchemas, "H4"),
+        (Self::MakesNoSchema, "H4"),
+        (Self::DropsInAudit, "H3"),
+        (Self::SchemaNoSoak, "H3"),
+        (Self::DropsKept, "H3"),
     ];
 
     /// Whether it shows only where there is AWS.
     pub(crate) fn is_in_aws(self) -> bool {
-        Self::PLANTED.iter().any(|(bug, promise)| *bug == self && promise.starts_with('A'))
+        self.breaks('A')
+    }
+
+    /// Whether it shows only where there is a shared database host.
+    pub(crate) fn is_on_host(self) -> bool {
+        self.breaks('H')
+    }
+
+    fn breaks(self, promises: char) -> bool {
+        Self::PLANTED.iter().any(|(bug, promise)| *bug == self && promise.starts_with(promises))
+    }
+
+    pub(crate) fn hosts(self, inner: SandboxHosts, server: &Arc<Mutex<Server>>) -> Arc<dyn DatabaseHost> {
+        match self {
+            Self::DropsForeign | Self::DropsAnother | Self::LeavesSchemas => Arc::new(Muddled { inner, server: Arc::clone(server), bug: self }),
+            _ => Arc::new(inner),
+        }
     }
 
     pub(crate) fn cloud(self, handle: SandboxCloud) -> Arc<dyn Cloud> {
@@ -154,23 +192,25 @@ impl Bug {
 
     pub(crate) fn planner(self) -> Planner {
         match self {
-            Self::Early => early,
-            Self::OverlooksKeep => overlooks_keep,
-            Self::Unannounced => unannounced,
-            Self::TrustsOldAnnouncement => trusts_old_announcement,
-            Self::ActsInAudit => acts_in_audit,
-            Self::IgnoresDefinition => ignores_definition,
-            Self::NoGrace => no_grace,
-            Self::BrakeForgets => brake_forgets,
-            Self::BrakeFails => brake_fails,
-            Self::NeverActs => never_acts,
-            Self::Misreads => misreads,
-            Self::NoSoak => no_soak,
-            Self::IgnoresVeto => ignores_veto,
-            Self::IgnoresClaims => ignores_claims,
-            Self::LeavesAws => leaves_aws,
-            Self::SecretInAudit => secret_in_audit,
-            Self::RemakesKey => remakes_key,
+            Self::Early => planners::early,
+            Self::OverlooksKeep => planners::overlooks_keep,
+            Self::Unannounced => planners::unannounced,
+            Self::TrustsOldAnnouncement => planners::trusts_old_announcement,
+            Self::ActsInAudit => planners::acts_in_audit,
+            Self::IgnoresDefinition => planners::ignores_definition,
+            Self::NoGrace => planners::no_grace,
+            Self::BrakeForgets => planners::brake_forgets,
+            Self::BrakeFails => planners::brake_fails,
+            Self::NeverActs => planners::never_acts,
+            Self::Misreads => planners::misreads,
+            Self::NoSoak | Self::SchemaNoSoak => planners::no_soak,
+            Self::IgnoresVeto | Self::DropsKept => planners::ignores_veto,
+            Self::MakesNoSchema => planners::makes_no_schema,
+            Self::DropsInAudit => planners::drops_in_audit,
+            Self::IgnoresClaims => planners::ignores_claims,
+            Self::LeavesAws => planners::leaves_aws,
+            Self::SecretInAudit => planners::secret_in_audit,
+            Self::RemakesKey => planners::remakes_key,
             _ => plan,
         }
     }
@@ -222,159 +262,4 @@ impl Secrets for Careless {
         let secret = CloneSecret { data, ..secret.clone() };
         Box::pin(async move { self.inner.make_secret(&secret).await })
     }
-}
-
-fn secret_in_audit(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    let mut plan = plan(snapshot, policies, now);
-    for decision in &mut plan.decisions {
-        if matches!(decision.target, Target::Secret(_)) && decision.blocked_by == Some(BlockedBy::Audit) {
-            (decision.blocked_by, decision.work) = (None, Some(Work::Secret(false)));
-        }
-    }
-    plan
-}
-
-fn remakes_key(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    let mut snapshot = snapshot.clone();
-    snapshot.state.credentials_key_accepted = true;
-    plan(&snapshot, policies, now)
-}
-
-/// The plan over clones that were misread.
-fn with_clones(snapshot: &Snapshot, policies: &Policies, now: Timestamp, misread: impl Fn(&mut WordPressClone)) -> Plan {
-    let mut snapshot = snapshot.clone();
-    for clone in &mut snapshot.clones {
-        misread(Arc::make_mut(clone));
-    }
-    plan(&snapshot, policies, now)
-}
-
-/// The plan under policies that were misread.
-fn with_policies(snapshot: &Snapshot, policies: &Policies, now: Timestamp, misread: impl Fn(&mut ClonePolicy)) -> Plan {
-    let mut policies = policies.clone();
-    for policy in &mut policies.policies {
-        misread(Arc::make_mut(policy));
-    }
-    plan(snapshot, &policies, now)
-}
-
-/// The right plan, with decisions that were changed afterwards.
-fn tampered(snapshot: &Snapshot, policies: &Policies, now: Timestamp, tamper: impl Fn(&mut Decision)) -> Plan {
-    let mut plan = plan(snapshot, policies, now);
-    plan.decisions.iter_mut().for_each(tamper);
-    plan
-}
-
-fn early(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    tampered(snapshot, policies, now, |decision| {
-        if let Reason::Living(life) = decision.reason
-            && life.end.duration_since(now) < SignedDuration::from_secs(90)
-        {
-            decision.action = Action::Delete;
-        }
-    })
-}
-
-fn overlooks_keep(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    with_clones(snapshot, policies, now, |clone| clone.keep = Reading::Absent)
-}
-
-fn unannounced(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    tampered(snapshot, policies, now, |decision| {
-        if matches!(decision.reason, Reason::GraceAnnounced(..)) {
-            decision.action = Action::Delete;
-        }
-    })
-}
-
-fn trusts_old_announcement(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    let mut snapshot = snapshot.clone();
-    for namespace in snapshot.namespaces.keys() {
-        snapshot.state.enforced_since.insert(namespace.clone(), Timestamp::UNIX_EPOCH);
-    }
-    plan(&snapshot, policies, now)
-}
-
-fn acts_in_audit(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    with_policies(snapshot, policies, now, |policy| policy.mode = Mode::Enforce)
-}
-
-fn ignores_definition(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    let mut snapshot = snapshot.clone();
-    snapshot.state.definitions.clear();
-    let mut plan = with_clones(&snapshot, policies, now, |clone| clone.definition = None);
-    plan.state.definitions.clear();
-    plan
-}
-
-fn no_grace(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    with_policies(snapshot, policies, now, |policy| policy.ttl.grace = clonewarden::model::Span::seconds(1))
-}
-
-fn brake_forgets(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    let mut snapshot = snapshot.clone();
-    snapshot.state.brakes.clear();
-    // What is due next is not counted either: one goes at a time.
-    let mut seen = false;
-    let mut plan = with_policies(&snapshot, policies, now, |policy| policy.brake.per = clonewarden::model::Span::seconds(1));
-    plan.decisions.retain(|decision| !decision.is_surprise() || !std::mem::replace(&mut seen, true));
-    plan.state.brakes.clear();
-    plan
-}
-
-fn brake_fails(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    tampered(snapshot, policies, now, |decision| {
-        if decision.is_surprise() {
-            decision.blocked_by = None;
-        }
-    })
-}
-
-fn never_acts(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    tampered(snapshot, policies, now, |decision| {
-        if decision.action == Action::Delete && decision.target.key().ends_with(['0', '1', '2', '3']) {
-            decision.action = Action::Keep;
-        }
-    })
-}
-
-fn misreads(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    with_clones(snapshot, policies, now, |clone| {
-        if clone.ttl.unreadable().is_some() {
-            clone.ttl = Reading::Absent;
-        }
-        if clone.extend_until.unreadable().is_some() {
-            clone.extend_until = Reading::Absent;
-        }
-        if clone.keep.unreadable().is_some() {
-            clone.keep = Reading::Absent;
-        }
-    })
-}
-
-fn no_soak(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    with_policies(snapshot, policies, now, |policy| {
-        policy.orphans.soak = clonewarden::model::Span::seconds(1);
-        policy.orphans.observations = 1;
-    })
-}
-
-fn ignores_veto(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    let mut snapshot = snapshot.clone();
-    snapshot.orphans.iter_mut().for_each(|orphan| Arc::make_mut(orphan).keep = false);
-    plan(&snapshot, policies, now)
-}
-
-fn ignores_claims(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    let mut snapshot = snapshot.clone();
-    snapshot.children.retain(|child| child.database.is_none());
-    plan(&snapshot, policies, now)
-}
-
-fn leaves_aws(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
-    tampered(snapshot, policies, now, |decision| {
-        if decision.action == Action::Delete && matches!(decision.target, Target::Cloud(_)) {
-            decision.action = Action::Keep;
-        }
-    })
 }

@@ -142,7 +142,12 @@ impl Estate {
     fn learn_mark(&mut self, write: &Write, at: i64) {
         let Some(object) = write.after.as_deref().or(write.before.as_deref()) else { return };
         let (arn, uid) = (text(object, "/spec/target/arn"), text(object, "/spec/target/uid"));
-        let key = if arn.is_empty() { uid } else { arn };
+        let schema = format!("mysql/{}", text(object, "/spec/id"));
+        let key = match text(object, "/spec/target/kind") {
+            "Schema" => schema.as_str(),
+            _ if arn.is_empty() => uid,
+            _ => arn,
+        };
         let known = self.marks.iter().rposition(|mark| mark.key == key && mark.until == i64::MAX);
         let index = known.unwrap_or_else(|| {
             let resource_id = text(object, "/spec/target/resourceId").to_owned();

@@ -14,16 +14,21 @@
     reason = "this is a test: what is not as it should be must fail it"
 )]
 
+mod aloud;
 mod bugged;
 mod bugs;
 mod clouded;
 mod custody;
 mod estate;
+mod hosted;
 mod leaks;
+mod muddled;
 mod oracle;
 mod people;
+mod planners;
 mod rulebook;
 mod rules;
+mod schemas;
 mod secrets;
 mod sim;
 mod sky;
@@ -50,7 +55,7 @@ fn number(variable: &str) -> Option<u64> {
 /// Tries the seeds from 1 on, some at a time; returns the first that broke a promise, with the promise.
 fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
     let (next, broken) = (AtomicU64::new(1), Mutex::new(None::<(u64, oracle::Broken)>));
-    let (deleted, surprised, in_aws) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let [deleted, surprised, in_aws, dropped] = [const { AtomicU64::new(0) }; 4];
     let go_on = bug == Bug::None && number("SIM_GO_ON").is_some();
     let begun = Instant::now();
     std::thread::scope(|scope| {
@@ -66,6 +71,7 @@ fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
                             deleted.fetch_add(told.deleted as u64, Ordering::Relaxed);
                             surprised.fetch_add(told.surprised as u64, Ordering::Relaxed);
                             in_aws.fetch_add(told.in_aws as u64, Ordering::Relaxed);
+                            dropped.fetch_add(told.dropped as u64, Ordering::Relaxed);
                         }
                         Err(what) if go_on => println!("seed {seed}: {}: {}", what.promise, what.what),
                         Err(what) => *broken.lock().unwrap() = Some((seed, what)),
@@ -75,8 +81,11 @@ fn first_broken(seeds: u64, bug: Bug) -> Option<(u64, oracle::Broken)> {
         }
     });
     if bug == Bug::None {
-        let (deleted, surprised, in_aws) = (deleted.into_inner(), surprised.into_inner(), in_aws.into_inner());
-        println!("{seeds} seeds in {:.1?}: {deleted} clones deleted, {surprised} of them as a surprise; {in_aws} in AWS", begun.elapsed());
+        let [deleted, surprised, in_aws, dropped] = [deleted, surprised, in_aws, dropped].map(AtomicU64::into_inner);
+        println!(
+            "{seeds} seeds in {:.1?}: {deleted} clones deleted, {surprised} of them as a surprise; {in_aws} in AWS, {dropped} schemas",
+            begun.elapsed()
+        );
     }
     broken.into_inner().unwrap()
 }
@@ -168,6 +177,13 @@ caught! {
     a_secret_in_audit_is_caught: SecretInAudit,
     a_secret_that_is_not_made_is_caught: ForgetsSecret,
     a_key_made_again_is_caught: RemakesKey,
+    a_schema_of_others_dropped_is_caught: DropsForeign,
+    a_schema_that_is_needed_dropped_is_caught: DropsAnother,
+    a_schema_left_behind_is_caught: LeavesSchemas,
+    a_schema_never_made_is_caught: MakesNoSchema,
+    a_schema_dropped_in_audit_is_caught: DropsInAudit,
+    a_schema_that_does_not_soak_is_caught: SchemaNoSoak,
+    a_schema_that_somebody_keeps_dropped_is_caught: DropsKept,
 }
 
 #[test]

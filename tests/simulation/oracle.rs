@@ -97,6 +97,8 @@ pub(crate) struct Oracle {
     pub(crate) custody: Custody,
     pub(crate) deleted: usize,
     pub(crate) surprised: usize,
+    /// How many schemas were dropped: so many of them have been judged.
+    pub(crate) dropped: usize,
 }
 
 /// Seconds, as the oracle counts.
@@ -200,6 +202,17 @@ impl Oracle {
     /// The moment since which a daemon may not have heard of a kind.
     pub(crate) fn heard_of(&self, daemon: &str, kind: Kind, now: i64) -> i64 {
         self.daemons.get(daemon).map_or(now, |known| self.heard(known, kind, now))
+    }
+
+    /// Whether a daemon may have missed something in a quiet time.
+    pub(crate) fn is_deaf(&self, daemon: &str, since: i64) -> bool {
+        let missed = |known: &Known| known.deaf.iter().any(|deaf| deaf.until.is_none_or(|until| seconds(until) > since + WATCH_LAG));
+        self.daemons.get(daemon).is_some_and(missed)
+    }
+
+    /// Since when a daemon runs.
+    pub(crate) fn runs_since(&self, daemon: &str) -> i64 {
+        self.daemons.get(daemon).map_or(i64::MIN, |known| known.since)
     }
 
     /// How long each namespace has been out of `enforce` in the eyes of a daemon that acts.
@@ -360,9 +373,7 @@ impl Oracle {
             self.all_have_secrets(world, rules, since)?;
         }
         // What the holder never heard is not held against it: the list that is made anew once an hour tells it.
-        let holder = world.lease("clonewarden").map(|lease| lease.holder).unwrap_or_default();
-        let missed = |known: &Known| known.deaf.iter().any(|deaf| deaf.until.is_none_or(|until| seconds(until) > since + WATCH_LAG));
-        if self.inherits && !self.daemons.get(&holder).is_some_and(missed) {
+        if self.inherits && !self.is_deaf(&holder, since) {
             self.nothing_leaks(world, rules, since)?;
         }
         // Nor is a mark of which it never heard.

@@ -1,6 +1,7 @@
 //! What people do to clones in a story.
 
 use crate::{
+    rulebook::HOST,
     sim::{NAMESPACES, Sim},
     story::{MANY, some_clone},
 };
@@ -28,6 +29,9 @@ pub(crate) fn create(sim: &mut Sim, most: usize) {
         if sim.aws && sim.dice.chance(300) {
             json::set(&mut spec, &[], "serverless", Some(json!({"minACU": 0.5, "maxACU": 2})));
         }
+    }
+    if sim.hosted && spec.get("useDedicatedDatabase").is_none() && sim.hosting.chance(700) {
+        json::set(&mut spec, &[], "sharedDatabase", Some(json!({"host": HOST})));
     }
     if sim.rng.chance(20) {
         spec = sim.rng.pick(&[Value::Null, json!("none"), json!([])]).cloned().unwrap();

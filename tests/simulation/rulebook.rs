@@ -3,10 +3,13 @@
 use crate::rules::{Rule, Scope};
 use clonewarden::{
     model::Span,
-    policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
+    policy::{BrakeRules, ClonePolicy, DatabaseHost, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
     sandbox::rng::Rng,
 };
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The shared host, as clones name it.
+pub(crate) const HOST: &str = "db.example.com";
 
 impl Rule {
     /// Rules for orphans that make sense in a world in which clones live for minutes.
@@ -42,8 +45,8 @@ pub(crate) fn first_rules(rng: &mut Rng) -> Vec<Rule> {
     vec![rule("production", Scope::Name("prod")), rule("staging", Scope::Label("staging")), rule("review", Scope::Label("review"))]
 }
 
-/// The same rules as the product loads them.
-pub(crate) fn product(rules: &[Rule], revision: u32) -> Policies {
+/// The same rules as the product loads them, with a shared database host or without.
+pub(crate) fn product(rules: &[Rule], revision: u32, hosted: bool) -> Policies {
     let policy = |rule: &Rule| ClonePolicy {
         name: Arc::from(rule.name),
         file: "sim.yaml".to_owned(),
@@ -81,6 +84,19 @@ pub(crate) fn product(rules: &[Rule], revision: u32) -> Policies {
     Policies {
         revision: Arc::from(format!("sha256:{revision}")),
         policies: rules.iter().map(|rule| Arc::new(policy(rule))).collect(),
-        hosts: Vec::new(),
+        hosts: if hosted { vec![host()] } else { Vec::new() },
+    }
+}
+
+fn host() -> DatabaseHost {
+    DatabaseHost {
+        name: "h".to_owned(),
+        file: "sim.yaml".to_owned(),
+        line: 1,
+        endpoint: HOST.to_owned(),
+        port: 3306,
+        schemas: 100,
+        credentials_dir: Some("/etc/h".to_owned()),
+        rds: None,
     }
 }

@@ -3,21 +3,21 @@
 //! Time is tokio's, paused: nothing waits for real, and the same seed tells the same story to the last write.
 
 use crate::{
+    aloud::{Aloud, gist},
     bugs::Bug,
     oracle::{Broken, Oracle, seconds},
     rulebook::{first_rules, product},
     rules::Rule,
 };
 use clonewarden::{
-    act::{executor::Round, journal::Journal, keyring::Keyring},
+    act::{journal::Journal, keyring::Keyring},
     daemon::{
         engine::{Ended, Engine, Vitals},
-        warden::{Nobody, Watcher},
+        warden::Nobody,
     },
-    model::{Kind, Snapshot},
-    plan::{Decision, Plan},
+    model::Kind,
     policy::Policies,
-    ports::{Clock, NoHosts},
+    ports::Clock,
     sandbox::{
         ack::REGION,
         clock::SandboxClock,
@@ -28,6 +28,7 @@ use clonewarden::{
         },
         cluster::SandboxCluster,
         faults::{Call, Fate, Levels},
+        hosts::{SandboxHosts, Server},
         platform::Platform,
         rng::Rng,
         world::World,
@@ -54,6 +55,8 @@ pub(crate) const NAMESPACES: [(&str, Option<&str>); 4] = [("prod", None), ("blue
 pub(crate) const ELSEWHERE: &str = "eu-west-1";
 /// How many stories of a thousand have AWS in them: one takes as long to tell as six others, and `SIM_SEEDS` has more.
 const WITH_AWS: u16 = 150;
+/// How many stories of a thousand have a shared host in them.
+const WITH_HOST: u16 = 150;
 /// KRO's definition of clones.
 pub(crate) const DEFINITION: &str = "wordpress-clone";
 
@@ -70,27 +73,6 @@ struct Daemon {
     leaving: bool,
 }
 
-/// Says what a daemon has decided, whenever that has changed.
-struct Aloud {
-    daemon: String,
-    last: Mutex<String>,
-}
-
-impl Watcher for Aloud {
-    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, _: Duration) {
-        let verdict = |decision: &Decision| {
-            format!("\n        {} {} {}: {}", decision.action.word(), decision.target.kind(), decision.target.display(), decision.reason.code())
-        };
-        let mut verdicts: String = plan.decisions.iter().map(verdict).collect();
-        let lacks: Vec<String> =
-            snapshot.evidence.iter().filter_map(|(source, evidence)| Some(format!("{source}: {}", evidence.lack(plan.now)?))).collect();
-        verdicts.push_str(&format!("\n        lacks {lacks:?}, acts {}", round.is_some()));
-        if std::mem::replace(&mut *self.last.lock().unwrap(), verdicts.clone()) != verdicts {
-            eprintln!("    {} {} decides, next at {:?}{verdicts}", plan.now, self.daemon, plan.next_wakeup.map(|at| at.to_string()));
-        }
-    }
-}
-
 pub(crate) struct Sim {
     pub(crate) rng: Rng,
     pub(crate) rules: Vec<Rule>,
@@ -101,6 +83,12 @@ pub(crate) struct Sim {
     pub(crate) aws: bool,
     /// What happens in AWS draws its own numbers: without it, a seed tells what it always told.
     pub(crate) dice: Rng,
+    /// Whether there is a shared database host; what happens on it draws its own numbers, too.
+    pub(crate) hosted: bool,
+    pub(crate) hosting: Rng,
+    pub(crate) server: Arc<Mutex<Server>>,
+    /// What it can be restored to.
+    pub(crate) past: Option<Server>,
     /// How many daemons there should be.
     pub(crate) wanted: usize,
     world: Arc<Mutex<World>>,
@@ -125,8 +113,10 @@ impl Sim {
         platform.leave_children = 30;
         let mut dice = Rng::new(seed ^ 0x0a05_5eed);
         let aws = bug.is_in_aws() || bug == Bug::None && dice.chance(WITH_AWS);
+        let mut hosting = Rng::new(seed ^ 0x0b05_7ed5);
+        let hosted = bug.is_on_host() || bug == Bug::None && hosting.chance(WITH_HOST);
         let mut rules = first_rules(&mut rng);
-        if aws {
+        if aws || hosted {
             rules.iter_mut().for_each(|rule| rule.hasten_orphans(&mut dice));
         }
         let mut sim = Self {
@@ -136,6 +126,10 @@ impl Sim {
             cloud_levels: CloudLevels::NONE,
             aws,
             dice,
+            hosted,
+            hosting,
+            server: Arc::default(),
+            past: None,
             wanted: 1,
             world: Arc::new(Mutex::new(World::new(rng.bits(), begin))),
             truth: SandboxClock::new(begin),
@@ -192,7 +186,7 @@ impl Sim {
         let regions: &[&str] = if self.aws { &[REGION, ELSEWHERE] } else { &[] };
         let cloud = SandboxCloud::new(&handle, Arc::new(clock.clone()), regions, self.dice.bits());
         cloud.set_faults(self.cloud_levels);
-        let (policies, loaded) = watch::channel(Arc::new(product(&self.rules, self.revision)));
+        let (policies, loaded) = watch::channel(Arc::new(product(&self.rules, self.revision, self.hosted)));
         self.oracle.loads(&id, self.now(), &Arc::new(self.rules.clone()));
         let (wake, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let mut vitals = Vitals::default();
@@ -206,9 +200,9 @@ impl Sim {
         let engine = Engine {
             cluster: self.bug.cluster(handle.clone()),
             cloud: self.bug.cloud(cloud.clone()),
-            hosts: Arc::new(NoHosts),
+            hosts: self.bug.hosts(SandboxHosts::new(&handle, &self.server, self.hosting.bits()), &self.server),
             secrets: self.bug.secrets(handle.clone()),
-            sweep_every: Duration::from_secs(if self.aws { 20 } else { 300 }),
+            sweep_every: Duration::from_secs(if self.aws || self.hosted { 20 } else { 300 }),
             sweep: Arc::default(),
             clock: Arc::new(clock.clone()),
             address: String::new(),
@@ -301,13 +295,15 @@ impl Sim {
         let hears_all = |handle: &&SandboxCluster| {
             self.levels != Levels::ROUGH && handle.deafness().iter().all(|deaf| deaf.kind != Kind::Namespace || deaf.until.is_some())
         };
-        self.oracle.catch_up(&world, acting.filter(hears_all).map(SandboxCluster::id))
+        self.oracle.catch_up(&world, acting.filter(hears_all).map(SandboxCluster::id))?;
+        drop(world);
+        self.oracle.catch_up_on_host(&self.server.lock().unwrap())
     }
 
     /// Sends the present rules to the daemons; `all`, or each only perhaps.
     pub(crate) fn publish(&mut self, all: bool) {
         self.revision += 1;
-        let (rules, policies, now) = (Arc::new(self.rules.clone()), Arc::new(product(&self.rules, self.revision)), self.now());
+        let (rules, policies, now) = (Arc::new(self.rules.clone()), Arc::new(product(&self.rules, self.revision, self.hosted)), self.now());
         for daemon in &self.daemons {
             if all || self.rng.chance(800) {
                 daemon.policies.send_replace(Arc::clone(&policies));
@@ -359,6 +355,7 @@ impl Sim {
     pub(crate) fn heal(&mut self) {
         self.set_faults(Levels::NONE);
         self.set_cloud_faults(CloudLevels::NONE);
+        crate::hosted::heal(self);
         for daemon in &self.daemons {
             daemon.clock.set_skew(SignedDuration::ZERO);
         }
@@ -389,19 +386,4 @@ impl Sim {
             }
         }
     }
-}
-
-/// What is worth telling of an object that a daemon wrote.
-fn gist(object: Option<&serde_json::Value>) -> Option<String> {
-    let object = object?;
-    if let Some(state) = object.get("state.json").and_then(serde_json::Value::as_str) {
-        return Some(state.replace(['\n', ' '], ""));
-    }
-    let orphan = object.get("kind").is_some_and(|kind| kind == "Orphan");
-    let status = &object["status"];
-    Some(if orphan {
-        format!("{} {} {} {} last {}", object["spec"]["id"], status["phase"], status["reason"]["code"], status["soak"], status["lastSeen"])
-    } else {
-        object["metadata"]["annotations"].to_string()
-    })
 }

@@ -234,7 +234,7 @@ fn restore_from_backup(sim: &mut Sim) {
 }
 
 /// Somebody keeps an orphan, thinks better of it, or lets it go without a snapshot.
-fn veto(sim: &mut Sim) {
+pub(crate) fn veto(sim: &mut Sim) {
     let orphans: Vec<Key> =
         sim.world().objects(Kind::Orphan).map(|orphan| (String::new(), json::text(orphan, "/metadata/name").to_owned())).collect();
     let Some(orphan) = sim.dice.pick(&orphans).cloned() else { return };

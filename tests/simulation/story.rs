@@ -40,6 +40,8 @@ pub(crate) struct Told {
     pub(crate) surprised: usize,
     /// What a daemon deleted in AWS.
     pub(crate) in_aws: usize,
+    /// Schemas that it dropped.
+    pub(crate) dropped: usize,
 }
 
 /// Tells the story of a seed, on paused time.
@@ -48,7 +50,8 @@ pub(crate) fn tell(seed: u64, bug: Bug, aloud: bool) -> Result<Told, Broken> {
     runtime.block_on(async {
         let mut sim = Sim::new(seed, bug, aloud);
         play(&mut sim).await?;
-        Ok(Told { deleted: sim.oracle.deleted, surprised: sim.oracle.surprised, in_aws: sim.oracle.estate.deleted })
+        let oracle = &sim.oracle;
+        Ok(Told { deleted: oracle.deleted, surprised: oracle.surprised, in_aws: oracle.estate.deleted, dropped: oracle.dropped })
     })
 }
 
@@ -78,6 +81,10 @@ async fn play(sim: &mut Sim) -> Result<(), Broken> {
 async fn step(sim: &mut Sim, most: usize) -> Result<(), Broken> {
     if sim.aws && sim.dice.chance(250) {
         crate::sky::step(sim);
+        return Ok(());
+    }
+    if sim.hosted && sim.hosting.chance(150) {
+        crate::hosted::step(sim);
         return Ok(());
     }
     let dice = sim.rng.below(100);
@@ -129,11 +136,13 @@ async fn quiet(sim: &mut Sim) -> Result<(), Broken> {
     if sim.aws {
         crate::sky::heal(sim);
     }
-    for _ in 0..if sim.aws { QUIET_WITH_AWS } else { QUIET } {
+    for _ in 0..if sim.aws || sim.hosted { QUIET_WITH_AWS } else { QUIET } {
         sim.pass(Duration::from_secs(20)).await?;
         release(sim);
     }
-    sim.oracle.at_rest(&sim.world(), &sim.rules, since)
+    sim.oracle.at_rest(&sim.world(), &sim.rules, since)?;
+    let server = sim.server.lock().unwrap().clone();
+    sim.oracle.host_at_rest(&sim.world(), &server, &sim.rules, since)
 }
 
 pub(crate) fn some_clone(sim: &mut Sim) -> Option<Key> {
@@ -233,13 +242,13 @@ fn release(sim: &mut Sim) {
     let waiting = sim.world().state("clonewarden-state").is_some_and(|stored| stored.data.values().any(waits));
     if waiting {
         sim.tell(|| "release every brake".to_owned());
-        let aws = sim.aws;
+        let inherits = sim.aws || sim.hosted;
         with_state(sim, |state| {
             for name in &names {
                 state.release_brake(name);
             }
             state.release_source("credentials-key", false);
-            if aws {
+            if inherits {
                 let collapsed: Vec<String> = state.populations.keys().cloned().collect();
                 for source in collapsed {
                     state.release_source(&source, false);

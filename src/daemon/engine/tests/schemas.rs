@@ -117,6 +117,7 @@ impl Town {
             schemas: [FOREIGN.to_owned(), name.clone()].into(),
             users: [name.clone()].into(),
             rows: [(name, theirs)].into(),
+            trouble: 20,
             ..Server::default()
         };
         let (policies, _) = watch::channel(town_policies());
@@ -130,7 +131,7 @@ impl Town {
 
     fn start(&mut self) {
         self.started += 1;
-        let inner = SandboxHosts::new(&self.cluster, &self.server, self.rng.bits(), 20);
+        let inner = SandboxHosts::new(&self.cluster, &self.server, self.rng.bits());
         let engine = Engine {
             cluster: Arc::new(self.cluster.clone()),
             cloud: Arc::new(NoCloud),
