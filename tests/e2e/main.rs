@@ -77,6 +77,7 @@ scenes! {
     rights Alone;
     hosts Alone;
     schemas Alone;
+    crowd Alone;
 }
 
 /// How a scene ended.

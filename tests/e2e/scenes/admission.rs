@@ -50,9 +50,9 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 }
 
 async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Result<String> {
-    let mut holder = install.start_with_webhook()?;
+    let mut holder = install.start_with_webhook(&[])?;
     holder.until_leading().await?;
-    let mut standby = install.start_with_webhook()?;
+    let mut standby = install.start_with_webhook(&[])?;
     standby.until_ready().await?;
     serve(balancer, &[&holder, &standby]);
     until("the webhook answers", Duration::from_secs(30), async || {
@@ -95,7 +95,7 @@ async fn storm(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Re
         } else {
             holder.kill()?;
         }
-        holder = std::mem::replace(&mut standby, install.start_with_webhook()?);
+        holder = std::mem::replace(&mut standby, install.start_with_webhook(&[])?);
         serve(balancer, &[&holder, &standby]);
     }
     while let Some(client) = clients.join_next().await {

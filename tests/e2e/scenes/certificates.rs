@@ -38,7 +38,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 }
 
 async fn renew(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Result<String> {
-    let (first, second) = (install.start_with_webhook()?, install.start_with_webhook()?);
+    let (first, second) = (install.start_with_webhook(&[])?, install.start_with_webhook(&[])?);
     for daemon in [&first, &second] {
         daemon.until_ready().await?;
     }

@@ -48,7 +48,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 }
 
 async fn talk(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Result<String> {
-    let daemon = install.start_with_webhook()?;
+    let daemon = install.start_with_webhook(&[])?;
     daemon.until_leading().await?;
     balancer.serve(&[daemon.webhook.context("it answers no reviews")?]);
     until("the webhook answers", Duration::from_secs(30), async || {

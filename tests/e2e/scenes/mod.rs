@@ -6,6 +6,7 @@ pub(crate) mod backlog;
 pub(crate) mod certificates;
 pub(crate) mod crash;
 pub(crate) mod credentials;
+pub(crate) mod crowd;
 pub(crate) mod databases;
 pub(crate) mod deaths;
 pub(crate) mod definition;

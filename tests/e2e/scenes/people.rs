@@ -56,7 +56,7 @@ async fn live(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, govern
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
     stage.admin.create(&format!("/api/v1/namespaces/{POOR}/resourcequotas"), &quota).await?;
     let [alice, bob, blind] = users(stage, install).await?;
-    let daemon = install.start_with_webhook()?;
+    let daemon = install.start_with_webhook(&[])?;
     daemon.until_leading().await?;
     balancer.serve(&[daemon.webhook.context("it answers no reviews")?]);
     until("the webhook answers", PLATFORM_WITHIN, async || {

@@ -39,7 +39,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 }
 
 async fn place(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, staging: &Clones, production: &Clones) -> Result<String> {
-    let daemon = install.start_with_webhook()?;
+    let daemon = install.start_with_webhook(&[])?;
     daemon.until_leading().await?;
     balancer.serve(&[daemon.webhook.context("it answers no reviews")?]);
     let critical = json!({"clonewarden.io/critical": "true"});

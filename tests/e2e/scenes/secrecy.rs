@@ -44,7 +44,7 @@ fn manifest(name: &str, password: &str) -> Value {
 }
 
 async fn search(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, clones: &Clones) -> Result<String> {
-    let daemon = install.start_with_webhook()?;
+    let daemon = install.start_with_webhook(&[])?;
     daemon.until_leading().await?;
     balancer.serve(&[daemon.webhook.context("it answers no reviews")?]);
     let apply = async |password: &str| stage.apply(&manifest("shop", password).to_string()).await;
@@ -91,7 +91,7 @@ async fn search(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, clon
     }
     // It says the same again, the way a process says it that ends.
     daemon.stop().await?;
-    let next = install.start_with_webhook()?;
+    let next = install.start_with_webhook(&[])?;
     next.until_leading().await?;
     let places = everything(stage, install, &[&daemon, &next], &next).await?;
     let mut looked_at = 0;
