@@ -161,7 +161,8 @@ impl Key {
 /// made and not recorded; before, only those that say so can have one. What cannot be read lives, and what is not known does.
 fn at_stake(snapshot: &Snapshot, ground: &Ground<'_>, used: bool) -> usize {
     let clones = snapshot.clones.iter().filter(|clone| used || clone.credentials.is_some()).count();
-    let unreadable = snapshot.unreadable.iter().filter(|object| used && object.kind == Kind::Clone).count();
+    // What one that cannot be read says is not known either.
+    let unreadable = snapshot.unreadable.iter().filter(|object| object.kind == Kind::Clone).count();
     // While they never were served there was no key to be lost.
     let ever = used || snapshot.state.clones_served;
     let unknown = ever && snapshot.evidence.lack(&Source::Objects(Kind::Clone), ground.now).is_some();

@@ -92,21 +92,23 @@ impl SandboxHosts {
         if killed == Some(false) || self.handle.crashed() {
             return std::future::pending().await;
         }
-        let lost = || Err(HostError::Unavailable("the connection broke".to_owned()));
-        let mut server = self.server();
-        if server.down || before {
-            return lost();
-        }
-        if writes && server.read_only {
-            return Err(HostError::ReadOnly("(1290)".to_owned()));
-        }
-        let done = effect(&mut server);
-        drop(server);
+        let done = self.effect(writes, before, effect);
         if killed.is_some() {
             self.handle.kill();
             return std::future::pending().await;
         }
         if after { lost() } else { done }
+    }
+
+    fn effect<T>(&self, writes: bool, fails: bool, effect: impl FnOnce(&mut Server) -> Result<T, HostError>) -> Result<T, HostError> {
+        let mut server = self.server();
+        if server.down || fails {
+            return lost();
+        }
+        if writes && server.read_only {
+            return Err(HostError::ReadOnly("(1290)".to_owned()));
+        }
+        effect(&mut server)
     }
 
     /// Whether the process dies with this step, and if so whether after it is done.
@@ -186,6 +188,10 @@ impl SandboxHosts {
         })
         .await
     }
+}
+
+fn lost<T>() -> Result<T, HostError> {
+    Err(HostError::Unavailable("the connection broke".to_owned()))
 }
 
 impl DatabaseHost for SandboxHosts {

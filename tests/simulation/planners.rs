@@ -143,6 +143,15 @@ pub(crate) fn no_soak(snapshot: &Snapshot, policies: &Policies, now: Timestamp) 
     })
 }
 
+/// Right in everything but schemas.
+pub(crate) fn schemas_do_not_soak(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    let schema = |decision: &Decision| matches!(decision.target, Target::Schema(_));
+    let mut right = plan(snapshot, policies, now);
+    right.decisions.retain(|decision| !schema(decision));
+    right.decisions.extend(no_soak(snapshot, policies, now).decisions.into_iter().filter(schema));
+    right
+}
+
 pub(crate) fn ignores_veto(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     let mut snapshot = snapshot.clone();
     snapshot.orphans.iter_mut().for_each(|orphan| Arc::make_mut(orphan).keep = false);

@@ -10,7 +10,7 @@ use crate::{
     custody::CLUSTER,
     estate::{Mark, text},
     hosted::lives_there,
-    oracle::{Broken, LAG, Oracle, SKEW, WATCH_LAG, seconds},
+    oracle::{Broken, Oracle, SKEW, WATCH_LAG, seconds},
     rules::{self, Rule},
 };
 use clonewarden::{
@@ -60,14 +60,15 @@ impl Oracle {
         if !ruled.iter().any(|rule| rule.enforce) {
             return wrong("H3", "no policy enforces anything there");
         }
-        let kept = |mark: &Mark| mark.until > at && mark.keep.within(at - PROVED, at).all(|keep| *keep) && mark.keep.now().is_some();
+        let there = |mark: &Mark| mark.from <= at - PROVED && mark.until > at;
+        let kept = |mark: &Mark| there(mark) && mark.keep.within(at - PROVED, at).all(|keep| *keep);
         if self.marked(&dropped.name).any(kept) {
             return wrong("H3", "somebody keeps it");
         }
-        // A process that began later has not seen the clone go.
+        // A process that began later has not seen the clone go, even if its first list was an old one.
         let soak = ruled.iter().filter(|rule| rule.enforce).map(|rule| rule.soak).min().unwrap_or_default();
         let died = self.estate.died(&row.uid).unwrap_or(i64::MAX);
-        if self.runs_since(&dropped.by) > died && died != i64::MIN && at < died + soak - SKEW {
+        if died != i64::MIN && self.runs_since(&dropped.by) > died.saturating_add(WATCH_LAG) && at < died + soak - SKEW {
             return wrong("H3", "it has not soaked");
         }
         Ok(())

@@ -161,10 +161,12 @@ fn what_cannot_be_read_or_listed_counts_as_alive() {
     unreadable.state = remembering("one");
     let one = Unreadable { kind: Kind::Clone, namespace: "n".into(), name: "c".into(), uid: None, problem: "?".into() };
     unreadable.unreadable.push(one);
+    let mut forgotten = unreadable.clone();
+    forgotten.state = State::default();
     let mut unlisted = world(KeySight::Absent, vec![]);
     unlisted.state = remembering("one");
     unlisted.evidence.insert(Source::Objects(Kind::Clone), Evidence::incomplete(now(), "no answer"));
-    for world in [unreadable, unlisted] {
+    for world in [unreadable, forgotten, unlisted] {
         assert_eq!(told(&plan(&world, &policies("enforce"), now())), ["alert credentials-key CredentialsKeyLost"]);
     }
     // While nobody serves clones, nothing is missed and nothing made: the state may have been lost with the key.
