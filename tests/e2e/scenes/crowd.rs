@@ -15,10 +15,7 @@ use crate::harness::{
 };
 use anyhow::{Context, Result, ensure};
 use clonewarden::{
-    model::{
-        names,
-        schema::{RowState, schema_name},
-    },
+    model::schema::{RowState, schema_name},
     ports::DatabaseHost,
 };
 use clonewarden_platform::MariaDb;
@@ -38,8 +35,8 @@ const CROWD: usize = 100;
 /// How many are deleted and made again while the daemon is killed, and how often it is.
 const AGAIN: usize = 20;
 const KILLS: usize = 3;
-/// The original design's aim.
-const WITHIN: Duration = Duration::from_secs(300);
+/// Within the five minutes of the original design, and of a scene.
+const WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(250);
 /// How many requests, or clients, are under way at once.
 const IN_FLIGHT: usize = 32;
@@ -79,7 +76,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         &[NAMESPACE],
         &format!(
             "mode: enforce\nttl: {{minimum: 5s, default: 1h, maximum: 1h, warnings: [], grace: 5s}}\norphans: {{soak: 3s, observations: 2}}\n\
-             limits: {{clones: {CROWD}, clonesPerOwner: {CROWD}}}\nquota: {{requests.cpu: \"50\", requests.memory: 100Gi, pods: {CROWD}}}\n\
+             limits: {{clones: {CROWD}, clonesPerOwner: {CROWD}}}\nquota: {{requests.cpu: \"25\", requests.memory: 50Gi, pods: {CROWD}}}\n\
              brake: {{deletes: 1000, percent: 100}}\ndatabases: [{{name: all, use: shared, hosts: [shared]}}]"
         ),
     )?;
@@ -103,7 +100,8 @@ fn schema_of(clone: &Seen) -> String {
 impl Ground {
     async fn live(&self) -> Result<String> {
         let daemon = self.start().await?;
-        until("the quota is there", WITHIN, || self.stage.admin.get(&format!("/api/v1/namespaces/{NAMESPACE}/resourcequotas/clonewarden"))).await?;
+        let quota = format!("/api/v1/namespaces/{NAMESPACE}/resourcequotas/clonewarden");
+        until("the quota is there", WITHIN, || self.stage.admin.get(&quota)).await?;
         let numbers: Vec<usize> = (0..CROWD).collect();
         let begun = Instant::now();
         let (first, came) = futures::try_join!(self.create(&numbers), self.watch(begun))?;
@@ -169,14 +167,16 @@ impl Ground {
             })
             .await
         };
-        stream::iter(numbers.iter().copied().map(create)).buffer_unordered(CROWD).try_collect::<()>().await?;
+        stream::iter(numbers.to_vec()).map(create).buffer_unordered(CROWD).try_collect::<()>().await?;
         let wanted: BTreeSet<String> = numbers.iter().copied().map(name).collect();
         let all = self.clones.all().await?;
         Ok(all.into_iter().filter(|clone| wanted.contains(clone.name())).collect())
     }
 
     async fn delete(&self, clones: &[Seen]) -> Result<()> {
-        stream::iter(clones.iter().map(|clone| self.clones.delete(clone.name()))).buffer_unordered(IN_FLIGHT).try_collect().await
+        let names: Vec<String> = clones.iter().map(|clone| clone.name().to_owned()).collect();
+        let delete = |name: String| async move { self.clones.delete(&name).await };
+        stream::iter(names).map(delete).buffer_unordered(IN_FLIGHT).try_collect().await
     }
 
     /// The UIDs of the clones whose schema and user are there.
@@ -241,22 +241,21 @@ impl Ground {
         }
         others.extend(like.iter().cloned().chain(["clonewarden", "mysql"].map(str::to_owned)));
         let others = &others;
-        let log_in = |clone: &Seen| {
-            let (schema, password) = (schema_of(clone), passwords.get(clone.uid()).cloned().unwrap_or_default());
-            async move {
-                let mut client = mariadb::client(&self.mariadb, &schema, &password).await?;
-                client.query_drop(format!("CREATE TABLE {schema}.mine (a INT); INSERT INTO {schema}.mine VALUES (1)")).await?;
-                for other in others.iter().filter(|other| **other != schema) {
-                    ensure!(client.query_drop(format!("USE `{other}`")).await.is_err(), "the user of {schema} gets into {other}");
-                }
-                let seen: Vec<String> = client.query("SHOW DATABASES").await?;
-                let seen: Vec<_> = seen.into_iter().filter(|seen| *seen != "information_schema").collect();
-                ensure!(seen == [schema.clone()], "the user of {schema} sees {seen:?}");
-                client.disconnect().await?;
-                anyhow::Ok(())
+        let users: Vec<(String, String)> =
+            clones.iter().map(|clone| (schema_of(clone), passwords.get(clone.uid()).cloned().unwrap_or_default())).collect();
+        let log_in = |(schema, password): (String, String)| async move {
+            let mut client = mariadb::client(&self.mariadb, &schema, &password).await?;
+            client.query_drop(format!("CREATE TABLE {schema}.mine (a INT); INSERT INTO {schema}.mine VALUES (1)")).await?;
+            for other in others.iter().filter(|other| **other != schema) {
+                ensure!(client.query_drop(format!("USE `{other}`")).await.is_err(), "the user of {schema} gets into {other}");
             }
+            let seen: Vec<String> = client.query("SHOW DATABASES").await?;
+            let seen: Vec<_> = seen.into_iter().filter(|seen| *seen != "information_schema").collect();
+            ensure!(seen == [schema.clone()], "the user of {schema} sees {seen:?}");
+            client.disconnect().await?;
+            anyhow::Ok(())
         };
-        stream::iter(clones.iter().map(log_in)).buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
+        stream::iter(users).map(log_in).buffer_unordered(IN_FLIGHT).try_collect::<()>().await?;
         for schema in &like {
             self.mariadb.sql(&format!("DROP DATABASE {schema}"))?;
         }

@@ -128,7 +128,7 @@ omitStages: [RequestReceived]
 rules: [{level: Metadata}]
 ";
 
-/// Three nodes that are what their label says (a t3.2xlarge has 8 vCPU and 32 GiB): room for 96 clones of 250m / 512Mi.
+/// Four nodes that are what their label says (a t3.2xlarge has 8 vCPU and 32 GiB): room for 128 clones of 250m / 512Mi.
 fn nodes() -> String {
     let node = |name: &str, zone: &str, capacity: &str| {
         let room = serde_json::json!({"cpu": "8", "memory": "32Gi", "pods": "110", "ephemeral-storage": "100Gi"});
@@ -150,7 +150,12 @@ fn nodes() -> String {
             "status": {"capacity": room, "allocatable": room},
         })
     };
-    let items = [node("node-1", "us-east-1a", "on-demand"), node("node-2", "us-east-1b", "spot"), node("node-3", "us-east-1c", "spot")];
+    let items = [
+        node("node-1", "us-east-1a", "on-demand"),
+        node("node-2", "us-east-1b", "spot"),
+        node("node-3", "us-east-1c", "spot"),
+        node("node-4", "us-east-1a", "spot"),
+    ];
     format!("{:#}\n", serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}))
 }
 
@@ -242,6 +247,6 @@ mod tests {
         let list: serde_json::Value = serde_json::from_str(&nodes()).unwrap();
         let types: Vec<_> =
             list["items"].as_array().unwrap().iter().map(|n| n["metadata"]["labels"]["karpenter.sh/capacity-type"].as_str().unwrap()).collect();
-        assert_eq!(types, ["on-demand", "spot", "spot"]);
+        assert_eq!(types, ["on-demand", "spot", "spot", "spot"]);
     }
 }
