@@ -10,7 +10,7 @@ use super::{
     table::relative,
 };
 use crate::{
-    model::{Child, Health, Kind, Reading, WordPressClone, names},
+    model::{Child, Health, Kind, Reading, WordPressClone, names, schema::schema_name},
     plan::{
         Action, Decision, Plan, Reason, Target,
         lifetime::{self, Cause, Lifetime},
@@ -83,6 +83,22 @@ impl<'a> Story<'a> {
             self.next(clone, decision);
         }
         self.belongings(&clone.meta.uid);
+        self.access(clone);
+    }
+
+    /// How its Pod gets into its database.
+    fn access(&mut self, clone: &WordPressClone) {
+        let fate = self.fate(|target| matches!(target, Target::Secret(other) if other.meta.uid == clone.meta.uid));
+        let state = match fate.strip_prefix("; ") {
+            Some(fate) => fate,
+            None if clone.has_credentials() => "made, by what the clone says",
+            None => "not made, as far as the clone says",
+        };
+        self.say(&format!("  Secret {}/{}: {state}", clone.meta.namespace(), clone.secret_name()));
+        if let (Some(host), Some(schema)) = (&clone.host, schema_name(&clone.meta.uid)) {
+            let fate = self.fate(|target| matches!(target, Target::Schema(other) if other.name == schema));
+            self.say(&format!("  Schema {schema} on {host}{fate}"));
+        }
     }
 
     /// What is still known of a clone that is not there any more.
