@@ -142,7 +142,12 @@ fn policies() -> Policies {
             brake: BrakeRules::default(),
         })
     };
-    Policies { revision: "sha256:bench".into(), policies: vec![policy("production"), policy("staging")], hosts: Vec::new() }
+    Policies {
+        revision: "sha256:bench".into(),
+        policies: vec![policy("production"), policy("staging")],
+        hosts: Vec::new(),
+        prices: clonewarden::policy::prices::built_in(),
+    }
 }
 
 /// A store that has listed everything, in the order in which the API server lists it.

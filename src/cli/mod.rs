@@ -15,6 +15,7 @@ mod output;
 mod pause;
 mod plan;
 mod policy;
+mod prices;
 mod run;
 mod table;
 #[cfg(test)]
@@ -47,6 +48,8 @@ enum Command {
     /// Look after policy files.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Print every price that costs are reckoned by, with its date and its source.
+    Prices(prices::Args),
     /// Stop every write of the daemon at once, until `resume`.
     Pause(pause::PauseArgs),
     /// Let the daemon write again.
@@ -88,6 +91,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Clone(command) => clone::run(command),
         Command::Policy(command) => policy::run(&command),
+        Command::Prices(args) => prices::run(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),
         Command::Brake(command) => brake::run(&command),

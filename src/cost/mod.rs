@@ -1,3 +1,4 @@
 //! What things cost. Pure: money is `rust_decimal`, in USD.
 
-pub mod prices;
+pub mod book;
+pub mod rates;

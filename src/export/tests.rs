@@ -61,7 +61,7 @@ fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
 }
 
 pub(crate) fn policies(policies: Vec<ClonePolicy>) -> Policies {
-    Policies { revision: "sha256:one".into(), policies: policies.into_iter().map(Arc::new).collect(), hosts: Vec::new() }
+    Policies { revision: "sha256:one".into(), policies: policies.into_iter().map(Arc::new).collect(), hosts: Vec::new(), prices: Arc::default() }
 }
 
 struct World {

@@ -18,6 +18,8 @@ pub enum Source {
     Cloud(Arc<str>, CloudList),
     /// A look at a shared database host, by the name of its `DatabaseHost`.
     Host(Arc<str>),
+    /// The price book of a region of AWS.
+    Prices(Arc<str>),
 }
 
 impl CloudList {
@@ -46,6 +48,7 @@ impl fmt::Display for Source {
             Self::Time => f.write_str("time"),
             Self::Host(host) => write!(f, "mysql/{host}"),
             Self::Key => f.write_str("credentials-key"),
+            Self::Prices(region) => write!(f, "prices/{region}"),
             Self::Cloud(region, CloudList::Instances) => write!(f, "rds/{region}"),
             Self::Cloud(region, CloudList::Clusters) => write!(f, "rds/{region}/clusters"),
             Self::Cloud(region, CloudList::Snapshots) => write!(f, "rds/{region}/snapshots"),

@@ -16,6 +16,7 @@ pub mod lifetime;
 mod limits;
 pub mod orphans;
 mod population;
+mod prices;
 #[cfg(test)]
 mod promises;
 pub mod quota;
@@ -91,6 +92,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
     quota::keep(snapshot, &ground, &mut draft);
     schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
+    prices::check(snapshot, policies, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
     if snapshot.state.paused.is_some() {

@@ -43,7 +43,7 @@ fn policies(name: &str, mode: Mode) -> Policies {
         orphans: OrphanRules::default(),
         brake: BrakeRules::default(),
     };
-    Policies { revision: "sha256:test".into(), policies: vec![Arc::new(policy)], hosts: Vec::new() }
+    Policies { revision: "sha256:test".into(), policies: vec![Arc::new(policy)], hosts: Vec::new(), prices: crate::policy::prices::built_in() }
 }
 
 fn world(now: Timestamp, clones: Vec<WordPressClone>) -> Snapshot {

@@ -5,9 +5,11 @@
 
 use super::{
     AtLimit, Mode, Overflow,
+    problem::Code,
     scalar::{Choice, Entries, Leaf, List, Mismatch, Read, Scalar},
 };
-use crate::model::Span;
+use crate::{cost::book::Table, model::Span};
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, de::IgnoredAny};
@@ -271,6 +273,33 @@ pub(super) struct Rds {
     pub(super) cluster: Leaf<String>,
 }
 
+/// `spec` of a `PriceBook`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["region", "tables"]))]
+pub(super) struct PriceSpec {
+    /// The region of AWS that asks for this.
+    pub(super) region: Leaf<String>,
+    /// The figures, by what they are about.
+    #[schemars(with = "Option<Vec<PriceTable>>")]
+    pub(super) tables: Block<Vec<Spanned<PriceTable>>>,
+}
+
+/// One of `spec.tables`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["of", "asOf", "source", "usd"]))]
+pub(super) struct PriceTable {
+    /// What the figures are about. RDS storage and backups are for a month of a GiB, everything else for an hour.
+    pub(super) of: Leaf<Table>,
+    /// When they were read (UTC): `2026-11-01`.
+    pub(super) as_of: Leaf<Date>,
+    /// The address at which they were read.
+    pub(super) source: Leaf<String>,
+    /// USD, by what AWS calls the thing.
+    pub(super) usd: Option<Entries<Decimal>>,
+}
+
 /// A quantity; Kubernetes takes a plain number too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Quantity(pub(super) String);
@@ -287,6 +316,24 @@ impl Read for Quantity {
     fn schema() -> Schema {
         json_schema!({"type": ["string", "number"], "examples": ["4", "250m", "8Gi"]})
     }
+}
+
+impl Read for Date {
+    fn read(scalar: Scalar) -> Result<Self, Mismatch> {
+        let Scalar::Text(text) = scalar else { return Err(Mismatch::Type("a date such as `2026-11-01`", scalar, None)) };
+        text.parse().map_err(|_| {
+            let help = "write it as `2026-11-01`".to_owned();
+            Mismatch::Value(Code::BadValue, format!("`{text}` is not a date"), Some(help))
+        })
+    }
+
+    fn schema() -> Schema {
+        json_schema!({"type": "string", "format": "date", "examples": ["2026-11-01"]})
+    }
+}
+
+impl Choice for Table {
+    const WORDS: &'static [(&'static str, Self)] = &Self::WORDS;
 }
 
 impl Choice for Mode {

@@ -7,6 +7,7 @@ use super::{
     problem::{Code, Place, Problem, Problems, Source},
     set::Set,
 };
+use crate::cost::book::PriceBook;
 use sha2::{Digest, Sha256};
 use std::{fs, io, io::Read as _, path::Path, sync::Arc};
 
@@ -46,14 +47,26 @@ pub fn load_files(files: Vec<(String, Vec<u8>)>) -> Result<Policies, Problems> {
     load(files, Vec::new())
 }
 
+/// Reads price books alone.
+pub(super) fn load_prices(files: Vec<(String, Vec<u8>)>) -> Result<PriceBook, Problems> {
+    let (set, sources) = read(&files, Vec::new());
+    if set.problems.is_empty() { Ok(set.into_prices()) } else { Err(Problems::new(&sources, set.problems)) }
+}
+
 fn load(mut files: Vec<(String, Vec<u8>)>, unread: Vec<Problem>) -> Result<Policies, Problems> {
     files.sort();
+    let (mut set, sources) = read(&files, unread);
+    set.check();
+    if set.problems.is_empty() { Ok(set.finish(revision(&files))) } else { Err(Problems::new(&sources, set.problems)) }
+}
+
+fn read(files: &[(String, Vec<u8>)], unread: Vec<Problem>) -> (Set, Vec<Source>) {
     let mut set = Set::default();
     for problem in unread {
         set.broken(problem);
     }
     let mut sources = Vec::new();
-    for (name, bytes) in &files {
+    for (name, bytes) in files {
         if bytes.len() > LARGEST {
             let problem = Problem::new(Code::TooLarge, Place::whole(name), "the file is larger than 1 MiB");
             set.broken(problem.help("policies fit into a ConfigMap; split the file or move it out of this folder"));
@@ -76,8 +89,7 @@ fn load(mut files: Vec<(String, Vec<u8>)>, unread: Vec<Problem>) -> Result<Polic
             }
         }
     }
-    set.check();
-    if set.problems.is_empty() { Ok(set.finish(revision(&files))) } else { Err(Problems::new(&sources, set.problems)) }
+    (set, sources)
 }
 
 /// `sha256:` of the sorted files. Lengths go before names and bytes, so that no two sets run into one another.

@@ -12,6 +12,7 @@ mod format;
 mod forms;
 mod lint;
 pub mod load;
+pub mod prices;
 pub mod problem;
 mod scalar;
 pub mod schema;
@@ -25,7 +26,7 @@ pub use load::{load_dir, load_files};
 pub use problem::{Code, Place, Problem, Problems};
 pub use select::{Condition, Facts, Unsure};
 
-use crate::model::Span;
+use crate::{cost::book::PriceBook, model::Span};
 use rust_decimal::Decimal;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -38,6 +39,8 @@ pub struct Policies {
     pub policies: Vec<Arc<ClonePolicy>>,
     /// Every `DatabaseHost`, sorted by name.
     pub hosts: Vec<DatabaseHost>,
+    /// What AWS asks for: the book that is built in, with the figures of every `PriceBook` in place of its own.
+    pub prices: Arc<PriceBook>,
 }
 
 /// Whether a policy only says what it would do, or does it.

@@ -2,7 +2,7 @@
 //!
 //! Contract: it refuses nothing that the loader takes. What takes more than one field to know, `policy lint` says.
 
-use super::format::{API_VERSION, HostSpec, Metadata, PolicySpec};
+use super::format::{API_VERSION, HostSpec, Metadata, PolicySpec, PriceSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
@@ -12,16 +12,18 @@ pub fn schema() -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
     let policy = document::<PolicySpec>("ClonePolicy", "How the clones of some namespaces live, and what may be deleted.", &mut generator);
     let host = document::<HostSpec>("DatabaseHost", "An RDS instance or Aurora cluster that several clones live on.", &mut generator);
+    let prices = document::<PriceSpec>("PriceBook", "What AWS asks for in a region, where it is not what is built in.", &mut generator);
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "clonewarden policy files",
         "type": "object",
         "required": ["apiVersion", "kind"],
-        "properties": {"kind": {"enum": ["ClonePolicy", "DatabaseHost"]}},
+        "properties": {"kind": {"enum": ["ClonePolicy", "DatabaseHost", "PriceBook"]}},
         // By the kind, not `oneOf`: an editor then complains of the field that is wrong, not of the whole document.
         "allOf": [
             {"if": {"properties": {"kind": {"const": "ClonePolicy"}}}, "then": policy},
             {"if": {"properties": {"kind": {"const": "DatabaseHost"}}}, "then": host},
+            {"if": {"properties": {"kind": {"const": "PriceBook"}}}, "then": prices},
         ],
         "definitions": generator.definitions(),
     })

@@ -2,19 +2,21 @@
 
 use super::{
     Policies,
-    format::{API_VERSION, Document, Header, HostSpec, PolicySpec},
+    format::{API_VERSION, Document, Header, HostSpec, PolicySpec, PriceSpec},
     forms,
-    lint::{self, Lint, ReadHost, ReadPolicy},
+    lint::{self, Lint, ReadHost, ReadPolicy, ReadPrices},
+    prices,
     problem::{Code, Place, Problem, Source},
     yaml,
 };
+use crate::cost::book::PriceBook;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 /// The kinds of documents.
-const KINDS: [&str; 2] = ["ClonePolicy", "DatabaseHost"];
+const KINDS: [&str; 3] = ["ClonePolicy", "DatabaseHost", "PriceBook"];
 /// More documents than this in a file are no policies any more.
 const MOST_DOCUMENTS: usize = 500;
 
@@ -23,6 +25,7 @@ const MOST_DOCUMENTS: usize = 500;
 pub(super) struct Set {
     policies: Vec<ReadPolicy>,
     hosts: Vec<ReadHost>,
+    prices: Vec<ReadPrices>,
     /// Names of hosts whose documents were begun, readable or not.
     declared: BTreeSet<String>,
     /// Whether a document was so broken that it may have been a host.
@@ -75,6 +78,10 @@ impl Set {
                     Err(failure) => lint.failed(failure),
                 }
             }
+            Some("PriceBook") => match yaml::read::<Document<PriceSpec>>(text) {
+                Ok(document) => self.prices.extend(lint::prices(&mut lint, document)),
+                Err(failure) => lint.failed(failure),
+            },
             Some(_) => {
                 self.declared.extend(name);
                 match yaml::read::<Document<HostSpec>>(text) {
@@ -96,6 +103,8 @@ impl Set {
         let namespaces = self.policies.iter().flat_map(|read| read.namespaces.iter().map(move |(name, place)| (read, name, place)));
         let mut found = twice(policies, "policy");
         found.extend(twice(self.hosts.iter().map(|read| (&*read.host.name, &read.name)), "host"));
+        found.extend(twice(self.prices.iter().map(|read| (read.name.0.as_str(), &read.name.1)), "price book"));
+        found.extend(twice_priced(&self.prices));
         found.extend(clashes(namespaces));
         self.problems.extend(found);
         self.check_hosts();
@@ -128,7 +137,15 @@ impl Set {
         policies.sort_by(|a, b| a.name.cmp(&b.name));
         let mut hosts: Vec<_> = self.hosts.into_iter().map(|read| read.host).collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
-        Policies { revision, policies, hosts }
+        let prices = prices::overlaid(self.prices.into_iter().map(|read| read.book).collect());
+        Policies { revision, policies, hosts, prices }
+    }
+
+    /// The price books alone.
+    pub(super) fn into_prices(self) -> PriceBook {
+        let mut all = PriceBook::default();
+        self.prices.into_iter().for_each(|read| all.overlay(read.book));
+        all
     }
 }
 
@@ -175,7 +192,24 @@ fn twice<'a>(names: impl Iterator<Item = (&'a str, &'a Place)>, what: &str) -> V
 }
 
 fn plural(what: &str) -> &str {
-    if what == "policy" { "policies" } else { "hosts" }
+    match what {
+        "policy" => "policies",
+        "host" => "hosts",
+        _ => "price books",
+    }
+}
+
+/// Regions that two price books are about: which of the two counts would depend on the names of their files.
+fn twice_priced(books: &[ReadPrices]) -> Vec<Problem> {
+    let mut first: BTreeMap<&str, &Place> = BTreeMap::new();
+    let regions = books.iter().map(|read| (read.region.0.as_str(), &read.region.1)).filter(|(region, _)| !region.is_empty());
+    let again = regions.filter_map(|(region, place)| Some((region, place, first.insert(region, place)?)));
+    again
+        .map(|(region, place, before)| {
+            let problem = Problem::new(Code::DuplicateName, place.clone(), format!("there are two price books for `{region}`"));
+            problem.related(before.clone(), "the first one").help("put the figures of a region into one book")
+        })
+        .collect()
 }
 
 /// Namespaces that two policies name.

@@ -120,6 +120,7 @@ impl Story {
             revision: Arc::from(format!("{}+enforce", set.revision)),
             policies,
             hosts: set.hosts.clone(),
+            prices: Arc::clone(&set.prices),
         }));
         self.wake.notify_one();
     }

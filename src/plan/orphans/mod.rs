@@ -36,7 +36,7 @@ use super::{
     lifetime::Enforced,
     population::Collapsed,
 };
-use crate::cost::prices;
+use crate::cost::rates;
 use crate::model::{
     Child, Kind, Snapshot, Source, State,
     cloud::CloudResource,
@@ -358,9 +358,10 @@ impl<'a> Search<'a, '_> {
     }
 
     fn cost(&self, target: &Target) -> Option<rust_decimal::Decimal> {
+        let of = |resource: &CloudResource| Some(rates::of_resource(&self.ground.policies.prices, resource)?.per_hour());
         match target {
-            Target::Cloud(resource) => prices::per_hour(resource),
-            Target::Child(child) => self.sky.claimed(child).and_then(|resource| prices::per_hour(resource)),
+            Target::Cloud(resource) => of(resource),
+            Target::Child(child) => self.sky.claimed(child).and_then(|resource| of(resource)),
             _ => None,
         }
     }

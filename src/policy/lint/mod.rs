@@ -6,10 +6,12 @@
 mod host;
 mod limit_range;
 mod policy;
+mod prices;
 mod rules;
 
 pub(super) use host::{ReadHost, host};
 pub(super) use policy::{ReadPolicy, policy};
+pub(super) use prices::{ReadPrices, prices};
 
 use super::{
     forms,

@@ -1,0 +1,114 @@
+//! The price book: what AWS asks for, by region, each figure with its date and its source.
+//!
+//! The one that is built in is `prices/*.yaml`; a `PriceBook` beside the policies takes the place of its figures, one by one. What
+//! has no figure has no price: it is not guessed from another region's.
+
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What a figure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// EC2 instances on demand, by type.
+    Ec2,
+    /// EC2 instances from spare capacity, by type.
+    Ec2Spot,
+    /// RDS instances for MySQL, Single-AZ, by class.
+    RdsMysql,
+    /// Aurora MySQL: instances by class, and `acu`.
+    AuroraMysql,
+    /// Storage of RDS instances, by its type.
+    RdsStorage,
+    /// Snapshots and backups: `rds` or `aurora`.
+    RdsBackup,
+    /// EKS: `control-plane`.
+    Eks,
+    /// Application Load Balancers: `load-balancer` and `lcu`.
+    Alb,
+}
+
+impl Table {
+    /// Every table, with the word for it in the files.
+    pub const WORDS: [(&'static str, Self); 8] = [
+        ("ec2", Self::Ec2),
+        ("ec2-spot", Self::Ec2Spot),
+        ("rds-mysql", Self::RdsMysql),
+        ("aurora-mysql", Self::AuroraMysql),
+        ("rds-storage", Self::RdsStorage),
+        ("rds-backup", Self::RdsBackup),
+        ("eks", Self::Eks),
+        ("alb", Self::Alb),
+    ];
+
+    /// The word for it in the files.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, table)| *table == self).map_or("", |(word, _)| word)
+    }
+
+    /// What one costs that much: `hour` or `GiB-month`.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::RdsStorage | Self::RdsBackup => "GiB-month",
+            _ => "hour",
+        }
+    }
+}
+
+/// One price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// USD for one [`Table::unit`].
+    pub usd: Decimal,
+    /// When it was read (UTC).
+    pub as_of: Date,
+    /// Where it was read: an address.
+    pub source: Arc<str>,
+    /// `file:line`, or that it is built in.
+    pub place: Arc<str>,
+}
+
+/// Every price that is known, of every region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PriceBook(BTreeMap<Arc<str>, BTreeMap<(Table, String), Figure>>);
+
+impl PriceBook {
+    /// Writes a figure in; the one before is gone.
+    pub fn put(&mut self, region: &Arc<str>, table: Table, name: String, figure: Figure) {
+        self.0.entry(Arc::clone(region)).or_default().insert((table, name), figure);
+    }
+
+    /// What one costs, if the book says so.
+    #[must_use]
+    pub fn usd(&self, region: &str, table: Table, name: &str) -> Option<Decimal> {
+        self.0.get(region)?.get(&(table, name.to_owned())).map(|figure| figure.usd)
+    }
+
+    /// The figures of another book take the place of its own.
+    pub fn overlay(&mut self, other: Self) {
+        for (region, figures) in other.0 {
+            self.0.entry(region).or_default().extend(figures);
+        }
+    }
+
+    /// Whether it has any figure of a region.
+    #[must_use]
+    pub fn knows(&self, region: &str) -> bool {
+        self.0.contains_key(region)
+    }
+
+    /// The figure of a region that was read the longest ago.
+    #[must_use]
+    pub fn oldest(&self, region: &str) -> Option<&Figure> {
+        self.0.get(region)?.values().min_by_key(|figure| figure.as_of)
+    }
+
+    /// Every figure: region, table, name, by these.
+    pub fn figures(&self) -> impl Iterator<Item = (&str, Table, &str, &Figure)> {
+        self.0
+            .iter()
+            .flat_map(|(region, figures)| figures.iter().map(move |((table, name), figure)| (region.as_ref(), *table, name.as_str(), figure)))
+    }
+}

@@ -1,0 +1,86 @@
+//! `PriceBook`: what AWS asks for in a region.
+
+use super::Lint;
+use crate::{
+    cost::book::{Figure, PriceBook, Table},
+    policy::{
+        format,
+        problem::{Code, Place, Problem},
+        scalar::{At, Leaf},
+    },
+};
+use rust_decimal::Decimal;
+use serde_saphyr::{Location, Spanned};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A price book with the places of its name and its region.
+pub(in crate::policy) struct ReadPrices {
+    pub(in crate::policy) book: PriceBook,
+    pub(in crate::policy) name: (String, Place),
+    pub(in crate::policy) region: (String, Place),
+}
+
+/// Reads a price book.
+pub(in crate::policy) fn prices(lint: &mut Lint<'_>, document: format::Document<format::PriceSpec>) -> Option<ReadPrices> {
+    let start = lint.start();
+    let name = lint.name(document.metadata);
+    let Some(spec) = document.spec else {
+        lint.missing("spec", &start);
+        return None;
+    };
+    let here = lint.block(&spec);
+    let region = lint.need("region", spec.value.region, &here).map(|region| lint.label("a region of AWS", region));
+    let mut book = PriceBook::default();
+    if spec.value.tables.is_none() {
+        lint.missing("tables", &here);
+    }
+    let mut seen = BTreeMap::new();
+    let place = region.as_ref().map_or_else(|| here.clone(), |region| lint.place(region.at));
+    let region = region.map(|region| region.value).unwrap_or_default();
+    for table in spec.value.tables.into_iter().flat_map(|block| block.value) {
+        for (of, name, figure) in figures(lint, table, &mut seen) {
+            book.put(&Arc::from(region.as_str()), of, name, figure);
+        }
+    }
+    Some(ReadPrices { book, name: name?, region: (region, place) })
+}
+
+fn figures(lint: &mut Lint<'_>, table: Spanned<format::PriceTable>, seen: &mut BTreeMap<(Table, String), Location>) -> Vec<(Table, String, Figure)> {
+    let here = lint.block(&table);
+    let of = lint.need("tables.of", table.value.of, &here);
+    let as_of = lint.need("tables.asOf", table.value.as_of, &here);
+    let source = lint.need("tables.source", table.value.source, &here);
+    if let Some(odd) = source.as_ref().filter(|source| !source.value.starts_with("https://")) {
+        let problem = lint.problem(Code::BadValue, odd.at, format!("`{}` is not an address", odd.value));
+        lint.report(problem.help("say where the figures can be read: `https://…`"));
+    }
+    let Some(usd) = table.value.usd else {
+        lint.missing("tables.usd", &here);
+        return Vec::new();
+    };
+    let mut figures = Vec::new();
+    for (name, price) in usd.0.value {
+        let (Some(name), Some(price)) = (lint.take("tables.usd", name), price_of(lint, price)) else { continue };
+        let (Some(of), Some(as_of), Some(source)) = (&of, &as_of, &source) else { continue };
+        if let Some(first) = seen.insert((of.value, name.value.clone()), name.at) {
+            let message = format!("the price of `{}` in `{}` is said twice", name.value, of.value.word());
+            let first = lint.place(first);
+            lint.report(lint.problem(Code::DuplicateName, name.at, message).related(first, "first said here"));
+        }
+        let at = lint.place(price.at);
+        let place = Arc::from(format!("{}:{}", at.file, at.line));
+        figures.push((of.value, name.value, Figure { usd: price.value, as_of: as_of.value, source: source.value.as_str().into(), place }));
+    }
+    figures
+}
+
+/// A price: not negative, and not more than anything of AWS costs an hour.
+fn price_of(lint: &mut Lint<'_>, price: Leaf<Decimal>) -> Option<At<Decimal>> {
+    const MOST: Decimal = Decimal::from_parts(1_000, 0, 0, false, 0);
+    let price = lint.take("tables.usd", price)?;
+    if price.value.is_sign_negative() || price.value > MOST {
+        let message = format!("a price must be between 0 and {MOST} USD, not {}", price.value);
+        lint.report(Problem::new(Code::BadValue, lint.place(price.at), message));
+    }
+    Some(price)
+}
