@@ -77,6 +77,7 @@ scenes! {
     rights Alone;
     hosts Alone;
     schemas Alone;
+    idle Alone;
 }
 
 /// How a scene ended.

@@ -61,6 +61,7 @@ pub(crate) fn product(rules: &[Rule], revision: u32) -> Policies {
             warnings: vec![Span::seconds(120), Span::seconds(30)],
             grace: Span::seconds(rule.grace),
         },
+        idle: None,
         limits: Limits::default(),
         quota: BTreeMap::new(),
         limit_range: None,
