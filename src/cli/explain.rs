@@ -235,7 +235,10 @@ impl<'a> Story<'a> {
             }
             reason => match reason.end() {
                 Some(end) if reason.life().is_some_and(|life| matches!(life.cause, Cause::Idle(..))) => {
-                    format!("  it is deleted at {end} ({}), if nothing uses its database and nobody extends or keeps it", relative(end, self.given.now))
+                    format!(
+                        "  it is deleted at {end} ({}), if nothing uses its database and nobody extends or keeps it",
+                        relative(end, self.given.now)
+                    )
                 }
                 Some(end) => format!("  it is deleted at {end} ({}), if nobody extends or keeps it", relative(end, self.given.now)),
                 None => "  nothing".to_owned(),

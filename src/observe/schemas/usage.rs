@@ -75,9 +75,14 @@ async fn counted(session: &mut Session) -> Result<Result<BTreeMap<String, Use>, 
         session.rows(&format!("SELECT user, CAST(total_connections AS UNSIGNED) FROM performance_schema.users WHERE user {OURS}")).await?;
     let running: Vec<(Option<String>, Option<String>)> =
         session.rows("SELECT user, db FROM information_schema.processlist WHERE command <> 'Sleep'").await?;
-    // Whose statements are not counted may be running one between two looks.
+    // Connections whose statements are not counted may run one between two looks: those that are switched off, and those that there was no
+    // room for. One that has just been made is taken for such a one, and is use as well.
     let unseen: Vec<String> = session
-        .rows(&format!("SELECT DISTINCT processlist_user FROM performance_schema.threads WHERE instrumented <> 'YES' AND processlist_user {OURS}"))
+        .rows(&format!(
+            "SELECT processlist_user FROM performance_schema.threads WHERE instrumented <> 'YES' AND processlist_user {OURS} \
+             UNION SELECT user FROM information_schema.processlist WHERE user {OURS} AND id NOT IN \
+             (SELECT processlist_id FROM performance_schema.threads WHERE processlist_id IS NOT NULL)"
+        ))
         .await?;
     let written: Vec<(String, Option<i64>)> = session
         .rows(&format!(

@@ -237,7 +237,8 @@ impl Ground {
         let secret = until("the clone has its Secret", SOON, || self.stage.admin.get(&path)).await?;
         let encoded = secret["data"]["db-password"].as_str().context("no db-password")?;
         let password = String::from_utf8(base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded)?)?;
-        let mut client = until("its user is let in", SOON, || mariadb::client(&self.mariadb, &schema_of(&clone), &password)).await?;
+        let name = schema_of(&clone);
+        let mut client = until("its user is let in", SOON, || mariadb::client(&self.mariadb, &name, &password)).await?;
         client.query_drop("SELECT 1").await?;
         Ok((clone, client))
     }
