@@ -119,19 +119,20 @@ impl Ground {
         for _ in 0..3 {
             ensure!(self.use_of(name).await?.mark == first.mark, "without use it is not the same");
         }
-        // Remembered, it is unused.
+        // Remembered, it is unused; what was written is dated in whole seconds.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
         let now = Timestamp::now();
         let memory = first.to_remember(uid, now).context("there is nothing to remember")?;
         adapter.note_use(&host, &[(name.to_owned(), memory.clone())]).await?;
         adapter.note_use(&host, &[(name.to_owned(), memory.clone())]).await?;
         let unused = self.use_of(name).await?;
-        ensure!(unused.memory.as_ref() == Some(&memory) && unused.unused_since(uid, now).is_some(), "{unused:?}");
+        ensure!(unused.memory.as_ref() == Some(&memory) && unused.unused_since(uid, Timestamp::now()).is_some(), "{unused:?}");
         let judged = Unused { host: Arc::from("shared"), schema: name.to_owned(), mark: memory.mark.clone(), since: now };
         ensure!(unused.is_still(&judged), "{unused:?}");
         // Every kind of use is seen.
         client.query_drop("SELECT 1").await?;
         let read = self.use_of(name).await?;
-        ensure!(read.unused_since(uid, now).is_none() && !read.is_still(&judged), "a statement on an open connection: {read:?}");
+        ensure!(read.unused_since(uid, Timestamp::now()).is_none() && !read.is_still(&judged), "a statement on an open connection: {read:?}");
         client.ping().await?;
         let pinged = self.use_of(name).await?;
         ensure!(pinged.mark != read.mark, "a ping: {pinged:?}");
@@ -312,7 +313,12 @@ impl Ground {
         ensure!(!used.is_finished(), "its client was thrown out");
         used.abort();
         self.clones.delete("used").await?;
-        let figures = format!("gone {:.1} s after its last use, at {AFTER} and {GRACE}", gone.duration_since(last).as_secs_f64());
+        let figures = format!(
+            "gone {:.1} s after its last use, after {} s and {} s of grace",
+            gone.duration_since(last).as_secs_f64(),
+            AFTER.as_secs(),
+            GRACE.as_secs()
+        );
         Ok(figures)
     }
 

@@ -242,7 +242,7 @@ impl Inn {
         server.down &= !up;
         // It counts again only once that it did not was seen: what happens between two looks nobody can know.
         let seen = server.memories.values().all(|memory| memory.mark.is_empty());
-        server.uncounting &= !(counts && (seen || self.bug == Bug::BelievesAnyHost));
+        server.uncounting &= !(counts && seen && self.bug != Bug::BelievesAnyHost);
     }
 
     fn something_happens(&mut self) {
