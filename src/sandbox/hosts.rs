@@ -177,7 +177,11 @@ impl SandboxHosts {
         const OURSELVES: &str = "clonewarden";
         let own = |server: &Server| server.counted.get(OURSELVES).copied().unwrap_or_default();
         let before = self.step(false, |server| Ok(own(server))).await?;
-        self.step(true, |server| Ok(server.touch(OURSELVES))).await?;
+        let write = |server: &mut Server| {
+            server.touch(OURSELVES);
+            Ok(())
+        };
+        self.step(true, write).await?;
         let uncounted = (self.step(false, |server| Ok(own(server))).await? <= before).then(|| "a write of ours was not counted".to_owned());
         let (starts, counted) = self.step(false, |server| Ok((server.starts, server.counted.clone()))).await?;
         let running = self.step(false, |server| Ok(server.running.clone())).await?;

@@ -168,7 +168,7 @@ impl Ground {
         self.disbelieved(name, &mut client).await.context("what is not believed")?;
         client.disconnect().await?;
         adapter.drop_schema(&host, name, &order.row).await?;
-        ensure!(!self.usage().await?.uses.get(name).is_some_and(|left| left.memory.is_some()), "what is remembered of it is left");
+        ensure!(self.usage().await?.uses.get(name).is_none_or(|left| left.memory.is_none()), "what is remembered of it is left");
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 
 const STEPS: usize = 100;
-const SEEDS: u64 = 10;
+const SEEDS: u64 = 6;
 const AFTER: SignedDuration = SignedDuration::from_mins(5);
 const MINIMUM: SignedDuration = SignedDuration::from_mins(2);
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -360,7 +360,7 @@ async fn nothing_that_is_used_ends_early_and_everything_else_does() {
     for seed in 1..=SEEDS {
         ends += Inn::new(seed, Bug::None).story().await.unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
     }
-    assert!(ends > 20, "only {ends} clones ended in the middle of a story");
+    assert!(ends > 15, "only {ends} clones ended in the middle of a story");
 }
 
 #[tokio::test(start_paused = true)]
