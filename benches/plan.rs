@@ -133,6 +133,7 @@ fn policies() -> Policies {
             mode: Mode::Enforce,
             namespaces: Namespaces::Names(vec![format!("wordpress-{name}")]),
             ttl: Ttl::default(),
+            idle: None,
             limits: Limits { clones: Some(1_000_000), ..Limits::default() },
             quota: Default::default(),
             limit_range: None,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     daemon::lease::Fence,
-    model::{Kind, Meta, State},
+    model::{Kind, Meta, Source, State},
     observe::{store::Store, time_evidence},
     plan::{Action, Decision, Plan, Target, Work},
     policy::Policies,
@@ -184,6 +184,12 @@ impl Executor {
         match (&decision.target, &decision.work) {
             (Target::Schema(schema), Some(Work::Make(row))) => return self.make_schema(schema, row).await,
             (Target::Schema(schema), None) if decision.action == Action::Delete => return self.end_schema(schema, roll, plan).await,
+            (Target::Source(Source::Host(host)), Some(Work::Note(memories))) => return self.note_use(host, memories).await,
+            (Target::Clone(_), Some(Work::Unused(judged))) if decision.action == Action::Delete => {
+                if let Err(ending) = self.is_still_unused(judged, plan).await {
+                    return ending;
+                }
+            }
             _ => {}
         }
         let written = match (&decision.target, decision.action) {
@@ -271,9 +277,10 @@ impl Executor {
     }
 }
 
-/// Whether all that was written is that the same has been seen once more.
+/// Whether all that was written is that the same has been seen once more, or what was seen of what goes on every day.
 fn is_refresh(decision: &Decision, ending: &Ending) -> bool {
-    *ending == Ending::Done && decision.course().is_some_and(|course| course.is_refresh())
+    let noted = matches!(decision.work, Some(Work::Note(_)));
+    *ending == Ending::Done && (noted || decision.course().is_some_and(|course| course.is_refresh()))
 }
 
 /// Whether it makes the Secret of a clone.

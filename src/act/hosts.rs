@@ -1,4 +1,4 @@
-//! Carries out what is decided about schemas on shared hosts. What comes of it is noted at once: the next look may be minutes away.
+//! Carries out what is decided about schemas on shared hosts, and proves there that nothing uses one. What comes of it is noted at once: the next look may be minutes away.
 //!
 //! A statement may take longer than a lease is renewed for. What keeps two holders from harm is not the fence, then, but the lock on
 //! the name, the row that is read again under it, and that no UID ever lives again.
@@ -9,6 +9,7 @@ use crate::{
         credentials::db_password,
         names,
         schema::{LedgerRow, Schema, SchemaOrder},
+        usage::{HostUse, Memory, Unused, Usage},
     },
     observe::hosts,
     plan::Plan,
@@ -23,7 +24,7 @@ const CONNECTIONS: u32 = 20;
 impl Executor {
     /// Makes the schema and the user of a clone.
     pub(super) async fn make_schema(&self, schema: &Schema, row: &LedgerRow) -> Ending {
-        let Some(host) = self.host(schema) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
+        let Some(host) = self.host(&schema.host) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
         let Some(key) = self.tools.keys.key() else {
             return Ending::Failed(format!("the Secret `{}` has not been read", names::KEY_SECRET));
         };
@@ -54,7 +55,7 @@ impl Executor {
 
     /// Drops what has been judged.
     pub(super) async fn drop_schema(&self, schema: &Schema) -> Ending {
-        let Some(host) = self.host(schema) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
+        let Some(host) = self.host(&schema.host) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
         let Some(row) = &schema.row else { return Ending::Conflict("it has no row".to_owned()) };
         let begun = self.tools.clock.now();
         let dropped = self.tools.hosts.drop_schema(&host, &schema.name, row).await;
@@ -64,9 +65,46 @@ impl Executor {
         self.host_ending(&host, dropped, begun)
     }
 
-    fn host(&self, schema: &Schema) -> Option<policy::DatabaseHost> {
+    /// Writes down on a host what it has counted.
+    pub(super) async fn note_use(&self, host: &str, memories: &[(String, Memory)]) -> Ending {
+        let Some(host) = self.host(host) else { return Ending::Conflict("it is not governed any more".to_owned()) };
+        let begun = self.tools.clock.now();
+        let noted = self.tools.hosts.note_use(&host, memories).await;
+        if noted.is_ok() {
+            self.tools.store.hosts.remember(&host.name, memories);
+        }
+        self.host_ending(&host, noted, begun)
+    }
+
+    /// Proves by a fresh look that nothing has used a clone's database since that was found. Where that cannot be proved, what was seen
+    /// instead is what the next plan is made from.
+    pub(super) async fn is_still_unused(&self, judged: &Unused, plan: &Plan) -> Result<(), Ending> {
+        let Some(host) = self.host(&judged.host) else {
+            return Err(Ending::Conflict("the host of its database is not governed any more".to_owned()));
+        };
+        let begun = self.tools.clock.now();
+        let read = self.tools.hosts.usage(&host).await;
+        let of_host = read.as_ref().err().filter(|error| error.is_of_host());
+        of_host.into_iter().for_each(|error| self.tools.store.hosts.failed(&host.name, error, begun));
+        let usage = hosts::usage_of(read, self.tools.clock.now());
+        let proved = match &usage {
+            Usage::Read(_, HostUse { uncounted: Some(why), .. }) => {
+                Err(Ending::Conflict(format!("`{}` does not count every use any more: {why}", host.name)))
+            }
+            Usage::Read(_, said) if said.uses.get(&judged.schema).is_some_and(|known| known.is_still(judged)) => Ok(()),
+            Usage::Read(..) => Err(Ending::Conflict(format!("something uses its database on `{}`", host.name))),
+            Usage::Unread(why) => Err(Ending::Failed(format!("whether something uses its database on `{}` cannot be told: {why}", host.name))),
+            Usage::NotAsked => Err(Ending::Stopped),
+        };
+        self.tools.store.hosts.saw_use(&host.name, usage);
+        proved?;
+        // That took its time.
+        if self.stands(plan) { Ok(()) } else { Err(Ending::Stopped) }
+    }
+
+    fn host(&self, name: &str) -> Option<policy::DatabaseHost> {
         let policies = self.tools.policies.borrow();
-        hosts::governed(&policies).find(|host| host.name == schema.host.as_ref()).cloned()
+        hosts::governed(&policies).find(|host| host.name == name).cloned()
     }
 
     fn host_ending(&self, host: &policy::DatabaseHost, done: Result<(), HostError>, begun: jiff::Timestamp) -> Ending {

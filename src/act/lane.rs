@@ -7,7 +7,10 @@ use super::{
     orphans,
     proof::Roll,
 };
-use crate::plan::{Action, Decision, Plan, Target, Work};
+use crate::{
+    model::Source,
+    plan::{Action, Decision, Plan, Target, Work},
+};
 use jiff::SignedDuration;
 use std::{
     collections::BTreeMap,
@@ -42,6 +45,8 @@ fn host(decision: &Decision) -> Option<&Arc<str>> {
     match (&decision.target, &decision.work) {
         (Target::Schema(schema), Some(Work::Make(_))) => Some(&schema.host),
         (Target::Schema(schema), _) if decision.action == Action::Delete => Some(&schema.host),
+        (Target::Clone(_), Some(Work::Unused(judged))) if decision.action == Action::Delete => Some(&judged.host),
+        (Target::Source(Source::Host(host)), Some(Work::Note(_))) => Some(host),
         _ => None,
     }
 }
@@ -53,7 +58,7 @@ pub(super) fn is_slow(decision: &Decision) -> bool {
 
 /// Whether something goes by it that is judged by the absence of its clone.
 fn needs_roll(decision: &Decision) -> bool {
-    orphans::is_end(decision) || host(decision).is_some() && decision.action == Action::Delete
+    orphans::is_end(decision) || matches!(decision.target, Target::Schema(_)) && decision.action == Action::Delete
 }
 
 /// Says that the lane is free again, however the batch ended.

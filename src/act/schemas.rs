@@ -1,18 +1,22 @@
-//! What is changed on a shared database host: a schema and a user for a clone that lives, and their end.
+//! What is changed on a shared database host: a schema and a user for a clone that lives, what is remembered of their use, and their end.
 //!
 //! ```text
 //! make   lock ► row says `making` ► schema ► user, password, limit ► rights ► row says `ready`
-//! drop   lock ► row read again ► row says `dropping` ► user ► connections ► schema ► row
+//! drop   lock ► row read again ► row says `dropping` ► user ► connections ► schema ► what is remembered of its use ► row
 //! ```
 //!
 //! The row is the first thing that is made and the last that goes, so whatever a crash leaves is found by it, and each step may be
 //! repeated. What has no row of ours is not touched, whatever it is called: not even to make room for what a row is about to say.
 
 use crate::{
-    model::schema::{LedgerRow, RowState, SchemaOrder, is_schema_name, schema_name},
+    model::{
+        schema::{LedgerRow, RowState, SchemaOrder, is_schema_name, schema_name},
+        usage::Memory,
+    },
     observe::schemas::{COLUMNS, Columns, LEDGER, NO_LEDGER, Session, row},
     ports::HostError,
 };
+use mysql_async::{Params, Value};
 use std::time::Duration;
 
 /// What the user of a clone may do in its schema, and nowhere else: what WordPress and the import of a dump need.
@@ -77,7 +81,32 @@ pub(crate) async fn drop(session: &mut Session, name: &str, judged: &LedgerRow) 
     session.run(&format!("DROP USER IF EXISTS '{name}'@'%'")).await?;
     close_connections(session, name).await?;
     session.run(&format!("DROP DATABASE IF EXISTS `{name}`")).await?;
+    session.run_unless(&format!("DELETE FROM {LEDGER}.uses WHERE name = '{name}'"), &NO_LEDGER).await?;
     session.run_with(&format!("DELETE FROM {LEDGER}.schemas WHERE name = ? AND cluster = ? AND uid = ?"), (name, &judged.cluster, &judged.uid)).await
+}
+
+/// Writes down what the host has counted. Each line is a fact of its date, so it does not matter in which turn two of them come.
+pub(crate) async fn note_use(session: &mut Session, memories: &[(String, Memory)]) -> Result<(), HostError> {
+    if memories.is_empty() {
+        return Ok(());
+    }
+    let places = vec!["(?, ?, ?, ?)"; memories.len()].join(", ");
+    let note = format!("REPLACE INTO {LEDGER}.uses (name, uid, mark, used) VALUES {places}");
+    let values = || -> Params {
+        let line = |(name, memory): &(String, Memory)| -> [Value; 4] {
+            [name.as_str().into(), memory.uid.as_str().into(), memory.mark.as_ref().into(), memory.used.as_millisecond().into()]
+        };
+        Params::Positional(memories.iter().flat_map(line).collect())
+    };
+    match session.run_with(&note, values()).await {
+        Err(HostError::Refused { code, .. }) if NO_LEDGER.contains(&code) => {
+            create_uses(session).await?;
+            session.run_with(&note, values()).await?;
+        }
+        noted => noted?,
+    }
+    // What a schema that is gone left here, if it was dropped between two looks of another process.
+    session.run(&format!("DELETE FROM {LEDGER}.uses WHERE name NOT IN (SELECT name FROM {LEDGER}.schemas)")).await
 }
 
 /// Until the connection ends nobody else makes or drops what has this name.
@@ -117,10 +146,20 @@ async fn anything(session: &mut Session, name: &str) -> Result<Option<&'static s
     Ok((!users.is_empty()).then_some("user"))
 }
 
+fn text(length: u16) -> String {
+    format!("VARCHAR({length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL")
+}
+
+/// Beside the ledger, not in it: a ledger that is there already stays as it is, and no right to alter it is needed.
+async fn create_uses(session: &mut Session) -> Result<(), HostError> {
+    let (name, uid, mark) = (text(64), text(64), text(512));
+    let columns = format!("name {name} PRIMARY KEY, uid {uid}, mark {mark}, used BIGINT NOT NULL");
+    session.run(&format!("CREATE TABLE IF NOT EXISTS {LEDGER}.uses ({columns}) ENGINE = InnoDB")).await
+}
+
 /// The ledger, where this is the first schema of the host.
 async fn create_ledger(session: &mut Session) -> Result<(), HostError> {
     session.run(&format!("CREATE DATABASE IF NOT EXISTS {LEDGER} CHARACTER SET utf8mb4")).await?;
-    let text = |length| format!("VARCHAR({length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL");
     session
         .run(&format!(
             "CREATE TABLE IF NOT EXISTS {LEDGER}.schemas (name {} PRIMARY KEY, cluster {}, uid {}, namespace {}, clone {}, state {}, \

@@ -2,7 +2,7 @@
 //! what fails is left alone for a while, so that it starves nothing else.
 
 use super::{executor::is_secret, journal::Ending, lane};
-use crate::plan::{Action, Decision, Plan, Target};
+use crate::plan::{Action, Decision, Plan, Target, Work};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -151,6 +151,11 @@ impl Tries {
 /// What is done to which form of the object, by which a repeat is told: what is written on an `Orphan` has that one's. What is in
 /// AWS has no form; but that its mark was made says nothing of its deletion.
 fn version(decision: &Decision) -> String {
+    // What is written down of a host is another thing each time.
+    if let Some(Work::Note(memories)) = &decision.work {
+        let last = memories.iter().map(|(_, memory)| memory.used).max();
+        return format!("{}/{}", decision.action.word(), last.map(|last| last.to_string()).unwrap_or_default());
+    }
     let record = decision.course().filter(|_| decision.action != Action::Delete).and_then(|course| course.record.as_ref());
     let meta = record.map(|record| &record.meta).or_else(|| match &decision.target {
         // It was made for that form of the clone, and is recorded on it.

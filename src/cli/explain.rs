@@ -177,6 +177,9 @@ impl<'a> Story<'a> {
             };
             dates.push((*announced, "announced end", format!("annotation {}{by}", names::EXPIRES_AT)));
         }
+        if let Reading::Value(since) = &clone.unused_since {
+            dates.push((*since, "last use", format!("of its database, annotation {}", names::UNUSED_SINCE)));
+        }
         if let Some(since) = clone.meta.terminating {
             dates.push((since, "deleted", "metadata.deletionTimestamp".to_owned()));
         }
@@ -193,6 +196,13 @@ impl<'a> Story<'a> {
             Reading::Value(true) => self.say(&format!("  annotation {}: \"true\" keeps it, whatever the dates say", names::KEEP)),
             Reading::Value(false) | Reading::Absent => {}
             Reading::Unreadable(text) => self.say(&format!("  annotation {}: `{text}` is neither \"true\" nor \"false\"", names::KEEP)),
+        }
+        if let (Some(rule), Some(_), Reading::Absent) = (policy.idle, &clone.host, &clone.unused_since) {
+            self.say(&format!(
+                "  it ends earlier once nothing has used its database for {} ({}, spec.idle.after), as far as its host counts that",
+                rule.after,
+                place(policy)
+            ));
         }
         if let Some(owner) = &clone.owner {
             self.say(&format!("  it belongs to {owner} (annotation {})", names::OWNER));
@@ -240,6 +250,12 @@ impl<'a> Story<'a> {
                 format!("  it would be deleted now, and is held back by {}", decision.blocked_by.map_or("nothing", crate::plan::BlockedBy::word))
             }
             reason => match reason.end() {
+                Some(end) if reason.life().is_some_and(|life| matches!(life.cause, Cause::Idle(..))) => {
+                    format!(
+                        "  it is deleted at {end} ({}), if nothing uses its database and nobody extends or keeps it",
+                        relative(end, self.given.now)
+                    )
+                }
                 Some(end) => format!("  it is deleted at {end} ({}), if nobody extends or keeps it", relative(end, self.given.now)),
                 None => "  nothing".to_owned(),
             },
@@ -256,6 +272,9 @@ impl<'a> Story<'a> {
                 self.say(&format!("{}    the longest that the policy allows", annotate(&until)));
             }
             self.say(&format!("{}    keep it until somebody lifts that", annotate(&format!("{}=true", names::KEEP))));
+            if matches!(life.cause, Cause::Idle(..)) {
+                self.say("  any use of its database, such as a page of the site");
+            }
         }
         self.say(&format!("  {}: spec.ttl and spec.mode of policy `{}`", place(policy), policy.name));
         match decision.blocked_by {
@@ -321,6 +340,9 @@ fn origin(clone: &WordPressClone, policy: &ClonePolicy, cause: Cause) -> String 
             format!("{}, which cannot be read, so {place}, spec.ttl.maximum: {}", all.join(", "), policy.ttl.maximum)
         }
         Cause::OverLimit => format!("{place}, spec.limits: one of the newest over the limit"),
+        Cause::Idle(since, after) => {
+            format!("nothing has used its database since {since:.0} (annotation {}); {place}, spec.idle.after: {after}", names::UNUSED_SINCE)
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl Looking {
                 under_way.retain(|_, look| !look.is_finished());
                 for host in hosts::governed(&policies).filter(|host| everything || self.vitals.store.hosts.lacks(&host.name)) {
                     // One that does not answer keeps none of the others waiting; its own next turn comes when this one has ended.
-                    under_way.entry(host.address()).or_insert_with(|| all.spawn(self.look(host.clone())));
+                    under_way.entry(host.address()).or_insert_with(|| all.spawn(self.look(host.clone(), policies.end_idle_clones())));
                 }
             }
             if everything {
@@ -67,12 +67,17 @@ impl Looking {
         }
     }
 
-    fn look(&self, host: crate::policy::DatabaseHost) -> impl Future<Output = ()> + Send + use<> {
-        let (hosts, clock, vitals, wake, every) =
+    /// `counts`: whether it matters what uses its schemas.
+    fn look(&self, host: crate::policy::DatabaseHost, counts: bool) -> impl Future<Output = ()> + Send + use<> {
+        let (adapter, clock, vitals, wake, every) =
             (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.vitals.clone(), Arc::clone(&self.wake), self.every);
         async move {
             let begun = clock.now();
-            let found = hosts.look(&host).await;
+            let mut found = adapter.look(&host).await;
+            if let Some(facts) = found.as_mut().ok().filter(|_| counts) {
+                // What keeps this from being read keeps nothing else from being decided.
+                facts.usage = hosts::usage_of(adapter.usage(&host).await, clock.now());
+            }
             vitals.store.hosts.take(&host, begun, found, every);
             wake.notify_one();
         }

@@ -1,12 +1,13 @@
 //! What looks at shared database hosts say in numbers.
 //!
-//! Contract: five families with a series for each `DatabaseHost`, one of them with one for each state; none that grows with the clones.
+//! Contract: six families with a series for each `DatabaseHost`, one of them with one for each state; none that grows with the clones.
 
 use super::metrics::Series;
 use crate::{
     model::{
         Snapshot,
         schema::{RowState, Schema},
+        usage::Usage,
     },
     policy::Policies,
 };
@@ -23,6 +24,7 @@ pub(super) struct HostFigures<'a> {
     pub(super) size: Series<'a, 1>,
     pub(super) connections: Series<'a, 1>,
     pub(super) connections_allowed: Series<'a, 1>,
+    pub(super) use_counted: Series<'a, 1>,
 }
 
 impl<'a> HostFigures<'a> {
@@ -44,6 +46,10 @@ impl<'a> HostFigures<'a> {
             figures.size.insert([host], bytes.to_f64().unwrap_or_default());
             figures.connections.insert([host], f64::from(facts.connections));
             figures.connections_allowed.insert([host], f64::from(facts.max_connections));
+            match facts.usage {
+                Usage::NotAsked => {}
+                Usage::Unread(_) | Usage::Read(..) => drop(figures.use_counted.insert([host], f64::from(u8::from(facts.usage.counted().is_some())))),
+            }
         }
         figures
     }
@@ -91,6 +97,7 @@ mod tests {
         let figures = HostFigures::of(&snapshot, &policies);
         let count = |state| figures.schemas.get(&["h", state]).copied();
         assert_eq!(STATES.map(count), [1.0, 0.0, 0.0, 1.0, 1.0].map(Some));
+        assert_eq!(figures.use_counted.get(&["h"]), None, "nobody asked");
         assert_eq!((figures.size.get(&["h"]), figures.connections.get(&["h"])), (Some(&100.0), Some(&7.0)));
     }
 }

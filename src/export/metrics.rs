@@ -299,6 +299,8 @@ metrics! {
         "Connections that a shared database host has, of all users.";
     host_connections_allowed: Gauges Count "clonewarden_host_connections_allowed" ["host"]
         "How many connections a shared database host allows.";
+    host_use_counted: Gauges Flag "clonewarden_host_use_counted" ["host"]
+        "Whether a shared database host has been seen to count every use of its schemas; where a policy has `idle`. While it is 0, no clone on it ends because nothing uses it.";
 
     evidence_complete: Gauges Flag "clonewarden_evidence_complete" ["source"]
         "Whether everything that a source has was seen. Where it was not, what needs it is held.";

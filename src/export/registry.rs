@@ -273,6 +273,7 @@ impl Metrics {
         families.host_size.replace(&figures.hosts.size);
         families.host_connections.replace(&figures.hosts.connections);
         families.host_connections_allowed.replace(&figures.hosts.connections_allowed);
+        families.host_use_counted.replace(&figures.hosts.use_counted);
         families.brake_waiting.replace(&figures.brake_waiting);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
         families.overdue_oldest.clear();

@@ -50,6 +50,7 @@ fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
         mode,
         namespaces,
         ttl: Ttl { warnings: vec![Span::minutes(10)], ..Ttl::default() },
+        idle: None,
         limits: Limits { clones: Some(10), clones_per_owner: Some(2), ..Limits::default() },
         quota: BTreeMap::new(),
         limit_range: None,

@@ -70,6 +70,8 @@ pub struct WordPressClone {
     pub expires_at: Reading<Timestamp>,
     /// [`names::ANNOUNCED_AT`].
     pub announced_at: Reading<Timestamp>,
+    /// [`names::UNUSED_SINCE`].
+    pub unused_since: Reading<Timestamp>,
     /// [`names::WARNED`].
     pub warned: Option<Box<str>>,
     /// [`names::OWNER`].
@@ -113,6 +115,7 @@ impl WordPressClone {
             keep: read_keep(annotation(names::KEEP)),
             expires_at: read_date(annotation(names::EXPIRES_AT)),
             announced_at: read_date(annotation(names::ANNOUNCED_AT)),
+            unused_since: read_date(annotation(names::UNUSED_SINCE)),
             warned: text(names::WARNED),
             owner: text(names::OWNER),
             clone_id: spec_text(object, "cloneId").filter(|id| *id != meta.name()).map(Into::into),

@@ -19,6 +19,7 @@ pub mod schema;
 mod shared;
 pub mod snapshot;
 pub mod state;
+pub mod usage;
 
 pub use child::{Child, Health};
 pub use clone::{CloneState, Reading, WordPressClone};

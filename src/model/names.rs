@@ -8,6 +8,9 @@ pub const EXTEND_UNTIL: &str = "clonewarden.io/extend-until";
 pub const EXPIRES_AT: &str = "clonewarden.io/expires-at";
 /// Annotation, written by the daemon together with [`EXPIRES_AT`]: when it was announced.
 pub const ANNOUNCED_AT: &str = "clonewarden.io/announced-at";
+/// Annotation, written by the daemon together with [`EXPIRES_AT`], where that is nearer because nothing uses the clone's database: since
+/// when nothing has.
+pub const UNUSED_SINCE: &str = "clonewarden.io/unused-since";
 /// Annotation, written by the daemon: the last warning given, `<announced end>/<time before it>`.
 pub const WARNED: &str = "clonewarden.io/warned";
 /// Annotation: who the clone belongs to.

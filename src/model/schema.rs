@@ -3,7 +3,7 @@
 //! Schema and user of a clone are both called `wp_` and the first 28 hexadecimal digits of its UID: never after its name, since a clone
 //! that is made again must not meet the data of the one before. A name proves nothing; the row does, and both must agree.
 
-use super::credentials::SecretText;
+use super::{credentials::SecretText, usage::Usage};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -135,6 +135,8 @@ pub struct HostFacts {
     pub connections: u32,
     /// How many it allows.
     pub max_connections: u32,
+    /// What is known of the use of its schemas.
+    pub usage: Usage,
 }
 
 /// What a host has room for, as far as the last look at it says.

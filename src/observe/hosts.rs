@@ -7,6 +7,7 @@ use crate::{
     model::{
         Evidence, Snapshot, Source,
         schema::{HostFacts, HostRoom, LedgerRow, RowState, Schema, SchemaOrder},
+        usage::{HostUse, Memory, Usage},
     },
     policy::{self, Policies},
     ports::HostError,
@@ -36,6 +37,12 @@ struct Known {
 /// The hosts that the daemon keeps schemas on: those for which it has credentials.
 pub fn governed(policies: &Policies) -> impl Iterator<Item = &policy::DatabaseHost> {
     policies.hosts.iter().filter(|host| host.credentials_dir.is_some())
+}
+
+/// What comes of reading what a host has counted, which was done then.
+#[must_use]
+pub fn usage_of(read: Result<HostUse, HostError>, at: Timestamp) -> Usage {
+    read.map_or_else(|error| Usage::Unread(error.to_string()), |said| Usage::read(said, at))
 }
 
 impl Hosts {
@@ -95,6 +102,20 @@ impl Hosts {
     /// A schema was dropped, or was found to be gone.
     pub fn dropped(&self, host: &str, name: &str, now: Timestamp) {
         self.done(host, name, now, |schema| Schema { row: None, there: false, user: false, bytes: 0, connections: 0, last_write: None, ..schema });
+    }
+
+    /// What a host has counted was written down there.
+    pub fn remember(&self, host: &str, memories: &[(String, Memory)]) {
+        if let Some(known) = self.held().get_mut(host) {
+            Arc::make_mut(&mut known.facts).usage.remember(memories);
+        }
+    }
+
+    /// What has been counted there was read once more, beside the looks.
+    pub fn saw_use(&self, host: &str, usage: Usage) {
+        if let Some(known) = self.held().get_mut(host) {
+            Arc::make_mut(&mut known.facts).usage = usage;
+        }
     }
 
     fn done(&self, host: &str, name: &str, now: Timestamp, change: impl FnOnce(Schema) -> Schema) {

@@ -5,12 +5,16 @@
 
 mod fault;
 mod session;
+mod usage;
 
 pub(crate) use session::Session;
 
 use crate::{
     act::schemas as act,
-    model::schema::{HostFacts, LedgerRow, PREFIX, RowState, Schema, SchemaOrder},
+    model::{
+        schema::{HostFacts, LedgerRow, PREFIX, RowState, Schema, SchemaOrder},
+        usage::{HostUse, Memory, Usage},
+    },
     policy,
     ports::{DatabaseHost, HostError},
 };
@@ -58,6 +62,26 @@ impl DatabaseHost for MySqlHosts {
             let facts = look(&mut session, &Arc::from(host.name.as_str())).await;
             session.end().await;
             facts
+        }
+        .boxed()
+    }
+
+    fn usage<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostUse, HostError>> {
+        async move {
+            let (mut session, _right) = self.open(host).await?;
+            let uses = usage::usage(&mut session).await;
+            session.end().await;
+            uses
+        }
+        .boxed()
+    }
+
+    fn note_use<'a>(&'a self, host: &'a policy::DatabaseHost, memories: &'a [(String, Memory)]) -> BoxFuture<'a, Result<(), HostError>> {
+        async move {
+            let (mut session, _right) = self.open(host).await?;
+            let noted = act::note_use(&mut session, memories).await;
+            session.end().await;
+            noted
         }
         .boxed()
     }
@@ -134,5 +158,6 @@ async fn look(session: &mut Session, host: &Arc<str>) -> Result<HostFacts, HostE
         others: all.iter().filter(|name| !name.starts_with(PREFIX) && !SYSTEM.contains(&name.as_str())).count(),
         connections: connections.iter().map(|(_, count)| *count).fold(0, u32::saturating_add),
         max_connections,
+        usage: Usage::NotAsked,
     })
 }

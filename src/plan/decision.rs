@@ -8,6 +8,7 @@ use crate::model::{
     names,
     orphan::OrphanRecord,
     schema::{self, LedgerRow},
+    usage::{Memory, Unused},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -227,6 +228,10 @@ pub enum Work {
     Key(NobodyLives),
     /// A schema with its user, of the clone that the row is about.
     Make(Arc<LedgerRow>),
+    /// Nothing but its end, once it is proved that nothing has used its database since this was found.
+    Unused(Arc<Unused>),
+    /// What a shared host has counted, written down there by the names of the schemas.
+    Note(Arc<[(String, Memory)]>),
     /// The tags that something in AWS is to have.
     Tag(BTreeMap<String, String>),
     /// What the `Orphan` is to say of something that was left behind.
@@ -248,11 +253,22 @@ pub enum NobodyLives {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
     /// This end, announced at that time, with the warning that the announcement already is.
-    Announce(Timestamp, Timestamp, Option<SignedDuration>),
+    Announce(Timestamp, Timestamp, Option<SignedDuration>, Because),
     /// The warning so long before this end has been given.
     Warned(Timestamp, SignedDuration),
     /// What was announced is taken back.
     Withdraw,
+}
+
+/// What an announcement says of why the end has come nearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Because {
+    /// Nothing, and the clone says nothing either.
+    Nothing,
+    /// Nothing has used its database since then.
+    Unused(Timestamp),
+    /// That is over: what the clone says of it is taken away.
+    UsedAgain,
 }
 
 impl Write {
@@ -261,12 +277,17 @@ impl Write {
     pub fn annotations(self) -> BTreeMap<&'static str, Option<String>> {
         let warned = |end: Timestamp, before: SignedDuration| (names::WARNED, Some(warned_text(end, before)));
         match self {
-            Self::Announce(end, at, before) => {
+            Self::Announce(end, at, before, because) => {
                 let announced = [(names::EXPIRES_AT, Some(end.to_string())), (names::ANNOUNCED_AT, Some(at.to_string()))];
-                announced.into_iter().chain(before.map(|before| warned(end, before))).collect()
+                let because = match because {
+                    Because::Nothing => None,
+                    Because::Unused(since) => Some((names::UNUSED_SINCE, Some(since.to_string()))),
+                    Because::UsedAgain => Some((names::UNUSED_SINCE, None)),
+                };
+                announced.into_iter().chain(before.map(|before| warned(end, before))).chain(because).collect()
             }
             Self::Warned(end, before) => [warned(end, before)].into(),
-            Self::Withdraw => [names::EXPIRES_AT, names::ANNOUNCED_AT, names::WARNED].map(|name| (name, None)).into(),
+            Self::Withdraw => [names::EXPIRES_AT, names::ANNOUNCED_AT, names::UNUSED_SINCE, names::WARNED].map(|name| (name, None)).into(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the verdicts stand on: who governs each namespace, since when it is enforced, and what is not known well enough.
 
-use super::{Decision, Draft, Reason, Target, decision::Action, lifetime::Enforced, roster::Roster};
+use super::{Decision, Draft, Reason, Target, decision::Action, idle::Uses, lifetime::Enforced, roster::Roster};
 use crate::model::{Kind, Snapshot, Source, State, Unreadable, WordPressClone, names, snapshot::Origin};
 use crate::policy::{ClonePolicy, Governing, Mode, Namespaces, Policies};
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ pub(super) struct Ground<'a> {
     clock_lack: Option<String>,
     crd_gone: bool,
     definitions: Definitions<'a>,
+    /// What is known of the use of clones' databases.
+    pub(super) uses: Uses<'a>,
 }
 
 /// What is known of the ResourceGraphDefinitions.
@@ -62,6 +64,7 @@ impl<'a> Ground<'a> {
             clock_lack,
             crd_gone: snapshot.state.clones_served && snapshot.evidence.of(Kind::Clone).is_some_and(|clones| clones.absent),
             definitions: survey_definitions(snapshot, now),
+            uses: Uses::of(snapshot, policies, now),
         };
         // Sorted by `namespace/name`, the clones of a namespace stand together: its policy is looked up once.
         ground.runs = snapshot

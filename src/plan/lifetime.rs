@@ -3,8 +3,8 @@
 //! [`lifetime`] computes the end E from the object and the policy. [`judge`] compares E with what was announced (A) and with
 //! the time, and says the next step. Both are pure; every rule that could end a clone early is a line in this file.
 
-use crate::model::{Reading, WordPressClone, ceil_to_second, later, names};
-use crate::policy::Ttl;
+use crate::model::{Reading, Span, WordPressClone, ceil_to_second, later, names};
+use crate::policy::{IdleRule, Ttl};
 use jiff::{SignedDuration, Timestamp};
 
 /// Where the end of a clone comes from.
@@ -26,6 +26,42 @@ pub enum Cause {
     Unreadable,
     /// It is one of the newest over a limit, and the policy says to reap those.
     OverLimit,
+    /// Nothing has used its database since then for longer than the policy allows, and how long that is.
+    Idle(Timestamp, Span),
+}
+
+impl Cause {
+    /// The word in facts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Requested => "requested",
+            Self::RaisedToMinimum => "raisedToMinimum",
+            Self::LoweredToMaximum => "loweredToMaximum",
+            Self::Extended => "extended",
+            Self::ExtendedToCeiling => "extendedToCeiling",
+            Self::Unreadable => "unreadable",
+            Self::OverLimit => "overLimit",
+            Self::Idle(..) => "idle",
+        }
+    }
+
+    /// Where the end comes from, for people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Default => "the policy's default TTL",
+            Self::Requested => "its own TTL",
+            Self::RaisedToMinimum => "its TTL, raised to the policy's minimum",
+            Self::LoweredToMaximum => "its TTL, lowered to the policy's maximum",
+            Self::Extended => "extended by annotation",
+            Self::ExtendedToCeiling => "extended by annotation, up to the policy's maximum",
+            Self::Unreadable => "the policy's maximum, since something on it cannot be read",
+            Self::OverLimit => "one of the newest over the limit",
+            Self::Idle(..) => "nothing uses its database",
+        }
+    }
 }
 
 /// The dates of one clone's life.
@@ -62,6 +98,21 @@ pub fn lifetime(clone: &WordPressClone, ttl: &Ttl) -> Lifetime {
         Some(until) if until > end => of(until, Cause::Extended),
         _ => of(end, cause),
     }
+}
+
+/// The same life, brought to its end because nothing has used the clone's database since then, as was found `seen`; `None`: it is not
+/// idle, or that ends nothing.
+///
+/// Never before the policy's minimum, nor before a date to which somebody has extended it, and never where something on it cannot be
+/// read. An end by it has passed when it is first found, so [`judge`] announces it with the grace.
+#[must_use]
+pub fn idle(clone: &WordPressClone, life: Lifetime, ttl: &Ttl, rule: IdleRule, since: Timestamp, seen: Timestamp) -> Option<Lifetime> {
+    let extended = clone.extend_until.value().is_some_and(|until| *until > seen);
+    if extended || clone.keep == Reading::Value(true) || unreadable(clone).next().is_some() {
+        return None;
+    }
+    let end = ceil_to_second(later(since, rule.after.get()).max(later(life.created, ttl.minimum.get())));
+    (end <= seen && end < life.end).then_some(Lifetime { end, cause: Cause::Idle(since, rule.after), ..life })
 }
 
 /// Everything on a clone that was said and cannot be read: the field and its text.
@@ -170,5 +221,5 @@ fn given_warning(text: &str, announced: Timestamp) -> Option<SignedDuration> {
 /// Whether anything on a clone announces an end, or the warning of one.
 #[must_use]
 pub fn says_an_end(clone: &WordPressClone) -> bool {
-    clone.expires_at != Reading::Absent || clone.announced_at != Reading::Absent || clone.warned.is_some()
+    clone.expires_at != Reading::Absent || clone.announced_at != Reading::Absent || clone.unused_since != Reading::Absent || clone.warned.is_some()
 }

@@ -12,6 +12,7 @@ pub mod decision;
 mod diagnosis;
 mod doubt;
 mod ground;
+mod idle;
 pub mod lifetime;
 mod limits;
 pub mod orphans;
@@ -28,12 +29,13 @@ mod schemas;
 mod tests;
 pub mod working;
 
-pub use decision::{Action, BlockedBy, Decision, NobodyLives, Plan, Target, Work, Write};
+pub use decision::{Action, Because, BlockedBy, Decision, NobodyLives, Plan, Target, Work, Write};
 pub use reason::Reason;
 
 use crate::model::{Reading, Snapshot, WordPressClone, snapshot::Origin};
 use crate::policy::{ClonePolicy, Mode, Policies};
 use ground::{Ground, Standing};
+use idle::Idle;
 use jiff::{SignedDuration, Timestamp};
 use lifetime::{Cause, Enforced, Lifetime, Step};
 use std::sync::Arc;
@@ -93,6 +95,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     quota::keep(snapshot, &ground, &mut draft);
     schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
     prices::check(snapshot, policies, &mut draft);
+    idle::remember(&ground, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
     if snapshot.state.paused.is_some() {
@@ -185,14 +188,27 @@ fn decide(
         return decision(Action::Hold, reason);
     }
     let announced = lifetime::announcement(clone, enforced, now).filter(|_| !ground.is_withdrawn(clone));
+    let (life, unused) = match ground.uses.judge(clone, policy, life, announced, now) {
+        Idle::No => (life, None),
+        Idle::Found(life, unused) => (life, Some(Work::Unused(unused))),
+        Idle::Lost(_, source, lack) if announced.is_some_and(|end| end <= now) => {
+            return decision(Action::Hold, Reason::EvidenceMissing(source, lack));
+        }
+        Idle::Lost(life, ..) => (life, None),
+    };
     let step = lifetime::judge(life.end, announced, policy.ttl.grace.get(), now);
     if audit {
         return audited(step, life, draft, &decision);
     }
     match step {
-        Step::Delete { announced, .. } => decision(Action::Delete, Reason::Expired(life, announced)),
+        Step::Delete { announced, .. } => decision(Action::Delete, Reason::Expired(life, announced)).with(unused),
         Step::Announce(at) => {
             draft.wake_at(at);
+            let because = match life.cause {
+                Cause::Idle(since, _) => Because::Unused(since),
+                _ if clone.unused_since == Reading::Absent => Because::Nothing,
+                _ => Because::UsedAgain,
+            };
             let reason = if at > life.end { Reason::GraceAnnounced(life, at) } else { Reason::Announced(life, at, announced) };
             // Dates are whole seconds: a warning that falls due within one is given with the announcement.
             let warning = lifetime::warning_due(clone, at, &policy.ttl, crate::model::later(now, SignedDuration::from_secs(1)));
@@ -201,7 +217,7 @@ fn decide(
                 Enforced::Since(since) => now.max(clone.meta.created).max(since),
                 Enforced::No | Enforced::Always => now.max(clone.meta.created),
             };
-            decision(Action::Warn, reason).with(Work::Annotate(Write::Announce(at, said, warning)))
+            decision(Action::Warn, reason).with(Work::Annotate(Write::Announce(at, said, warning, because)))
         }
         Step::Wait => {
             let at = announced.unwrap_or(life.end);

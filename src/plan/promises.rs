@@ -35,6 +35,7 @@ fn policies(name: &str, mode: Mode) -> Policies {
         mode,
         namespaces: Namespaces::Names(vec!["n".into()]),
         ttl: Ttl { minimum: Span::minutes(1), ..Ttl::default() },
+        idle: None,
         limits: Limits::default(),
         quota: Default::default(),
         limit_range: None,

@@ -7,7 +7,7 @@ pub use super::doubt::Doubt;
 
 use super::lifetime::{Cause, Lifetime};
 use crate::model::{
-    Source,
+    Source, Span,
     duration::{human, roughly},
 };
 use jiff::{SignedDuration, Timestamp, civil::Date};
@@ -96,6 +96,10 @@ pub enum Reason {
     DefinitionNotReady(Box<str>),
     /// What bounds a namespace is not what the policy says.
     Quota(super::quota::Finding),
+    /// What a shared host has counted of the use of so many schemas is written down there.
+    UseNoted(usize),
+    /// A shared host does not count every use of its schemas, and why.
+    UseNotCounted(Box<str>),
     /// A clone's Secret, or the key behind it, is not there.
     Credentials(super::credentials::Lack),
 }
@@ -113,6 +117,7 @@ impl Reason {
             Self::ExpiresSoon(..) => "ExpiresSoon",
             Self::WouldAnnounce(..) => "WouldAnnounce",
             Self::Expired(life, _) if life.cause == Cause::OverLimit => "OverLimit",
+            Self::Expired(Lifetime { cause: Cause::Idle(..), .. }, _) => "Idle",
             Self::Expired(..) => "Expired",
             Self::EvidenceMissing(..) => "EvidenceMissing",
             Self::ClockUntrusted(_) => "ClockUntrusted",
@@ -139,6 +144,8 @@ impl Reason {
             Self::BrakeOn(..) => "BrakeOn",
             Self::DefinitionNotReady(_) => "DefinitionNotReady",
             Self::Quota(finding) => finding.code(),
+            Self::UseNoted(_) => "UseNoted",
+            Self::UseNotCounted(_) => "UseNotCounted",
             Self::Credentials(lack) => lack.code(),
         }
     }
@@ -173,6 +180,16 @@ impl Reason {
             if left.is_positive() { format!("in {}", roughly(left)) } else { format!("{} ago", roughly(-left)) }
         };
         match self {
+            Self::LivingOn(Lifetime { cause: Cause::Idle(since, after), .. }, at)
+            | Self::GraceAnnounced(Lifetime { cause: Cause::Idle(since, after), .. }, at) => {
+                format!("{}: it goes at {at} ({}), unless something uses it or somebody extends it", unused(*since, *after, now), from_now(*at))
+            }
+            Self::WouldAnnounce(Lifetime { cause: Cause::Idle(since, after), .. }, at) => {
+                format!("{}; under `enforce` it would go at {at}", unused(*since, *after, now))
+            }
+            Self::Expired(Lifetime { cause: Cause::Idle(since, after), .. }, at) => {
+                format!("{}; announced for {at}, which has passed", unused(*since, *after, now))
+            }
             Self::Living(life) => format!("lives until {} ({}): {}", life.end, from_now(life.end), life.cause.words()),
             Self::Kept(life) => format!("is kept by its annotation; without it, it would end at {} ({})", life.end, from_now(life.end)),
             Self::Terminating(since) => format!("was deleted {} and is on its way out", from_now(*since)),
@@ -247,6 +264,8 @@ impl Reason {
             ),
             Self::DefinitionNotReady(why) => format!("KRO says it is not ready ({why}): deletions may hang"),
             Self::Quota(finding) => finding.message(),
+            Self::UseNoted(count) => format!("what was counted of {count} schemas has changed, and is written down"),
+            Self::UseNotCounted(why) => format!("no clone on it ends because nothing uses it: {why}"),
             Self::Credentials(lack) => lack.message(),
         }
     }
@@ -261,6 +280,10 @@ impl Reason {
             put("expiresAt", json!(life.end));
             put("ceiling", json!(life.ceiling));
             put("cause", json!(life.cause.word()));
+            if let Cause::Idle(since, after) = life.cause {
+                put("unusedSince", json!(since));
+                put("idleAfter", json!(human(after.get())));
+            }
         }
         match self {
             Self::Announced(_, at, before) => {
@@ -329,6 +352,8 @@ impl Reason {
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),
             Self::Quota(finding) => finding.facts().into_iter().for_each(|(key, value)| put(&key, value)),
+            Self::UseNoted(count) => put("schemas", json!(count)),
+            Self::UseNotCounted(why) => put("why", json!(why)),
             Self::Credentials(lack) => lack.facts(&mut put),
             Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) | Self::NoPolicy | Self::Deleted | Self::SnapshotOurs => {}
         }
@@ -336,40 +361,13 @@ impl Reason {
     }
 }
 
-fn list(items: &[String], none: &str) -> String {
-    if items.is_empty() { none.to_owned() } else { items.join("; ") }
+/// Since when nothing has used a clone's database, and by which rule that matters.
+fn unused(since: Timestamp, after: Span, now: Timestamp) -> String {
+    format!("nothing has used its database since {since:.0} (for {}, and `idle.after` is {after})", roughly(now.duration_since(since)))
 }
 
-impl Cause {
-    /// The word in facts.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Requested => "requested",
-            Self::RaisedToMinimum => "raisedToMinimum",
-            Self::LoweredToMaximum => "loweredToMaximum",
-            Self::Extended => "extended",
-            Self::ExtendedToCeiling => "extendedToCeiling",
-            Self::Unreadable => "unreadable",
-            Self::OverLimit => "overLimit",
-        }
-    }
-
-    /// Where the end comes from, for people.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Default => "the policy's default TTL",
-            Self::Requested => "its own TTL",
-            Self::RaisedToMinimum => "its TTL, raised to the policy's minimum",
-            Self::LoweredToMaximum => "its TTL, lowered to the policy's maximum",
-            Self::Extended => "extended by annotation",
-            Self::ExtendedToCeiling => "extended by annotation, up to the policy's maximum",
-            Self::Unreadable => "the policy's maximum, since something on it cannot be read",
-            Self::OverLimit => "one of the newest over the limit",
-        }
-    }
+fn list(items: &[String], none: &str) -> String {
+    if items.is_empty() { none.to_owned() } else { items.join("; ") }
 }
 
 impl Limit {

@@ -77,6 +77,9 @@ pub(super) struct PolicySpec {
     /// How long clones live.
     #[schemars(with = "Option<Ttl>")]
     pub(super) ttl: Block<Ttl>,
+    /// Ends a clone early that nothing uses. Left out: never.
+    #[schemars(with = "Option<Idle>")]
+    pub(super) idle: Block<Idle>,
     /// How many clones there may be.
     #[schemars(with = "Option<Limits>")]
     pub(super) limits: Block<Limits>,
@@ -133,6 +136,15 @@ pub(super) struct Ttl {
     pub(super) warnings: List<Span>,
     /// How long before it happens an end is announced that had not been. Default: 10m.
     pub(super) grace: Leaf<Span>,
+}
+
+/// `spec.idle`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["after"]))]
+pub(super) struct Idle {
+    /// How long nothing must have used the clone's database. Its end is announced with `ttl.grace`, and never before `ttl.minimum`.
+    pub(super) after: Leaf<Span>,
 }
 
 /// `spec.limits`.

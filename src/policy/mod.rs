@@ -70,6 +70,8 @@ pub struct ClonePolicy {
     pub namespaces: Namespaces,
     /// `spec.ttl`.
     pub ttl: Ttl,
+    /// `spec.idle`: when a clone ends that nothing uses; `None`: not earlier than any other.
+    pub idle: Option<IdleRule>,
     /// `spec.limits`.
     pub limits: Limits,
     /// `spec.quota`: resource names and quantities of the ResourceQuota.
@@ -120,6 +122,13 @@ impl Default for Ttl {
             grace: Span::minutes(10),
         }
     }
+}
+
+/// When a clone ends that nothing uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleRule {
+    /// How long nothing must have used its database.
+    pub after: Span,
 }
 
 /// How many clones there may be.
@@ -317,6 +326,12 @@ impl Policies {
             (Some(policy), None) => Governing::Policy(policy),
             (Some(first), Some(second)) => Governing::Conflict(first, second),
         }
+    }
+
+    /// Whether any of them ends clones that nothing uses, so that it matters what does.
+    #[must_use]
+    pub fn end_idle_clones(&self) -> bool {
+        self.policies.iter().any(|policy| policy.idle.is_some())
     }
 
     /// Whether the labels of namespaces have to be known before anything can be said.

@@ -174,7 +174,15 @@ fn what_is_not_said_is_the_default() {
     let policy = policy("");
     assert_eq!((policy.mode, policy.ttl.clone(), policy.limits), (Mode::Audit, Ttl::default(), Limits::default()));
     assert_eq!((policy.orphans, policy.brake), (OrphanRules::default(), BrakeRules::default()));
-    assert!(policy.budget.is_none() && policy.databases.is_empty() && policy.quota.is_empty());
+    assert!(policy.budget.is_none() && policy.databases.is_empty() && policy.quota.is_empty() && policy.idle.is_none());
+}
+
+#[test]
+fn a_policy_says_when_a_clone_is_idle() {
+    let policy = policy("  idle: {after: 10m}");
+    assert_eq!(policy.idle.map(|rule| rule.after), Some(Span::minutes(10)), "as long as the grace");
+    assert_eq!(self::policy("  ttl: {maximum: 2h}\n  idle: {after: 119m}").idle.map(|rule| rule.after), Some(Span::minutes(119)));
+    assert_eq!(self::policy("  idle:").idle, None);
 }
 
 #[test]

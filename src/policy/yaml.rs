@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, MessageFormatter, Options, UserMessageFormatter};
 
 /// Fields that later releases will have; a policy that says one today must not be read as if it did not.
-const RESERVED: [&str; 5] = ["idle", "keep", "stuckAfter", "trustedCallers", "provision"];
+const RESERVED: [&str; 4] = ["keep", "stuckAfter", "trustedCallers", "provision"];
 
 /// Why a document cannot be read.
 #[derive(Debug)]

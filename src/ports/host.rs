@@ -1,7 +1,10 @@
-//! Shared database hosts as far as the daemon uses them: one look, and the two things that are done there.
+//! Shared database hosts as far as the daemon uses them: what is looked at, and the three things that are done there.
 
 use crate::{
-    model::schema::{HostFacts, LedgerRow, SchemaOrder},
+    model::{
+        schema::{HostFacts, LedgerRow, SchemaOrder},
+        usage::{HostUse, Memory},
+    },
     policy,
 };
 use futures::future::BoxFuture;
@@ -56,6 +59,13 @@ pub trait DatabaseHost: Send + Sync + 'static {
     /// One look at everything that bears on clones' schemas. It is whole, or it is an error; it changes nothing.
     fn look<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostFacts, HostError>>;
 
+    /// What the host has counted of the use of clones' schemas, by their names, and what is remembered of it. It is whole, or it is an
+    /// error. It counts only if it has just been seen to count a write of our own, which changes nothing.
+    fn usage<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostUse, HostError>>;
+
+    /// Writes down what had been counted, by the names of the schemas: all of it or nothing.
+    fn note_use<'a>(&'a self, host: &'a policy::DatabaseHost, memories: &'a [(String, Memory)]) -> BoxFuture<'a, Result<(), HostError>>;
+
     /// Makes schema, user and rights of a clone, and the row that says so before all of them. What a cut-off attempt has left is
     /// gone on with.
     fn make_schema<'a>(&'a self, host: &'a policy::DatabaseHost, order: &'a SchemaOrder) -> BoxFuture<'a, Result<(), HostError>>;
@@ -70,6 +80,14 @@ pub struct NoHosts;
 
 impl DatabaseHost for NoHosts {
     fn look<'a>(&'a self, _: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostFacts, HostError>> {
+        none()
+    }
+
+    fn usage<'a>(&'a self, _: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostUse, HostError>> {
+        none()
+    }
+
+    fn note_use<'a>(&'a self, _: &'a policy::DatabaseHost, _: &'a [(String, Memory)]) -> BoxFuture<'a, Result<(), HostError>> {
         none()
     }
 

@@ -1,4 +1,4 @@
-//! A shared database host in memory: schemas, users and a ledger, and what goes wrong on the way to them.
+//! A shared database host in memory: schemas, users, their use and a ledger, and what goes wrong on the way to them.
 //!
 //! [`Server`] is the truth, one for all processes, and keeps a history of what was dropped; a [`SandboxHosts`] is one process's way to it. What
 //! is asked is done step by step, as the real adapter does it statement by statement, and each step may be the last: the process
@@ -9,6 +9,7 @@ use crate::{
     model::{
         Kind,
         schema::{HostFacts, LedgerRow, RowState, Schema, SchemaOrder, schema_name},
+        usage::{HostUse, Memory, Use},
     },
     policy,
     ports::{DatabaseHost, HostError},
@@ -43,6 +44,32 @@ pub struct Server {
     pub kills: Option<(u32, bool)>,
     /// What has been dropped, in turn.
     pub drops: Vec<Dropped>,
+    /// What it has counted of each user since it started.
+    pub counted: BTreeMap<String, u64>,
+    /// How often it was started.
+    pub starts: u32,
+    /// It counts nothing.
+    pub uncounting: bool,
+    /// Users who have a statement running.
+    pub running: BTreeSet<String>,
+    /// What the daemon has written down of their use.
+    pub memories: BTreeMap<String, Memory>,
+}
+
+impl Server {
+    /// Somebody uses a schema.
+    pub fn touch(&mut self, name: &str) {
+        if !self.uncounting {
+            *self.counted.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// It starts anew, and has forgotten what it had counted.
+    pub fn restart(&mut self) {
+        self.starts = self.starts.saturating_add(1);
+        self.counted.clear();
+        self.running.clear();
+    }
 }
 
 /// A schema that was dropped.
@@ -170,7 +197,32 @@ impl SandboxHosts {
         }
         self.step(true, |server| Ok(server.users.remove(name))).await?;
         self.drop_anything(name).await?;
+        self.step(true, |server| Ok(server.memories.remove(name))).await?;
         self.step(true, |server| Ok(server.rows.remove(name))).await.map(drop)
+    }
+
+    /// A write that changes nothing, and then what was counted: as much at once as one statement reads.
+    async fn read_use(&self) -> Result<HostUse, HostError> {
+        const OURSELVES: &str = "clonewarden";
+        let own = |server: &Server| server.counted.get(OURSELVES).copied().unwrap_or_default();
+        let before = self.step(false, |server| Ok(own(server))).await?;
+        let write = |server: &mut Server| {
+            server.touch(OURSELVES);
+            Ok(())
+        };
+        self.step(true, write).await?;
+        let uncounted = (self.step(false, |server| Ok(own(server))).await? <= before).then(|| "a write of ours was not counted".to_owned());
+        let (starts, counted) = self.step(false, |server| Ok((server.starts, server.counted.clone()))).await?;
+        let running = self.step(false, |server| Ok(server.running.clone())).await?;
+        let memories = self.step(false, |server| Ok(server.memories.clone())).await?;
+        let names: BTreeSet<&String> = counted.keys().filter(|name| *name != OURSELVES).chain(&running).chain(memories.keys()).collect();
+        let known = |name: &String| Use {
+            mark: counted.get(name).map(|count| format!("{starts} {count}").into()),
+            busy: running.contains(name),
+            written: None,
+            memory: memories.get(name).cloned(),
+        };
+        Ok(HostUse { uncounted, uses: names.into_iter().map(|name| (name.clone(), known(name))).collect() })
     }
 
     /// Drops a schema, whoever's it is: what no adapter may do.
@@ -208,6 +260,18 @@ impl DatabaseHost for SandboxHosts {
             };
             Ok(HostFacts { schemas: names.into_iter().map(|name| Arc::new(schema(name))).collect(), ..HostFacts::default() })
         }
+        .boxed()
+    }
+
+    fn usage<'a>(&'a self, _: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostUse, HostError>> {
+        self.read_use().boxed()
+    }
+
+    fn note_use<'a>(&'a self, _: &'a policy::DatabaseHost, memories: &'a [(String, Memory)]) -> BoxFuture<'a, Result<(), HostError>> {
+        self.step(true, |server| {
+            server.memories.extend(memories.iter().cloned());
+            Ok(())
+        })
         .boxed()
     }
 

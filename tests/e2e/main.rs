@@ -78,6 +78,7 @@ scenes! {
     hosts Alone;
     schemas Alone;
     crowd Alone;
+    idle Alone;
 }
 
 /// How a scene ended.

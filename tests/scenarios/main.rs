@@ -94,7 +94,7 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 33] = [
+const NEED_A_DAEMON: [&str; 36] = [
     "AccountChanged",
     "Busy",
     "ClaimsForeign",
@@ -112,6 +112,7 @@ const NEED_A_DAEMON: [&str; 33] = [
     "Deleted",
     "ExpiryUnreadable",
     "GoesWithJob",
+    "Idle",
     "MemberNotOurs",
     "Protected",
     "RegionNotSwept",
@@ -125,6 +126,8 @@ const NEED_A_DAEMON: [&str; 33] = [
     "StuckDeleting",
     "TagsGone",
     "Unclaimed",
+    "UseNotCounted",
+    "UseNoted",
     "Vetoed",
     "WaitsForCluster",
     "WaitsForMembers",

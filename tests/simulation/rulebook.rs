@@ -64,6 +64,7 @@ pub(crate) fn product(rules: &[Rule], revision: u32, hosted: bool) -> Policies {
             warnings: vec![Span::seconds(120), Span::seconds(30)],
             grace: Span::seconds(rule.grace),
         },
+        idle: None,
         limits: Limits::default(),
         quota: BTreeMap::new(),
         limit_range: None,

@@ -175,6 +175,8 @@ async fn announced(person: &Person, stored: &Value, end: Timestamp, bounds: Boun
     let heard = |clone: &WordPressClone| match clone.expires_at.value().copied() {
         Some(at) if at == end => Some(Announced::Yes),
         Some(at) if bounds.ceiling.is_none() && Some(at) != before => Some(Announced::Otherwise(at)),
+        // It was to end earlier because nothing used it, and has the rest of its own life again.
+        Some(at) if at > end && Some(at) != before => Some(Announced::Otherwise(at)),
         _ => None,
     };
     if let Some(heard) = heard(&clone) {

@@ -46,6 +46,8 @@ pub(super) struct Shown {
     pub(super) created_at: Timestamp,
     /// The announced end, if there is one.
     pub(super) expires_at: Option<Timestamp>,
+    /// Since when nothing has used its database, if that is why its end is so near.
+    pub(super) unused_since: Option<Timestamp>,
     /// Nothing ends it.
     pub(super) kept: bool,
     pub(super) owner: Option<String>,
@@ -66,6 +68,7 @@ impl Shown {
             why: state.why().to_vec(),
             created_at: clone.meta.created,
             expires_at: clone.expires_at.value().copied(),
+            unused_since: clone.unused_since.value().copied(),
             kept: clone.keep == Reading::Value(true),
             owner: clone.owner.as_deref().map(str::to_owned),
             database: told.database.clone(),
@@ -137,7 +140,7 @@ fn table(all: &[Shown], namespaces: bool, now: Timestamp, limit: Option<usize>) 
 fn row(shown: &Shown, now: Timestamp) -> [String; 8] {
     let end = match (shown.kept, shown.expires_at) {
         (true, _) => "kept".to_owned(),
-        (false, Some(end)) => relative(end, now),
+        (false, Some(end)) => relative(end, now) + if shown.unused_since.is_some() { " (unused)" } else { "" },
         (false, None) => "-".to_owned(),
     };
     let age = crate::model::duration::roughly(now.duration_since(shown.created_at).max(jiff::SignedDuration::ZERO));
@@ -166,6 +169,7 @@ mod tests {
             why: vec!["Job `x`: Job failed: a\u{1b}[2J".into(), "KRO reports an error".into()],
             created_at: "2026-02-05T14:30:22Z".parse().unwrap(),
             expires_at: Some("2026-02-05T16:30:22Z".parse().unwrap()),
+            unused_since: None,
             kept: false,
             owner: Some("ada@example.com".into()),
             database: "shared".into(),
@@ -183,6 +187,8 @@ mod tests {
                         clone-1                broken  30m  in 1h30m    ada@example.com  shared    Job `x`: Job failed: a\\u{1b}[2J; KRO reports an error\n\
                         clone-20260205-143022  works   30m  kept        -                shared\n";
         assert_eq!(text, expected.replace("in 1h30m    ", "in 1h30m  ").replace("END         ", "END       ").replace("kept        ", "kept      "));
+        let unused = Shown { unused_since: Some(now), ..shown("clone-1") };
+        assert!(table(&[unused], false, now, None).contains("  in 1h30m (unused)  "));
         assert!(table(&[kept], true, now, Some(30)).lines().all(|line| line.chars().count() <= 30));
         assert!(table(&[], true, now, None).starts_with("NAMESPACE  NAME"));
     }

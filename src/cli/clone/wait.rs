@@ -97,7 +97,8 @@ fn verdict<'a>(view: &'a View, state: &State) -> Verdict<'a> {
         (State::Broken { for_good: true, why }, _) => Verdict::Hopeless(format!("will not work: {}", why.join("; "))),
         (State::Terminating(_), Fate::Here(clone, _)) => {
             let since = clone.meta.terminating.map(|since| format!(" since {since}")).unwrap_or_default();
-            Verdict::Hopeless(format!("is being deleted{since}: it will not work any more"))
+            let why = clone.unused_since.value().map(|since| format!(", and nothing had used its database since {since:.0}")).unwrap_or_default();
+            Verdict::Hopeless(format!("is being deleted{since}{why}: it will not work any more"))
         }
         (State::Unknown(unseen), _) if view.is_blind() => Verdict::Hopeless(format!("may work or not: {}", unseen.join("; "))),
         _ => Verdict::Wait,

@@ -24,6 +24,7 @@ const OURS: &str = "staging";
 const THEIRS: &str = "theirs";
 
 mod credentials;
+mod idle;
 mod schemas;
 
 fn policies(mode: &str, rest: &str) -> Arc<Policies> {

@@ -16,7 +16,7 @@ use rust_decimal::prelude::ToPrimitive;
 use serde_json::{Value, json};
 
 /// Annotations that say something only once the clone lives. A manifest that was exported from a living clone has them all.
-const NOT_YET: [&str; 5] = [names::EXPIRES_AT, names::ANNOUNCED_AT, names::WARNED, names::CREDENTIALS, names::RESERVATION];
+const NOT_YET: [&str; 6] = [names::EXPIRES_AT, names::ANNOUNCED_AT, names::UNUSED_SINCE, names::WARNED, names::CREDENTIALS, names::RESERVATION];
 /// From this share of a limit on, in percent, whoever takes one more place is told.
 const NEAR: usize = 80;
 

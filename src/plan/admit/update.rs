@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 /// Annotations that are the daemon's word. An end announced by somebody else would be an end that nobody was warned of.
-const DAEMONS: [&str; 6] = [names::EXPIRES_AT, names::ANNOUNCED_AT, names::WARNED, names::RESERVATION, names::CREDENTIALS, names::PLACEMENT_REASON];
+const DAEMONS: [&str; 7] =
+    [names::EXPIRES_AT, names::ANNOUNCED_AT, names::UNUSED_SINCE, names::WARNED, names::RESERVATION, names::CREDENTIALS, names::PLACEMENT_REASON];
 
 pub(super) fn mutate(request: &Request, policy: &ClonePolicy) -> Result<Verdict, Refusal> {
     shape::values(&request.object, &request.old)?;

@@ -4,6 +4,7 @@
 //! result counts only if nothing was reported.
 
 mod host;
+mod idle;
 mod limit_range;
 mod policy;
 mod prices;

@@ -1,6 +1,6 @@
 //! `ClonePolicy`: whose clones, how long, how many, for how much.
 
-use super::{Lint, limit_range, rules};
+use super::{Lint, idle, limit_range, rules};
 use crate::{
     model::Span,
     policy::{
@@ -35,6 +35,7 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let mode = lint.take("mode", spec.mode).map_or(Mode::Audit, |mode| mode.value);
     let (namespaces, named) = namespaces(lint, spec.namespaces, &spec_place);
     let ttl = ttl(lint, spec.ttl);
+    let idle = idle::idle(lint, spec.idle, &ttl);
     let mut lines = BTreeMap::new();
     let limits = limits(lint, spec.limits, &mut lines);
     lines.extend(spec.quota.as_ref().map(|entries| ("quota", lint.place(entries.0.at).line)));
@@ -48,7 +49,7 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let (name, place) = name?;
     let (file, line) = (place.file.to_string(), place.line);
     let name = Arc::from(name);
-    let policy = ClonePolicy { name, file, line, lines, mode, namespaces, ttl, limits, quota, limit_range, databases, budget, orphans, brake };
+    let policy = ClonePolicy { name, file, line, lines, mode, namespaces, ttl, idle, limits, quota, limit_range, databases, budget, orphans, brake };
     Some(ReadPolicy { policy, name: place, namespaces: named, hosts })
 }
 

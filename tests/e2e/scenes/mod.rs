@@ -13,6 +13,7 @@ pub(crate) mod definition;
 pub(crate) mod expiry;
 pub(crate) mod failover;
 pub(crate) mod hosts;
+pub(crate) mod idle;
 pub(crate) mod leaks;
 pub(crate) mod messages;
 pub(crate) mod orphans;

@@ -37,6 +37,7 @@ pub(crate) fn write_files(dir: &Path, admin: &str, root: &str) -> Result<()> {
          CREATE USER IF NOT EXISTS {ADMIN}@'%';\nALTER USER {ADMIN}@'%' IDENTIFIED BY '{admin}' REQUIRE SSL;\n\
          GRANT CREATE USER, PROCESS, SHOW DATABASES, CONNECTION ADMIN ON *.* TO {ADMIN}@'%';\n\
          GRANT SELECT ON mysql.* TO {ADMIN}@'%';\n\
+         GRANT SELECT ON performance_schema.* TO {ADMIN}@'%';\n\
          GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON clonewarden.* TO {ADMIN}@'%';\n\
          GRANT {rights} ON `wp\\_%`.* TO {ADMIN}@'%' WITH GRANT OPTION;\n"
     );

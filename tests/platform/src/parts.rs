@@ -333,6 +333,7 @@ pub(crate) const PARTS: &[Part] = &[
                 format!("--ssl-key={}", site.path("mariadb.key")),
                 format!("--init-file={}", site.path("mariadb.sql")),
                 "--skip-name-resolve",
+                "--performance-schema=ON",
                 "--innodb-buffer-pool-size=32M",
                 "--innodb-log-file-size=8M",
                 // A killed server keeps what it wrote (the kernel has it); only a lost machine would not.

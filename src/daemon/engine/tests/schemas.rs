@@ -49,6 +49,18 @@ impl DatabaseHost for Erring {
         self.inner.look(host)
     }
 
+    fn usage<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<crate::model::usage::HostUse, HostError>> {
+        self.inner.usage(host)
+    }
+
+    fn note_use<'a>(
+        &'a self,
+        host: &'a policy::DatabaseHost,
+        memories: &'a [(String, crate::model::usage::Memory)],
+    ) -> BoxFuture<'a, Result<(), HostError>> {
+        self.inner.note_use(host, memories)
+    }
+
     fn make_schema<'a>(&'a self, host: &'a policy::DatabaseHost, order: &'a SchemaOrder) -> BoxFuture<'a, Result<(), HostError>> {
         self.inner.make_schema(host, order)
     }
