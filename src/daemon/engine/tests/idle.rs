@@ -143,7 +143,7 @@ impl Inn {
         let mut inn = Self {
             cluster,
             clock,
-            server: Arc::default(),
+            server: Arc::new(Mutex::new(Server { trouble: 10, ..Server::default() })),
             policies,
             stop: CancellationToken::new(),
             task,
@@ -160,7 +160,7 @@ impl Inn {
 
     fn start(&mut self) {
         self.started += 1;
-        let inner = SandboxHosts::new(&self.cluster, &self.server, self.rng.bits(), 10);
+        let inner = SandboxHosts::new(&self.cluster, &self.server, self.rng.bits());
         let engine = Engine {
             cluster: Arc::new(self.cluster.clone()),
             cloud: Arc::new(NoCloud),
