@@ -2,7 +2,10 @@
 
 use crate::{bugs::Bug, hosted::is_foreign};
 use clonewarden::{
-    model::schema::{HostFacts, LedgerRow, SchemaOrder},
+    model::{
+        schema::{HostFacts, LedgerRow, SchemaOrder},
+        usage::{HostUse, Memory},
+    },
     policy,
     ports::{DatabaseHost, HostError},
     sandbox::hosts::{SandboxHosts, Server},
@@ -27,6 +30,14 @@ impl Muddled {
 impl DatabaseHost for Muddled {
     fn look<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostFacts, HostError>> {
         self.inner.look(host)
+    }
+
+    fn usage<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostUse, HostError>> {
+        self.inner.usage(host)
+    }
+
+    fn note_use<'a>(&'a self, host: &'a policy::DatabaseHost, memories: &'a [(String, Memory)]) -> BoxFuture<'a, Result<(), HostError>> {
+        self.inner.note_use(host, memories)
     }
 
     fn make_schema<'a>(&'a self, host: &'a policy::DatabaseHost, order: &'a SchemaOrder) -> BoxFuture<'a, Result<(), HostError>> {
