@@ -115,6 +115,7 @@ const NEED_A_DAEMON: [&str; 33] = [
     "MemberNotOurs",
     "Protected",
     "RegionNotSwept",
+    "HostNotGoverned",
     "RowDisagrees",
     "SchemaForeign",
     "SchemaMissing",
