@@ -7,7 +7,6 @@ use super::{executor::Executor, journal::Ending, proof::Roll};
 use crate::{
     model::{
         credentials::db_password,
-        names,
         schema::{LedgerRow, Schema, SchemaOrder},
     },
     observe::hosts,
@@ -22,10 +21,11 @@ const CONNECTIONS: u32 = 20;
 
 impl Executor {
     /// Makes the schema and the user of a clone.
-    pub(super) async fn make_schema(&self, schema: &Schema, row: &LedgerRow) -> Ending {
+    pub(super) async fn make_schema(&self, schema: &Schema, row: &LedgerRow, plan: &Plan) -> Ending {
         let Some(host) = self.host(schema) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
-        let Some(key) = self.tools.keys.key() else {
-            return Ending::Failed(format!("the Secret `{}` has not been read", names::KEY_SECRET));
+        let key = match self.key(plan) {
+            Ok(key) => key,
+            Err(why) => return why,
         };
         let password = db_password(&key, &row.uid);
         let order = SchemaOrder { name: schema.name.clone(), row: row.clone(), password, connections: CONNECTIONS };
