@@ -3,7 +3,11 @@
 //! A statement may take longer than a lease is renewed for. What keeps two holders from harm is not the fence, then, but the lock on
 //! the name, the row that is read again under it, and that no UID ever lives again.
 
-use super::{executor::Executor, journal::Ending, proof::Roll};
+use super::{
+    executor::Executor,
+    journal::Ending,
+    proof::{Roll, Unproved},
+};
 use crate::{
     model::{
         credentials::db_password,
@@ -42,9 +46,11 @@ impl Executor {
         let Some(roll) = roll.filter(|roll| !roll.is_old()) else {
             return Ending::Failed("the clones have to be listed anew: nothing that is judged by absence goes without".to_owned());
         };
-        let uid = schema.row.as_ref().map(|row| row.uid.as_str()).unwrap_or_default();
-        if uid.is_empty() || roll.lives(uid) {
-            return Ending::Conflict(format!("a clone with the uid `{uid}` lives"));
+        match roll.of_schema(schema) {
+            Ok(()) => {}
+            Err(Unproved::Otherwise(why) | Unproved::Restored(why)) => return Ending::Conflict(why),
+            Err(Unproved::Unknown(why)) => return Ending::Failed(why),
+            Err(Unproved::Gone) => return Ending::Gone,
         }
         if !self.stands(plan) {
             return Ending::Stopped;
