@@ -12,7 +12,7 @@ use crate::{
         credentials::{Credentials, MasterKey, SecretText, SourcePassword},
         meta, names,
     },
-    plan::NobodyLives,
+    plan::{NobodyLives, Plan},
     ports::{ApiError, CloneSecret},
 };
 use serde_json::Value;
@@ -24,9 +24,10 @@ const SOURCE_PASSWORD: &str = "source-password";
 impl Executor {
     /// Makes the Secret of a clone, then writes on the clone that it was made: in that order, so that a crash between the two is a
     /// creation that finds the Secret there. `record`: the second at once; else it follows by the next plan.
-    pub(super) async fn make_secret(&self, clone: &WordPressClone, record: bool) -> Ending {
-        let Some(key) = self.tools.keys.key() else {
-            return Ending::Failed(format!("the Secret `{}` has not been read", names::KEY_SECRET));
+    pub(super) async fn make_secret(&self, clone: &WordPressClone, record: bool, plan: &Plan) -> Ending {
+        let key = match self.key(plan) {
+            Ok(key) => key,
+            Err(why) => return why,
         };
         let owner = pin(Kind::Clone, &clone.meta);
         let data = match contents(&key, clone) {
@@ -46,6 +47,17 @@ impl Executor {
         }
         let changes = BTreeMap::from([(names::CREDENTIALS, Some(secret.name.clone()))]);
         orphans::ending(self.tools.cluster.annotate(&secret.owner, &changes).await)
+    }
+
+    /// The key, if it is the one that was judged. Under another, a clone's Secret and its user in MySQL could have two passwords.
+    pub(super) fn key(&self, plan: &Plan) -> Result<MasterKey, Ending> {
+        let unread = || Ending::Failed(format!("the Secret `{}` has not been read", names::KEY_SECRET));
+        let key = self.tools.keys.key().ok_or_else(unread)?;
+        if is_judged(&key, plan.state.credentials_key.as_deref()) {
+            Ok(key)
+        } else {
+            Err(Ending::Conflict(format!("the Secret `{}` holds another key by now", names::KEY_SECRET)))
+        }
     }
 
     /// Makes the key. Somebody may have been faster: then that one is the key.
@@ -89,6 +101,11 @@ impl Executor {
     }
 }
 
+/// Whether a key is the one of that fingerprint. Where none is known, the one that is there is it.
+fn is_judged(key: &MasterKey, known: Option<&str>) -> bool {
+    known.is_none_or(|known| known == key.fingerprint())
+}
+
 /// What the Secret of a clone holds.
 fn contents(key: &MasterKey, clone: &WordPressClone) -> Result<BTreeMap<&'static str, SecretText>, &'static str> {
     let derived = Credentials::derive(key, &clone.meta.uid);
@@ -103,4 +120,17 @@ fn contents(key: &MasterKey, clone: &WordPressClone) -> Result<BTreeMap<&'static
     };
     data.insert(SOURCE_PASSWORD, password);
     Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_key_that_was_judged_is_used() {
+        let key = |first: u8| MasterKey::from_bytes(&std::array::from_fn::<u8, 32, _>(|place| first ^ u8::try_from(place).unwrap())).unwrap();
+        let known = key(1).fingerprint();
+        assert!(is_judged(&key(1), Some(&known)) && is_judged(&key(1), None));
+        assert!(!is_judged(&key(2), Some(&known)), "somebody has put another one there since");
+    }
 }

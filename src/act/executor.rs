@@ -165,7 +165,7 @@ impl Executor {
             return self.tag(resource, tags).await;
         }
         match (&decision.target, &decision.work) {
-            (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record).await,
+            (Target::Secret(clone), Some(Work::Secret(record))) => return self.make_secret(clone, *record, plan).await,
             (_, Some(Work::Key(proof))) => return self.make_key(*proof).await,
             _ => {}
         }
@@ -182,7 +182,7 @@ impl Executor {
             };
         }
         match (&decision.target, &decision.work) {
-            (Target::Schema(schema), Some(Work::Make(row))) => return self.make_schema(schema, row).await,
+            (Target::Schema(schema), Some(Work::Make(row))) => return self.make_schema(schema, row, plan).await,
             (Target::Schema(schema), None) if decision.action == Action::Delete => return self.end_schema(schema, roll, plan).await,
             (Target::Source(Source::Host(host)), Some(Work::Note(memories))) => return self.note_use(host, memories).await,
             (Target::Clone(_), Some(Work::Unused(judged))) if decision.action == Action::Delete => {

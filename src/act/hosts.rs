@@ -3,11 +3,14 @@
 //! A statement may take longer than a lease is renewed for. What keeps two holders from harm is not the fence, then, but the lock on
 //! the name, the row that is read again under it, and that no UID ever lives again.
 
-use super::{executor::Executor, journal::Ending, proof::Roll};
+use super::{
+    executor::Executor,
+    journal::Ending,
+    proof::{Roll, Unproved},
+};
 use crate::{
     model::{
         credentials::db_password,
-        names,
         schema::{LedgerRow, Schema, SchemaOrder},
         usage::{HostUse, Memory, Unused, Usage},
     },
@@ -23,10 +26,11 @@ const CONNECTIONS: u32 = 20;
 
 impl Executor {
     /// Makes the schema and the user of a clone.
-    pub(super) async fn make_schema(&self, schema: &Schema, row: &LedgerRow) -> Ending {
+    pub(super) async fn make_schema(&self, schema: &Schema, row: &LedgerRow, plan: &Plan) -> Ending {
         let Some(host) = self.host(&schema.host) else { return Ending::Conflict("its host is not governed any more".to_owned()) };
-        let Some(key) = self.tools.keys.key() else {
-            return Ending::Failed(format!("the Secret `{}` has not been read", names::KEY_SECRET));
+        let key = match self.key(plan) {
+            Ok(key) => key,
+            Err(why) => return why,
         };
         let password = db_password(&key, &row.uid);
         let order = SchemaOrder { name: schema.name.clone(), row: row.clone(), password, connections: CONNECTIONS };
@@ -43,9 +47,11 @@ impl Executor {
         let Some(roll) = roll.filter(|roll| !roll.is_old()) else {
             return Ending::Failed("the clones have to be listed anew: nothing that is judged by absence goes without".to_owned());
         };
-        let uid = schema.row.as_ref().map(|row| row.uid.as_str()).unwrap_or_default();
-        if uid.is_empty() || roll.lives(uid) {
-            return Ending::Conflict(format!("a clone with the uid `{uid}` lives"));
+        match roll.of_schema(schema) {
+            Ok(()) => {}
+            Err(Unproved::Otherwise(why) | Unproved::Restored(why)) => return Ending::Conflict(why),
+            Err(Unproved::Unknown(why)) => return Ending::Failed(why),
+            Err(Unproved::Gone) => return Ending::Gone,
         }
         if !self.stands(plan) {
             return Ending::Stopped;

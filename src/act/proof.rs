@@ -2,7 +2,15 @@
 //! plan saw. Nothing here decides; whatever is not exactly so ends the attempt.
 
 use crate::{
-    model::{Child, Kind, child::Claim, cloud::CloudResource, evidence::CloudList, names, orphan::OrphanRecord},
+    model::{
+        Child, Kind,
+        child::Claim,
+        cloud::CloudResource,
+        evidence::CloudList,
+        names,
+        orphan::OrphanRecord,
+        schema::{Schema, schema_name},
+    },
     plan::{
         Decision, Target,
         orphans::{Course, DeadOwner},
@@ -129,14 +137,26 @@ impl Roll {
                 still_is(cloud, resource).await
             }
             // Whose it is says its row, which is read again where it is dropped.
-            Target::Schema(_) => Ok(()),
+            Target::Schema(schema) => self.of_schema(schema),
             _ => Err(Unproved::Otherwise("it is nothing that can be left behind".to_owned())),
         }
     }
 
-    /// Whether a clone of this UID lives.
-    pub(super) fn lives(&self, uid: &str) -> bool {
-        self.uids.contains(uid)
+    /// No clone lives that needs a schema, and nobody keeps it.
+    pub(super) fn of_schema(&self, schema: &Schema) -> Result<(), Unproved> {
+        let uid = schema.row.as_ref().map(|row| row.uid.as_str()).unwrap_or_default();
+        if uid.is_empty() || self.uids.contains(uid) {
+            return Err(Unproved::Otherwise(format!("a clone with the uid `{uid}` lives")));
+        }
+        // A name has not all of a UID, and a row may have been written by anybody.
+        if let Some(uid) = self.uids.iter().find(|uid| schema_name(uid).as_deref() == Some(schema.name.as_str())) {
+            return Err(Unproved::Otherwise(format!("the clone with the uid `{uid}` lives, whose schema it is")));
+        }
+        let key = schema.key();
+        match self.vetoes.iter().find(|orphan| orphan.key == key) {
+            Some(orphan) => Err(Unproved::Otherwise(format!("somebody keeps it, by the Orphan `{}`", orphan.meta.name()))),
+            None => Ok(()),
+        }
     }
 
     /// The owner does not live, and nothing that lives is called like it.

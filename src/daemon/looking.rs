@@ -32,7 +32,8 @@ impl Looking {
     /// Runs until the process ends. Policies that will not change any more are no reason to end.
     pub(super) async fn run(self) {
         let mut following = self.policies.clone();
-        let mut under_way: BTreeMap<String, AbortHandle> = BTreeMap::new();
+        // By name and address: two names may stand for one host, and each is looked at under its own.
+        let mut under_way: BTreeMap<(String, String), AbortHandle> = BTreeMap::new();
         let mut all = JoinSet::new();
         let (mut everything, mut slept) = (true, Duration::ZERO);
         loop {
@@ -43,7 +44,9 @@ impl Looking {
                 under_way.retain(|_, look| !look.is_finished());
                 for host in hosts::governed(&policies).filter(|host| everything || self.vitals.store.hosts.lacks(&host.name)) {
                     // One that does not answer keeps none of the others waiting; its own next turn comes when this one has ended.
-                    under_way.entry(host.address()).or_insert_with(|| all.spawn(self.look(host.clone(), policies.end_idle_clones())));
+                    under_way
+                        .entry((host.name.clone(), host.address()))
+                        .or_insert_with(|| all.spawn(self.look(host.clone(), policies.end_idle_clones())));
                 }
             }
             if everything {
@@ -83,3 +86,6 @@ impl Looking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,6 +170,9 @@ pub(crate) fn shared_host(object: &Value) -> Option<String> {
 /// port where it says none.
 #[must_use]
 pub fn host_address(host: &str, port: Option<u16>) -> String {
+    // An IPv6 address has colons of its own, and none of them stands before a port.
+    let bracketed = host.parse::<std::net::Ipv6Addr>().map(|address| format!("[{address}]"));
+    let host = bracketed.as_deref().unwrap_or(host);
     let (name, said) = match host.rsplit_once(':') {
         Some((name, said)) => said.parse::<u16>().map_or((host, None), |said| (name, Some(said))),
         None => (host, None),
@@ -302,5 +305,15 @@ mod tests {
             broken["metadata"].as_object_mut().unwrap().remove(part);
             assert!(WordPressClone::read(&broken).unwrap_err().problem.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn two_addresses_of_version_6_are_two_hosts() {
+        assert_eq!(host_address("FD00::1", Some(3306)), "[fd00::1]:3306");
+        assert_ne!(host_address("fd00::1", Some(3306)), host_address("fd00::2", Some(3306)));
+        for as_clones_say_it in ["fd00::1", "[fd00::1]", "[fd00::1]:3306"] {
+            assert_eq!(host_address(as_clones_say_it, None), "[fd00::1]:3306", "{as_clones_say_it}");
+        }
+        assert_eq!(host_address("DB.example.com.:3307", None), "db.example.com:3307");
     }
 }

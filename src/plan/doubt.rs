@@ -57,6 +57,8 @@ pub enum Doubt {
     StillNeeded(Box<str>),
     /// A schema has the name of a clone's, and nothing says that it is ours: what it has instead.
     SchemaForeign(Box<str>),
+    /// An `Orphan` tells of a schema on this host, and no policy file names the host any more, or its credentials.
+    HostNotGoverned(Box<str>),
     /// A row of ours is about a clone whose schema has another name: its UID.
     RowDisagrees(Box<str>),
 }
@@ -91,6 +93,7 @@ impl Doubt {
             Self::ExpiryUnreadable(_) => "ExpiryUnreadable",
             Self::StillNeeded(_) => "StillNeeded",
             Self::SchemaForeign(_) => "SchemaForeign",
+            Self::HostNotGoverned(_) => "HostNotGoverned",
             Self::RowDisagrees(_) => "RowDisagrees",
         }
     }
@@ -115,6 +118,7 @@ impl Doubt {
             | Self::MemberNotOurs(_)
             | Self::StuckDeleting(_)
             | Self::SchemaForeign(_)
+            | Self::HostNotGoverned(_)
             | Self::RowDisagrees(_)
             | Self::ExpiryUnreadable(_) => true,
             Self::InheritedTags(_) | Self::Claimed(_) | Self::Vetoed | Self::Busy(_) | Self::WaitsForMembers(_) | Self::WaitsForCluster(_) => false,
@@ -175,6 +179,9 @@ impl Doubt {
             Self::SchemaForeign(has) => {
                 format!("has the name of a clone's schema, and {has}: it is not ours, and the clone gets none until it is gone")
             }
+            Self::HostNotGoverned(host) => {
+                format!("it tells of a schema on `{host}`, and no `DatabaseHost` of that name has a `credentialsDir` any more: nobody looks there")
+            }
             Self::RowDisagrees(uid) => format!("its row says that it was made for {uid}, whose schema has another name: it is not proven to be ours"),
             Self::StillNeeded(id) => format!("`{id}`, of which it was taken or which was restored from it, is there"),
         }
@@ -195,6 +202,7 @@ impl Doubt {
             Self::SnapshotImpossible(state) | Self::Busy(state) => put("state", json!(state)),
             Self::WaitsForMembers(ids) => put("members", json!(ids)),
             Self::SchemaForeign(has) => put("has", json!(has)),
+            Self::HostNotGoverned(host) => put("host", json!(host)),
             Self::RowDisagrees(uid) => put("ownerUid", json!(uid)),
             Self::StuckDeleting(since) => put("since", json!(since)),
             Self::ExpiryUnreadable(text) => put("text", json!(text)),

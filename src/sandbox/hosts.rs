@@ -195,8 +195,8 @@ impl SandboxHosts {
             Some(row) if row.cluster != judged.cluster || row.uid != judged.uid => return Err(HostError::Foreign("its row".to_owned())),
             Some(_) => self.say(name, RowState::Dropping).await?,
         }
-        self.step(true, |server| Ok(server.users.remove(name))).await?;
         self.drop_anything(name).await?;
+        self.step(true, |server| Ok(server.users.remove(name))).await?;
         self.step(true, |server| Ok(server.memories.remove(name))).await?;
         self.step(true, |server| Ok(server.rows.remove(name))).await.map(drop)
     }

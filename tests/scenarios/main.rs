@@ -94,7 +94,7 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 36] = [
+const NEED_A_DAEMON: [&str; 37] = [
     "AccountChanged",
     "Busy",
     "ClaimsForeign",
@@ -112,6 +112,7 @@ const NEED_A_DAEMON: [&str; 36] = [
     "Deleted",
     "ExpiryUnreadable",
     "GoesWithJob",
+    "HostNotGoverned",
     "Idle",
     "MemberNotOurs",
     "Protected",

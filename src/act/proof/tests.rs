@@ -1,5 +1,7 @@
 //! The last look before an instance of an Aurora cluster goes: AWS deletes it whether its cluster is protected or not.
 
+mod schemas;
+
 use super::*;
 use crate::{
     model::orphan::status::OrphanStatus,

@@ -15,6 +15,9 @@ const STATEMENT: Duration = Duration::from_secs(10);
 /// How long the end of a connection may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How much of a secret may be shown: so many characters every one of them begins with.
+const SHOWN: usize = 4;
+
 /// A connection.
 pub(crate) struct Session {
     conn: Conn,
@@ -104,12 +107,18 @@ impl Session {
     }
 
     fn scrub(&self, error: HostError) -> HostError {
-        let Some(secret) = self.secret.as_ref().map(SecretText::reveal) else { return error };
-        match error {
-            HostError::Refused { code, message } => HostError::Refused { code, message: message.replace(secret, "…") },
-            other => other,
+        match (error, &self.secret) {
+            (HostError::Refused { code, message }, Some(secret)) => HostError::Refused { code, message: without(&message, secret) },
+            (other, _) => other,
         }
     }
+}
+
+/// A text without a secret, nor the beginning of it: the server cuts off what it repeats after 80 characters, wherever that is.
+fn without(text: &str, secret: &SecretText) -> String {
+    let secret = secret.reveal();
+    let beginnings = (SHOWN + 1..=secret.len()).rev().filter_map(|length| secret.get(..length));
+    beginnings.fold(text.to_owned(), |text, beginning| if text.contains(beginning) { text.replace(beginning, "…") } else { text })
 }
 
 /// A row of another form is an answer that is not whole.
@@ -131,4 +140,27 @@ async fn read(folder: &Path, file: &str) -> Result<String, HostError> {
     let text = tokio::fs::read_to_string(&path).await.map_err(|error| problem(format!("cannot be read: {error}")))?;
     let text = text.trim_end_matches(['\n', '\r']);
     if text.is_empty() { Err(problem("is empty".to_owned())) } else { Ok(text.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_even_the_beginning_of_a_secret_is_shown() {
+        let secret = SecretText::new("Cw1-2HkJm_PkIo6vBBTvosi05WQ13Fnn".to_owned());
+        for (said, expected) in [
+            ("near 'IDENTIFIED BY 'Cw1-2HkJm_PkIo6vBBTvosi05WQ13Fnn' WITH' at line 1", "near 'IDENTIFIED BY '…' WITH' at line 1"),
+            // As MariaDB 10.11 says it of a word before the name of the user.
+            (
+                "near 'USR 'wp_0f8fad5bd9cb469fa16570867728'@'%' IDENTIFIED BY 'Cw1-2HkJm_PkIo6vBBTv...' at line 1",
+                "near 'USR 'wp_0f8fad5bd9cb469fa16570867728'@'%' IDENTIFIED BY '…...' at line 1",
+            ),
+            ("near 'Cw1-2", "near '…"),
+            ("near 'Cw1-", "near 'Cw1-"),
+        ] {
+            assert_eq!(without(said, &secret), expected);
+        }
+        assert_eq!(without("words", &SecretText::new(String::new())), "words");
+    }
 }

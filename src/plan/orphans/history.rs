@@ -86,11 +86,18 @@ impl<'a> Search<'a, '_> {
         if seen && self.sky.closed.is_none() { Whereabouts::Gone } else { Whereabouts::Unknown }
     }
 
-    /// That a sweep fails is said of the sweep. Where there is none any more, nothing else would say it.
+    /// That a sweep or a look fails is said of that. Where there is none any more, nothing else would say it.
     fn unseen(&self, record: &Arc<OrphanRecord>, phase: Option<OrphanPhase>, draft: &mut Draft) {
-        let Some(region) = record.region.as_ref().filter(|region| !self.sky.regions.contains(*region)) else { return };
-        if phase != Some(OrphanPhase::Deleted) && self.snapshot.origin == Origin::Live {
-            hold(record, Doubt::RegionNotSwept(region.as_ref().into()), draft);
+        let hosts = &self.ground.policies.hosts;
+        let doubt = if let Some((host, _)) = record.schema() {
+            let looked_at = hosts.iter().any(|known| known.name == host && known.credentials_dir.is_some());
+            (!looked_at).then(|| Doubt::HostNotGoverned(host.into()))
+        } else {
+            let region = record.region.as_ref().filter(|region| !self.sky.regions.contains(*region));
+            region.map(|region| Doubt::RegionNotSwept(region.as_ref().into()))
+        };
+        if let Some(doubt) = doubt.filter(|_| phase != Some(OrphanPhase::Deleted) && self.snapshot.origin == Origin::Live) {
+            hold(record, doubt, draft);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What is decided about schemas: a table of worlds, each with the decisions that it must lead to.
 
+mod adversity;
+
 use crate::model::{
     Evidence, Kind, Snapshot, Source, WordPressClone,
     credentials::KeySight,

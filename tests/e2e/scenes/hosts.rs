@@ -178,6 +178,8 @@ impl Ground {
                 whole &= dropped.is_ok() && wire.sent() < at;
                 if let Some(left) = self.find(&order.name).await? {
                     ensure!(left.row.is_some(), "cut {cut:?} message {at} of the dropping, it is left without a row: {left:?}");
+                    // MySQL drops no user that is the definer of a view or a trigger, and they are in the schema.
+                    ensure!(left.user || !left.there, "cut {cut:?} message {at}, the schema outlives its user: {left:?}");
                     self.drop(&order).await.with_context(|| format!("dropped again, cut {cut:?} message {at}"))?;
                 }
                 ensure!(self.find(&order.name).await?.is_none(), "cut {cut:?} message {at}, something is left");
@@ -197,6 +199,12 @@ impl Ground {
         for rds in [false, true] {
             self.make(&order).await?;
             let mut open = mariadb::client(&self.mariadb, &order.name, PASSWORD).await?;
+            // Any user may take any lock, and a clone keeps nothing by it.
+            open.query_drop(format!("SELECT GET_LOCK('clonewarden/{}', 0)", order.name)).await?;
+            self.make(&order).await.context("made again, while its user holds our lock")?;
+            ensure!(open.query_drop("SELECT 1").await.is_err(), "its connection holds our lock");
+            let mut open = mariadb::client(&self.mariadb, &order.name, PASSWORD).await?;
+            open.query_drop(format!("SELECT GET_LOCK('clonewarden/{}', 0)", order.name)).await?;
             let table = format!("`{}`.t", order.name);
             open.query_drop(format!("CREATE TABLE {table} (a INT)")).await?;
             // It holds a lock on the table that a DROP waits for.
