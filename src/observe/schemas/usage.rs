@@ -23,10 +23,9 @@ const STATEMENTS: &str = "performance_schema.events_statements_summary_by_user_b
 /// Whose names are called like a clone's.
 const OURS: &str = "LIKE 'wp|_%' ESCAPE '|'";
 /// What a server counts of what it could not count.
-const LOST: [&str; 5] = [
+const LOST: [&str; 4] = [
     "Performance_schema_users_lost",
     "Performance_schema_accounts_lost",
-    "Performance_schema_hosts_lost",
     "Performance_schema_thread_instances_lost",
     "Performance_schema_statement_classes_lost",
 ];
@@ -141,10 +140,18 @@ async fn not_counted(session: &mut Session) -> Result<Option<String>, HostError>
     if everybody == 0 || some > 0 {
         return Ok(Some("not everybody is counted; see `performance_schema.setup_actors`".to_owned()));
     }
-    let status: Vec<(String, String)> =
-        session.rows("SELECT variable_name, variable_value FROM performance_schema.global_status WHERE variable_name LIKE 'Performance|_schema|_%lost' ESCAPE '|' OR variable_name = 'wsrep_cluster_size'").await?;
+    let status: Vec<(String, String)> = session
+        .rows(
+            "SELECT variable_name, variable_value FROM performance_schema.global_status \
+             WHERE variable_name LIKE 'Performance|_schema|_%lost' ESCAPE '|' OR variable_name = 'wsrep_cluster_size'",
+        )
+        .await?;
     let value = |name: &str| status.iter().find(|(named, _)| named.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.parse::<u64>().ok());
-    if let Some(members) = value("wsrep_cluster_size").filter(|members| *members > 1) {
+    // MySQL's own kind of cluster, which MariaDB does not know.
+    let group = "SELECT CAST(COUNT(*) AS UNSIGNED) FROM performance_schema.replication_group_members WHERE member_state <> 'OFFLINE'";
+    let group: Vec<u64> = session.rows_unless(group, &NO_LEDGER).await?;
+    let members = value("wsrep_cluster_size").into_iter().chain(group).max().unwrap_or_default();
+    if members > 1 {
         return Ok(Some(format!("it is one of {members} servers, and each counts for itself")));
     }
     let lost = LOST.into_iter().find(|name| value(name).is_none_or(|lost| lost > 0));

@@ -6,24 +6,21 @@
 //! 1. no clone ends that was used within `idle.after`, before `ttl.minimum`, unannounced, or against an extension;
 //! 2. once all is quiet, those that somebody uses live, and those that nobody uses are gone.
 
+mod erring;
+
 use super::*;
 use crate::{
-    model::{
-        schema::{HostFacts, LedgerRow, SchemaOrder, schema_name},
-        usage::{HostUse, Memory},
-    },
-    policy,
-    ports::{DatabaseHost, HostError},
+    model::schema::schema_name,
     sandbox::{
         hosts::{SandboxHosts, Server},
         rng::Rng,
     },
 };
-use futures::future::BoxFuture;
+use erring::{Bug, Erring};
 use jiff::SignedDuration;
 
 const STEPS: usize = 100;
-const SEEDS: u64 = 6;
+const SEEDS: u64 = 5;
 const AFTER: SignedDuration = SignedDuration::from_mins(5);
 const MINIMUM: SignedDuration = SignedDuration::from_mins(2);
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -31,76 +28,6 @@ const GRACE: SignedDuration = SignedDuration::from_secs(60);
 const MOMENT: SignedDuration = SignedDuration::from_secs(1);
 /// How many clones live at once.
 const MOST: usize = 6;
-
-/// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Bug {
-    None,
-    /// What a host counts is read once and never again.
-    ReadsOnce,
-    /// A server that has started anew is taken for the one before.
-    ForgetsRestarts,
-    /// That a host does not count is not noticed.
-    BelievesAnyHost,
-    /// Statements that run are not looked for.
-    OverlooksRunning,
-    /// Nothing is ever counted.
-    SeesNothing,
-}
-
-/// A way to the host that does not see what it should.
-struct Erring {
-    inner: SandboxHosts,
-    bug: Bug,
-    first: Mutex<Option<HostUse>>,
-}
-
-impl Erring {
-    fn see(&self, mut said: HostUse) -> HostUse {
-        match self.bug {
-            Bug::None => {}
-            Bug::ReadsOnce => {
-                let mut first = self.first.lock().unwrap();
-                let first = first.get_or_insert_with(HostUse::default);
-                for (name, known) in &mut said.uses {
-                    let before = first.uses.entry(name.clone()).or_insert_with(|| known.clone());
-                    known.mark = before.mark.clone().or_else(|| known.mark.clone());
-                    before.mark.clone_from(&known.mark);
-                    known.busy = false;
-                }
-            }
-            Bug::ForgetsRestarts => said.uses.values_mut().for_each(|known| {
-                known.mark = known.mark.take().map(|mark| mark.split(' ').next_back().unwrap_or_default().into());
-            }),
-            Bug::BelievesAnyHost => said.uncounted = None,
-            Bug::OverlooksRunning => said.uses.values_mut().for_each(|known| known.busy = false),
-            Bug::SeesNothing => said.uses.values_mut().for_each(|known| known.mark = None),
-        }
-        said
-    }
-}
-
-impl DatabaseHost for Erring {
-    fn look<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostFacts, HostError>> {
-        self.inner.look(host)
-    }
-
-    fn usage<'a>(&'a self, host: &'a policy::DatabaseHost) -> BoxFuture<'a, Result<HostUse, HostError>> {
-        Box::pin(async move { self.inner.usage(host).await.map(|said| self.see(said)) })
-    }
-
-    fn note_use<'a>(&'a self, host: &'a policy::DatabaseHost, memories: &'a [(String, Memory)]) -> BoxFuture<'a, Result<(), HostError>> {
-        self.inner.note_use(host, memories)
-    }
-
-    fn make_schema<'a>(&'a self, host: &'a policy::DatabaseHost, order: &'a SchemaOrder) -> BoxFuture<'a, Result<(), HostError>> {
-        self.inner.make_schema(host, order)
-    }
-
-    fn drop_schema<'a>(&'a self, host: &'a policy::DatabaseHost, name: &'a str, judged: &'a LedgerRow) -> BoxFuture<'a, Result<(), HostError>> {
-        self.inner.drop_schema(host, name, judged)
-    }
-}
 
 fn inn_policies() -> Arc<Policies> {
     let text = format!(
@@ -164,7 +91,7 @@ impl Inn {
         let engine = Engine {
             cluster: Arc::new(self.cluster.clone()),
             cloud: Arc::new(NoCloud),
-            hosts: Arc::new(Erring { inner, bug: self.bug, first: Mutex::default() }),
+            hosts: Arc::new(Erring::new(inner, self.bug)),
             secrets: Arc::new(self.cluster.clone()),
             sweep_every: Duration::from_secs(60),
             sweep: Arc::default(),
@@ -202,6 +129,16 @@ impl Inn {
     fn someone(&mut self) -> Option<(String, String)> {
         let living = self.living();
         self.rng.pick(&living).cloned()
+    }
+
+    /// One that is to end because nobody uses it.
+    fn announced(&mut self) -> Option<String> {
+        let world = self.cluster.world();
+        let unused = |clone: &&Arc<Value>| json::entry(clone, "annotations", names::UNUSED_SINCE).is_some();
+        let schema = |clone: &Arc<Value>| schema_name(json::text(clone, "/metadata/uid"));
+        let announced: Vec<String> = world.objects(Kind::Clone).filter(unused).filter_map(schema).collect();
+        drop(world);
+        self.rng.pick(&announced).cloned()
     }
 
     /// Somebody looks at the site: there is nobody to be seen before its user is there.
@@ -276,6 +213,11 @@ impl Inn {
             }
             17 => self.server.lock().unwrap().down = true,
             18 => self.server.lock().unwrap().uncounting = true,
+            19 | 20 => {
+                if let Some(schema) = self.announced() {
+                    self.touch(&schema);
+                }
+            }
             // Nobody comes.
             _ => {}
         }
@@ -371,9 +313,10 @@ async fn every_planted_bug_of_idleness_is_caught() {
         (Bug::BelievesAnyHost, "used"),
         (Bug::OverlooksRunning, "used"),
         (Bug::SeesNothing, "lives"),
+        (Bug::ProvesNothing, "used"),
     ] {
         let mut caught = None;
-        for seed in 1..=20 {
+        for seed in 1..=40 {
             caught = Inn::new(seed, bug).story().await.err();
             if caught.is_some() {
                 break;
