@@ -145,10 +145,15 @@ impl Install {
 
     /// Starts a daemon that answers reviews too.
     pub(crate) fn start_with_webhook(&self) -> Result<Daemon> {
+        self.start_serving(&[])
+    }
+
+    /// The same with these flags beside those that it needs.
+    pub(crate) fn start_serving(&self, flags: &[&str]) -> Result<Daemon> {
         let webhook = daemon::free_address()?;
         let name = format!("daemon-{}", self.started.fetch_add(1, Ordering::Relaxed));
         let mut command = self.command(&self.kubeconfig);
-        command.args(["run", "--cluster-id", CLUSTER_ID, "--webhook-names", "127.0.0.1"]).arg("--policies").arg(self.policies());
+        command.args(["run", "--cluster-id", CLUSTER_ID, "--webhook-names", "127.0.0.1"]).args(flags).arg("--policies").arg(self.policies());
         command.arg("--webhook-listen").arg(webhook.to_string()).arg("--webhook-configuration").arg(&self.namespace);
         command.arg("--journal").arg(self.file(&format!("{name}.journal")));
         Daemon::start(command, &name, self.file(&format!("{name}.log")), self.file(&format!("{name}.journal")), Some(webhook))

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     admission::certs::{
-        Identities, Material,
+        Identities, Material, Purpose,
         tests::{at, fresh},
     },
     sandbox::clock::SandboxClock,
@@ -44,7 +44,10 @@ impl Drop for Mounted {
 
 fn follower(mounted: &Mounted) -> (Follower, Identities) {
     let (sender, identities) = watch::channel(None);
-    (Follower::new(mounted.0.clone(), Arc::new(SandboxClock::new(at(START))), Publisher { sender, content: None }), identities)
+    (
+        Follower::new(mounted.0.clone(), Arc::new(SandboxClock::new(at(START))), Publisher { sender, content: None, purpose: Purpose::Webhook }),
+        identities,
+    )
 }
 
 fn fingerprint(identities: &Identities) -> Option<String> {
