@@ -177,7 +177,8 @@ async fn refused(cast: &Cast) -> Result<()> {
 async fn created(stage: &Arc<Stage>, cast: &Cast, clones: &Clones) -> Result<(String, Duration)> {
     let begun = Instant::now();
     let key = [("idempotency-key", "order-17")];
-    let asked = futures::future::join_all((0..8).map(|_| cast.shop.post(CLONES, &key, &wish()))).await;
+    let body = wish();
+    let asked = futures::future::join_all((0..8).map(|_| cast.shop.post(CLONES, &key, &body))).await;
     let mut made = Vec::new();
     for came in asked {
         let came = came?;
@@ -254,7 +255,7 @@ async fn limited(cast: &Cast) -> Result<()> {
     let words = format!("2 of 2 clones of `system:serviceaccount:{NAMESPACE}:shop` are in `{NAMESPACE}`");
     ensure!(says.contains("denied the request: LimitReached: ") && says.contains(&words), "it says {says}");
     cast.shop.post(CLONES, &[("idempotency-key", "order-17")], &wish()).await?.with(200)?;
-    cast.shop.post(CLONES, &[], &plain).await?.problem(403, "LimitReached")?;
+    cast.shop.post(CLONES, &[], &plain).await?.problem(409, "NameTaken")?;
     let path = format!("{CLONES}/{NAMESPACE}/second");
     cast.poor.delete(&path).await?.problem(403, "Forbidden")?;
     cast.shop.delete(&path).await?.with(202)?;
