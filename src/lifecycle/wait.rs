@@ -81,7 +81,8 @@ pub(crate) async fn wait(
     let mut enough = std::pin::pin!(enough);
     let mut waited = Waited { clone, told, state: None, blind: None, end: End::Enough };
     let secrets = tokio::select! {
-        secrets = makes_secrets(person) => secrets,
+        // One that has its own needs nobody else's word.
+        secrets = async { waited.told.has_secret || makes_secrets(person).await } => secrets,
         () = &mut enough => return Ok(waited),
     };
     let mut view = View::new(&waited.clone, &waited.told, &scopes, secrets);

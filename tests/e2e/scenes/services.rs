@@ -84,8 +84,11 @@ async fn serve(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, clone
     judged(stage, install, &cast).await?;
     let searched = searched(&daemon, &cast, secrets).await?;
     let metrics = daemon.metrics().await?;
-    let made = metrics.sum("clonewarden_service_requests_total", &[("route", "create"), ("code", "201")]);
-    ensure!(made > 1.5, "it counted {made} creations: {}", metrics.family("clonewarden_service_requests_total"));
+    // What was tried was done, too, not only refused.
+    for (route, code) in [("create", "201"), ("create", "200"), ("get", "200"), ("extend", "200"), ("delete", "202")] {
+        let counted = metrics.sum("clonewarden_service_requests_total", &[("route", route), ("code", code)]);
+        ensure!(counted > 2.5, "{route} was answered with {code} {counted} times: {}", metrics.family("clonewarden_service_requests_total"));
+    }
     daemon.stop().await?;
     Ok(format!("created and working in {:.1} s; {tried}; {searched} searches", up.as_secs_f64()))
 }
@@ -282,35 +285,43 @@ async fn deleted(cast: &Cast, clones: &Clones, name: &str) -> Result<()> {
 }
 
 /// Schemathesis: anything that the document allows, and much that it does not; then what it allows, in the namespace that there is.
+/// Where the document lies it says so.
 async fn tried(stage: &Arc<Stage>, install: &Install, cast: &Cast) -> Result<String> {
-    let hooks = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/platform/schemathesis");
-    let program = stage.parts(|platform| platform.schemathesis()).await?;
+    let served = format!("https://{}/api/v1/openapi.json", cast.api);
     let mut words = Vec::new();
     for (mode, hooked) in [("all", false), ("positive", true)] {
-        let mut command = tokio::process::Command::new(&program);
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", install.file("home")).current_dir(install.file(""));
-        if hooked {
-            command.env("SCHEMATHESIS_HOOKS", "here").env("PYTHONPATH", hooks).env("CLONEWARDEN_NAMESPACE", NAMESPACE);
-        }
-        command.args(["--config-file", &format!("{hooks}/schemathesis.toml"), "run", &format!("https://{}/api/v1/openapi.json", cast.api)]);
-        command.arg("--url").arg(format!("https://{}", cast.api)).arg("--tls-verify").arg(&cast.ca);
-        command.arg("--header").arg(format!("Authorization: Bearer {}", cast.tokens[0]));
-        command.args(["--mode", mode, "--max-time", TRIED_FOR, "--seed", "17", "--request-timeout", "40", "--no-color", "--workers", "2"]);
-        command.args(["--generation-database", "none", "--continue-on-failure"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
-        let ran = tokio::time::timeout(Duration::from_secs(90), command.output()).await.context("schemathesis does not end")??;
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-        std::fs::write(install.file(&format!("schemathesis-{mode}.txt")), &said)?;
-        let errors = String::from_utf8_lossy(&ran.stderr).into_owned();
-        ensure!(
-            ran.status.success(),
-            "schemathesis ({mode}) found something ({}):\n{}\n{errors}",
-            ran.status,
-            said.replace(&cast.tokens[0], "TOKEN")
-        );
-        let cases = said.lines().find(|line| line.contains("generated")).unwrap_or_default().trim().to_owned();
+        let (good, said) = schemathesis(stage, install, cast, &served, &["--mode", mode, "--max-time", TRIED_FOR], hooked).await?;
+        ensure!(good, "schemathesis ({mode}) found something:\n{said}");
+        let cases = said.lines().find(|line| line.contains("generated")).unwrap_or_default().trim();
         words.push(format!("{mode}: {cases}"));
     }
+    let mut lie = cast.nobody.get("/api/v1/openapi.json").await?.with(200)?;
+    lie["components"]["schemas"]["Problem"]["properties"]["status"]["maximum"] = json!(402);
+    let file = install.file("lie.json");
+    std::fs::write(&file, lie.to_string())?;
+    let args = ["--mode", "positive", "--phases", "coverage"];
+    let (good, said) = schemathesis(stage, install, cast, &file.to_string_lossy(), &args, false).await?;
+    ensure!(!good && said.contains("402"), "schemathesis does not notice a lie:\n{said}");
     Ok(words.join(", "))
+}
+
+/// Runs it on a document; whether it found nothing, and what it said.
+async fn schemathesis(stage: &Arc<Stage>, install: &Install, cast: &Cast, document: &str, args: &[&str], hooked: bool) -> Result<(bool, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/platform/schemathesis");
+    let mut command = tokio::process::Command::new(stage.parts(|platform| platform.schemathesis()).await?);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", install.file("home")).current_dir(install.file(""));
+    if hooked {
+        command.env("SCHEMATHESIS_HOOKS", "here").env("PYTHONPATH", folder).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("CLONEWARDEN_NAMESPACE", NAMESPACE);
+    }
+    command.args(["--config-file", &format!("{folder}/schemathesis.toml"), "run", document]).args(args);
+    command.arg("--url").arg(format!("https://{}", cast.api)).arg("--tls-verify").arg(&cast.ca);
+    command.arg("--header").arg(format!("Authorization: Bearer {}", cast.tokens[0]));
+    command.args(["--seed", "17", "--request-timeout", "40", "--no-color", "--workers", "2", "--generation-database", "none"]);
+    command.arg("--continue-on-failure").stdin(std::process::Stdio::null()).kill_on_drop(true);
+    let ran = tokio::time::timeout(WITHIN, command.output()).await.context("schemathesis does not end")??;
+    let said = format!("{}\n{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    Ok((ran.status.success(), said.replace(&cast.tokens[0], "TOKEN")))
 }
 
 /// What was asked for a service was asked by it: the daemon itself never made, read or deleted anything for one.
