@@ -104,6 +104,8 @@ fn is_caught(bug: Bug) {
     // The oracle looks after every step: what a bug breaks first may be the promise beside the one that it is about.
     let first_signs: &[&str] = match bug {
         Bug::BrakeForgets => &["I6"],
+        // What it bends is in audit, too, where nothing would be blocked.
+        Bug::Early => &["I2"],
         // Or it makes a Secret first.
         Bug::ActsInAudit => &["S1"],
         // It has business with a Job, but not with one whose clone lives.

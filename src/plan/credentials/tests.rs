@@ -167,10 +167,10 @@ fn what_cannot_be_read_or_listed_counts_as_alive() {
     for world in [unreadable, unlisted] {
         assert_eq!(told(&plan(&world, &policies("enforce"), now())), ["alert credentials-key CredentialsKeyLost"]);
     }
-    // Before the CRD was ever there, no clone was either.
+    // While nobody serves clones, nothing is missed and nothing made: the state may have been lost with the key.
     let mut fresh = world(KeySight::Absent, vec![]);
     fresh.evidence.insert(Source::Objects(Kind::Clone), Evidence::absent(now()));
-    assert_eq!(told(&plan(&fresh, &policies("enforce"), now())), ["create credentials-key CredentialsKeyMissing!"]);
+    assert!(told(&plan(&fresh, &policies("enforce"), now())).is_empty());
 }
 
 #[test]
