@@ -142,13 +142,13 @@ fn responses(good: &[Value], problem: &Value) -> Value {
         all.extend(answer.as_object().cloned().unwrap_or_default());
     }
     for (status, description) in PROBLEMS {
-        let mut answer = json!({"description": description, "content": {problem::TYPE: {"schema": problem}}});
         let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
-        match status {
-            "401" => answer["headers"] = json!({"WWW-Authenticate": text("Bearer")}),
-            "429" | "503" => answer["headers"] = json!({"Retry-After": text("After how many seconds it may be tried again.")}),
-            _ => {}
-        }
+        let headers = match status {
+            "401" => json!({"WWW-Authenticate": text("Bearer")}),
+            "429" | "503" => json!({"Retry-After": text("After how many seconds it may be tried again.")}),
+            _ => json!({}),
+        };
+        let answer = json!({"description": description, "headers": headers, "content": {problem::TYPE: {"schema": problem}}});
         all.insert(status.to_owned(), answer);
     }
     all.into()

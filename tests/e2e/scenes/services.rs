@@ -332,7 +332,7 @@ async fn judged(stage: &Arc<Stage>, install: &Install, cast: &Cast) -> Result<()
     let agent = |event: &&Value| event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("clonewarden-api/"));
     ensure!(events.iter().filter(|event| of(event, &shop) && agent(event)).count() > 20, "the service is not in the audit log");
     let ours: Vec<&Value> = events.iter().filter(|event| of(event, &install.user)).collect();
-    ensure!(!ours.iter().any(|event| agent(event)), "the daemon asked for a caller with its own token");
+    ensure!(!ours.iter().any(agent), "the daemon asked for a caller with its own token");
     ensure!(events.iter().filter(agent).all(|event| event["impersonatedUser"].is_null() && event["user"]["username"] != "system:anonymous"));
     let read =
         |event: &&&Value| event["objectRef"]["namespace"] == NAMESPACE && event["objectRef"]["resource"] == "secrets" && event["verb"] == "get";
