@@ -1,4 +1,4 @@
-"""What is asked for is asked for in the one namespace that there is, and nobody waits for long."""
+"""What is asked for is asked for in the one namespace that there is, half of it of the clone `tried`, and nobody waits for long."""
 
 import os
 
@@ -11,6 +11,8 @@ NAMESPACE = os.environ["CLONEWARDEN_NAMESPACE"]
 def map_path_parameters(context, path_parameters):
     if path_parameters and "namespace" in path_parameters:
         path_parameters["namespace"] = NAMESPACE
+    if path_parameters and len(path_parameters.get("name") or "") % 2:
+        path_parameters["name"] = "tried"
     return path_parameters
 
 
