@@ -9,10 +9,12 @@
 
 pub mod act;
 pub mod admission;
+pub mod api;
 pub mod cli;
 pub mod cost;
 pub mod daemon;
 pub mod export;
+pub(crate) mod lifecycle;
 pub mod model;
 pub mod observe;
 pub mod plan;

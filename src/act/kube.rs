@@ -11,7 +11,7 @@ pub(crate) use apply::apply;
 
 use crate::{
     model::{Kind, names},
-    observe::kube::{Body, Call, LEASE, Transport, WRITE, collection, in_namespace, lease_from, object, parse, refused, state_from},
+    observe::kube::{Body, Call, LEASE, Transport, WRITE, answer::Problem, collection, in_namespace, lease_from, object, parse, refused, state_from},
     ports::{ApiError, EventType, LeaseRecord, Note, Pin, Stored},
 };
 use axum::body::Bytes;
@@ -29,7 +29,7 @@ const MESSAGE: usize = 1024;
 ///
 /// A Job goes after its Pods. A clone's Job has the finalizer by which the garbage collector does that, and asked to take it off,
 /// as `Background` does, the API server loses the version that it is to compare: to it every such delete is a conflict, for ever.
-pub(crate) async fn delete(api: &Transport, pin: &Pin) -> Result<(), ApiError> {
+pub(crate) async fn delete(api: &Transport, pin: &Pin) -> Result<(), Problem> {
     let path = pinned(pin)?;
     let policy = if pin.kind == Kind::Job { "Foreground" } else { "Background" };
     let options = json!({

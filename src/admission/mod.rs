@@ -10,6 +10,7 @@
 //! What is decided is in [`crate::plan::admit`]; here is only how it is asked, remembered and answered.
 
 pub mod certs;
+pub(crate) mod door;
 pub mod forward;
 pub mod ledger;
 pub mod reservations;

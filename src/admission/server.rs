@@ -6,6 +6,7 @@
 
 use super::{
     certs::{self, Identities},
+    door,
     forward::{ForwardError, Forwarder, LARGEST},
     reservations::{Answer, Desk, unharmed},
     review::{self, Phase, Review},
@@ -18,7 +19,6 @@ use crate::{
     plan::admit::{self, Operation, Refusal, Request, Residents, Town, Verdict},
     policy::{ClonePolicy, Governing, Mode, Namespaces, Policies},
 };
-use anyhow::Context;
 use axum::{
     Extension, Router,
     body::Bytes,
@@ -37,7 +37,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower_layer::Layer as _;
 
@@ -45,8 +45,6 @@ use tower_layer::Layer as _;
 const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long before that an answer is given: it has to arrive, too.
 const MARGIN: Duration = Duration::from_millis(500);
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How soon it is looked again who holds the lease.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long the holder may take with what is handed on to it. One whose machine is gone says nothing at all; the lease moves sooner
@@ -108,9 +106,7 @@ impl Serving {
 /// # Errors
 /// When the address cannot be had.
 pub fn start(listen: SocketAddr, office: Office, stop: CancellationToken) -> anyhow::Result<Serving> {
-    let listener = std::net::TcpListener::bind(listen).with_context(|| format!("--webhook-listen: cannot listen on `{listen}`"))?;
-    listener.set_nonblocking(true).with_context(|| format!("--webhook-listen: cannot listen on `{listen}`"))?;
-    let address = listener.local_addr()?;
+    let (listener, address) = door::take("--webhook-listen", listen)?;
     let handle = Handle::new();
     let door = Door { identity: office.identity.clone() };
     let server = axum_server::from_tcp(listener)?.acceptor(door).handle(handle.clone());
@@ -363,12 +359,9 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
     type Future = std::pin::Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let identity = self.identity.borrow().clone();
+        let server = self.identity.borrow().as_ref().map(|identity| Arc::clone(&identity.server));
         Box::pin(async move {
-            let identity = identity.ok_or_else(|| io::Error::other("there is no certificate yet"))?;
-            stream.set_nodelay(true)?;
-            let accepting = TlsAcceptor::from(Arc::clone(&identity.server)).accept(stream);
-            let stream = tokio::time::timeout(HANDSHAKE, accepting).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            let stream = door::greet(server, stream).await?;
             let peer = Peer(certs::is_peer(stream.get_ref().1.peer_certificates()));
             Ok((stream, Extension(peer).layer(service)))
         })

@@ -4,6 +4,7 @@
 //! nothing at all is an error, and so is a state that cannot be read, since it may say `paused`.
 
 use super::{Failure, output};
+pub(super) use crate::lifecycle::now;
 use crate::{
     act::state,
     model::{Evidence, Kind, Snapshot, names},
@@ -48,12 +49,6 @@ impl Daemon {
             Ok((look(cluster.as_ref(), cluster_id, now).await?, now))
         })
     }
-}
-
-/// The present moment, to the second: nobody decides about fractions, and dates stay readable.
-pub(super) fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
 /// Lists everything once, as of `now`.

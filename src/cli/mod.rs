@@ -4,6 +4,7 @@
 //! configuration, policy or input, with file and line. Every flag can also be given as `CLONEWARDEN_…`. Nothing in here ends
 //! the process; `main` does, with what [`dispatch`] returns.
 
+mod api;
 mod brake;
 mod clone;
 mod crds;
@@ -59,6 +60,9 @@ enum Command {
     Brake(brake::Command),
     /// Print the CustomResourceDefinitions of clonewarden's own objects.
     Crds,
+    /// What the HTTP API for services is.
+    #[command(subcommand)]
+    Api(api::Command),
 }
 
 /// How the program is called by whoever has it as a plugin of kubectl.
@@ -96,6 +100,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Resume(args) => pause::resume(&args),
         Command::Brake(command) => brake::run(&command),
         Command::Crds => crds::run(),
+        Command::Api(command) => api::run(&command),
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     act::journal::Journal,
     admission::{self, Admission, Shared},
+    api::{self, Opened},
     model::Kind,
     observe::{kube::KubeCluster, rds::RdsCloud, schemas::MySqlHosts},
     plan,
@@ -137,6 +138,14 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
             Some(admission::open(webhook, shared, stop.clone(), close.clone())?)
         }
     };
+    let mut api = match &settings.api {
+        None => None,
+        Some(api) => {
+            let shared =
+                api::Shared { clock: Arc::clone(&clock), vitals: vitals.clone(), policies: policies.clone(), metrics: Arc::clone(shell.metrics()) };
+            Some(api::open(api, shared, stop.clone(), close.clone()).await?)
+        }
+    };
     let address = settings.webhook.as_ref().map(|webhook| webhook.advertise.to_string()).unwrap_or_default();
     let watcher = shell.watcher();
     let last = (Arc::clone(&cluster), vitals.leader.clone());
@@ -161,6 +170,7 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
     let ended = tokio::select! {
         ended = engine.run(stop.clone()) => ended,
         () = died(webhook.as_mut()) => Ended::TaskDied("admission"),
+        () = ended(api.as_mut()) => Ended::TaskDied("API"),
     };
     if let Some(webhook) = webhook {
         let following = tokio::spawn(async move { lease::follow(last.0.as_ref(), &last.1).await });
@@ -173,6 +183,10 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
         following.abort();
     }
     stop.cancel();
+    close.cancel();
+    if let Some(api) = api {
+        api.close().await;
+    }
     follower.abort();
     shell.end().await;
     match ended {
@@ -191,6 +205,13 @@ const LINGER: Duration = Duration::from_secs(3);
 async fn died(webhook: Option<&mut Admission>) {
     match webhook {
         Some(webhook) => webhook.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(api: Option<&mut Opened>) {
+    match api {
+        Some(api) => api.ended().await,
         None => std::future::pending().await,
     }
 }

@@ -35,6 +35,12 @@ pub struct RunArgs {
     /// The webhook configurations, mutating and validating, whose caBundle clonewarden keeps; default: clonewarden.
     #[arg(long, env = "CLONEWARDEN_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
+    /// Where to serve the HTTP API for services, over TLS; default: not at all.
+    #[arg(long, env = "CLONEWARDEN_API_LISTEN", value_name = "ADDR")]
+    pub api_listen: Option<String>,
+    /// A mounted certificate for the API (tls.crt, tls.key); default: the webhook's.
+    #[arg(long, env = "CLONEWARDEN_API_CERTS", value_name = "DIR")]
+    pub api_certs: Option<String>,
     /// The namespace of Lease and state; default: the Pod's own, else the kubeconfig context's, else `default`.
     #[arg(long, env = "CLONEWARDEN_NAMESPACE", value_name = "NS")]
     pub namespace: Option<String>,
@@ -79,6 +85,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The admission webhook, if it is to be served.
     pub webhook: Option<Webhook>,
+    /// The HTTP API for services, if it is to be served.
+    pub api: Option<Api>,
     /// The namespace of Lease and state, if it was given.
     pub namespace: Option<String>,
     /// The AWS account that the credentials must belong to, if it was given.
@@ -112,6 +120,15 @@ pub struct Webhook {
     pub names: Vec<String>,
     /// The name of the webhook configurations.
     pub configuration: String,
+}
+
+/// Where and how the HTTP API for services is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// A folder with a mounted certificate; `None`: the webhook's.
+    pub certs: Option<PathBuf>,
 }
 
 /// Everything that is wrong with the settings.
@@ -148,10 +165,8 @@ impl RunArgs {
         let file = file.unwrap_or_default();
         let mut check = Check { problems };
 
-        let policies = check.required("--policies", self.policies.or(file.policies), "the folder with the policy files").map(PathBuf::from);
-        if let Some(missing) = policies.as_ref().filter(|folder| !folder.is_dir()) {
-            check.problems.push(format!("--policies: `{}` is not a folder", missing.display()));
-        }
+        let policies = check.required("--policies", self.policies.or(file.policies), "the folder with the policy files");
+        let policies = check.folder("--policies", policies);
         let cluster_id = self.cluster_id.or(file.cluster_id).and_then(|id| {
             let valid = names::is_cluster_id(&id);
             check.that(valid, || format!("--cluster-id: `{id}` is no cluster id: letters, digits, `-` and `_`, and no placeholder"));
@@ -178,6 +193,7 @@ impl RunArgs {
             configuration: self.webhook_configuration.or(file.webhook_configuration),
         };
         let webhook = webhook.settle(&mut check);
+        let api = check.api(self.api_listen.or(file.api_listen), self.api_certs.or(file.api_certs), webhook.is_some());
         let aws_account = self.aws_account.or(file.aws_account);
         if let Some(account) = &aws_account {
             let valid = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
@@ -194,6 +210,7 @@ impl RunArgs {
                 cluster_id,
                 listen,
                 webhook,
+                api,
                 namespace,
                 aws_account,
                 aws_regions,
@@ -234,10 +251,7 @@ impl Wanted {
         check.that(!advertise.ip().is_unspecified(), || {
             format!("--webhook-advertise: no other replica can reach `{advertise}`; set POD_IP (fieldRef status.podIP), or say this one's address")
         });
-        let certs = self.certs.map(PathBuf::from);
-        if let Some(missing) = certs.as_ref().filter(|folder| !folder.is_dir()) {
-            check.problems.push(format!("--webhook-certs: `{}` is not a folder", missing.display()));
-        }
+        let certs = check.folder("--webhook-certs", self.certs);
         let names = self.names.unwrap_or_default();
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         Some(Webhook { listen, advertise, certs, names, configuration: self.configuration.unwrap_or_else(|| "clonewarden".to_owned()) })
@@ -258,6 +272,28 @@ impl Check {
     fn required(&mut self, flag: &str, value: Option<String>, what: &str) -> Option<String> {
         self.that(value.is_some(), || format!("{flag} is missing: {what}"));
         value
+    }
+
+    fn folder(&mut self, flag: &str, folder: Option<String>) -> Option<PathBuf> {
+        let folder = folder.map(PathBuf::from);
+        if let Some(missing) = folder.as_ref().filter(|folder| !folder.is_dir()) {
+            self.problems.push(format!("{flag}: `{}` is not a folder", missing.display()));
+        }
+        folder
+    }
+
+    fn api(&mut self, listen: Option<String>, certs: Option<String>, webhook: bool) -> Option<Api> {
+        let certs = self.folder("--api-certs", certs);
+        let Some(listen) = listen else {
+            self.that(certs.is_none(), || "--api-certs: without --api-listen there is no API to be set up".to_owned());
+            return None;
+        };
+        let listen = self.parse("--api-listen", Some(listen), "", "an address and a port such as 0.0.0.0:8443")?;
+        self.that(certs.is_some() || webhook, || {
+            "--api-listen: it needs a certificate; mount one and say --api-certs, or serve the webhook (--webhook-listen), whose own will do"
+                .to_owned()
+        });
+        Some(Api { listen, certs })
     }
 
     fn regions(&mut self, text: &str) -> Vec<Arc<str>> {
@@ -299,74 +335,4 @@ fn read_file(path: &str) -> Result<RunArgs, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policies() -> Option<String> {
-        Some(std::env::temp_dir().display().to_string())
-    }
-
-    #[test]
-    fn defaults_need_only_the_policies() {
-        let settings = RunArgs { policies: policies(), ..RunArgs::default() }.settle().unwrap();
-        assert_eq!((settings.listen.port(), settings.sweep_every.as_secs(), settings.json_logs), (8080, 300, false));
-    }
-
-    #[test]
-    fn every_problem_is_reported_at_once() {
-        let args = RunArgs {
-            policies: Some("/there/is/no/such/folder".into()),
-            cluster_id: Some("REPLACE-CLUSTER-ID".into()),
-            listen: Some("8080".into()),
-            sweep_every: Some("7m".into()),
-            log_format: Some("xml".into()),
-            log: Some("=,=".into()),
-            clone_metrics: Some("many".into()),
-            aws_account: Some("12345".into()),
-            aws_regions: Some("us-east-1,Frankfurt".into()),
-            config: Some("/there/is/no/such/file".into()),
-            ..RunArgs::default()
-        };
-        let problems = args.settle().unwrap_err().0;
-        for flag in [
-            "--policies",
-            "--cluster-id",
-            "--listen",
-            "--sweep-every",
-            "--log-format",
-            "--log:",
-            "--clone-metrics",
-            "--aws-account",
-            "--aws-regions",
-            "--config",
-        ] {
-            assert!(problems.iter().any(|problem| problem.starts_with(flag)), "{flag}: {problems:?}");
-        }
-    }
-
-    #[test]
-    fn regions_are_checked_and_are_there_once() {
-        let settle = |regions: &str| RunArgs { policies: policies(), aws_regions: Some(regions.into()), ..RunArgs::default() }.settle();
-        let regions = settle("us-east-1, eu-central-1,us-gov-west-1").unwrap().aws_regions;
-        assert_eq!(regions.iter().map(|region| &**region).collect::<Vec<_>>(), ["us-east-1", "eu-central-1", "us-gov-west-1"]);
-        assert!(settle(" ").unwrap().aws_regions.is_empty());
-        for wrong in
-            ["us-east-1,us-east-1", "us-1", "us-east", "us-east-", "us-east-10", "u-east-1", "us--1", "US-east-1", "us-e4st-1", "us-east-1;x"]
-        {
-            assert!(settle(wrong).unwrap_err().0.iter().all(|problem| problem.starts_with("--aws-regions")), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_flag_goes_before_the_file_and_an_unknown_key_is_an_error() {
-        let path = std::env::temp_dir().join(format!("clonewarden-settings-{}.yaml", std::process::id()));
-        std::fs::write(&path, "listen: 127.0.0.1:1\nlogFormat: json\n").unwrap();
-        let args =
-            RunArgs { policies: policies(), listen: Some("127.0.0.1:2".into()), config: Some(path.display().to_string()), ..RunArgs::default() };
-        let settings = args.clone().settle().unwrap();
-        assert_eq!((settings.listen.port(), settings.json_logs), (2, true));
-        std::fs::write(&path, "listne: 127.0.0.1:1\n").unwrap();
-        assert!(args.settle().unwrap_err().to_string().contains("listne"));
-        std::fs::remove_file(&path).unwrap();
-    }
-}
+mod tests;

@@ -227,6 +227,9 @@ const PLANNING: &[f64] = &[0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// Judging takes well under a millisecond, writing the ledger a few; waiting for a new holder of the lease up to ten seconds.
 const REVIEWING: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// From an answer without a question to the API server to the longest wait.
+const SERVING: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+
 metrics! {
     leader: Gauges Flag "clonewarden_leader" []
         "Whether this process holds the lease and so acts.";
@@ -277,6 +280,13 @@ metrics! {
         "Until when the certificate is valid that the webhook shows at present. Absent: it has none.";
     reservations: Gauges Count "clonewarden_admission_reservations" []
         "Places that are promised to clones which were not seen yet. Only the holder of the lease has any.";
+
+    service_requests: Counters Count "clonewarden_service_requests_total" ["route", "code"]
+        "Requests to the HTTP API for services, by what for (`create`, `get`, `extend`, `delete`, `document`, `other`) and by the status of the answer.";
+    service_duration: Histograms Seconds "clonewarden_service_request_duration_seconds" ["route"] buckets SERVING,
+        "How long a request to the HTTP API took, with what it waited for the API server and, on `get`, for the clone.";
+    service_waits: Gauges Count "clonewarden_service_waits" []
+        "Requests to the HTTP API that wait for a clone to work.";
 
     orphans: Gauges Count "clonewarden_orphans" ["kind", "phase", "policy_known"]
         "Things whose clone is gone, by how far they have come (`Marked`, `Soaking`, `Held`, `Due`, `Deleting`, and `Deleted` for a day as history), and whether a policy that governs them is known.";

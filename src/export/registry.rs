@@ -145,6 +145,17 @@ impl Metrics {
         self.families.review_duration.observe(&[phase.word()], took.as_secs_f64());
     }
 
+    /// A request to the HTTP API was answered. `route` is one of few that stand in the code.
+    pub fn service_request(&self, route: &str, status: u16, took: Duration) {
+        self.families.service_requests.add(&[route, &status.to_string()], 1.0);
+        self.families.service_duration.observe(&[route], took.as_secs_f64());
+    }
+
+    /// How many requests to the HTTP API wait for a clone.
+    pub fn service_waits(&self, waits: usize) {
+        self.families.service_waits.set(&[], number(waits));
+    }
+
     /// Until when the certificate of the webhook is valid, if it has one.
     pub fn certificate_expires(&self, at: Option<Timestamp>) {
         match at {

@@ -21,6 +21,8 @@ pub const PLACEMENT_REASON: &str = "clonewarden.io/placement-reason";
 pub const RESERVATION: &str = "clonewarden.io/reservation";
 /// Annotation, written by the daemon: the name of the Secret that was made for the clone.
 pub const CREDENTIALS: &str = "clonewarden.io/credentials";
+/// Annotation, written by the HTTP API: hashes of the Idempotency-Key and of the body that the clone was made by.
+pub const IDEMPOTENCY: &str = "clonewarden.io/idempotency";
 /// The Secret with the key that clones' credentials are derived under, in the daemon's namespace.
 pub const KEY_SECRET: &str = "clonewarden-key";
 /// The key in it: 32 random bytes.

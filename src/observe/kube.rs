@@ -14,6 +14,7 @@
 
 pub(crate) mod answer;
 mod call;
+pub(crate) mod callers;
 mod config;
 mod counts;
 #[cfg(test)]
@@ -168,7 +169,7 @@ impl Cluster for KubeCluster {
     }
 
     fn delete<'a>(&'a self, pin: &'a Pin) -> BoxFuture<'a, Result<(), ApiError>> {
-        crate::act::kube::delete(&self.api, pin).boxed()
+        async move { Ok(crate::act::kube::delete(&self.api, pin).await?) }.boxed()
     }
 
     fn annotate<'a>(&'a self, pin: &'a Pin, changes: &'a BTreeMap<&'static str, Option<String>>) -> BoxFuture<'a, Result<(), ApiError>> {

@@ -55,6 +55,7 @@ struct Held {
     orphans: BTreeMap<String, Arc<OrphanRecord>>,
     unreadable: BTreeMap<(Kind, String), Unreadable>,
     departed: VecDeque<Departure>,
+    departed_paths: VecDeque<(Arc<str>, Timestamp)>,
     deleted_by_us: HashSet<Box<str>>,
     evidence: BTreeMap<Kind, Evidence>,
     /// The identifiers of databases whose objects have gone, and when.
@@ -156,6 +157,12 @@ impl Store {
     pub fn remove(&self, kind: Kind, object: &Value, now: Timestamp) {
         let Some((namespace, name)) = place(object) else { return };
         self.held().remove(kind, &format!("{namespace}/{name}"), now, true);
+    }
+
+    /// When a clone of this name was last seen to have gone, as far as that is remembered.
+    pub fn departed(&self, namespace: &str, name: &str) -> Option<Timestamp> {
+        let path = format!("{namespace}/{name}");
+        self.held().departed_paths.iter().rev().find(|(of, _)| **of == *path).map(|(_, gone)| *gone)
     }
 
     /// We asked for this clone's deletion, and the API server accepted.
@@ -334,6 +341,7 @@ impl Held {
 
     fn depart(&mut self, gone: &Meta, now: Timestamp) {
         self.departed.push_back(Departure { uid: gone.uid.clone(), namespace: Arc::from(gone.namespace()), created: gone.created, gone: now });
+        self.departed_paths.push_back((Arc::clone(gone.path()), now));
     }
 
     fn forget_object(&mut self, kind: Kind, path: &str) {
@@ -371,6 +379,7 @@ impl Held {
         while self.departed.len() > REMEMBER_AT_MOST || self.departed.front().is_some_and(|gone| now.duration_since(gone.gone) > REMEMBER) {
             // Whoever went before that is not remembered any more.
             let forgotten = self.departed.pop_front().map(|gone| gone.gone);
+            self.departed_paths.pop_front();
             self.watched_since = self.watched_since.map(|since| forgotten.map_or(since, |gone| since.max(gone)));
         }
     }

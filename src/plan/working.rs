@@ -143,6 +143,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every word for a state.
+    pub const WORDS: [&str; 5] = ["works", "starting", "broken", "terminating", "unknown"];
+
     /// One word for it.
     #[must_use]
     pub fn word(&self) -> &'static str {

@@ -145,6 +145,15 @@ fn without_now_the_newest_file_dates_the_plan() {
 }
 
 #[test]
+fn the_document_of_the_api_is_printed_as_it_is_kept() {
+    let place = Place::new();
+    let ran = place.run(&["api", "openapi"]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert!(ran.out == include_str!("../../deploy/openapi.json"), "deploy/openapi.json is another one");
+    place.run(&["run", "--policies", "policies", "--api-listen", "127.0.0.1:0"]).refused(2, &["--api-listen: it needs a certificate"]);
+}
+
+#[test]
 fn wrong_usage_exits_with_2() {
     let place = Place::new();
     place.run(&["plan", "--polices", "policies"]).refused(2, &["--polices", "--policies"]);

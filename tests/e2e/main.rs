@@ -64,6 +64,7 @@ scenes! {
     placement Beside;
     secrecy Beside;
     people Beside;
+    services Alone;
     admission Alone;
     outage Alone;
     definition Alone;

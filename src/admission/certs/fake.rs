@@ -1,5 +1,7 @@
-//! A vault in memory: one Secret, two webhook configurations, compare-and-swap as the API server does it.
+//! A vault in memory: one Secret, two webhook configurations, compare-and-swap as the API server does it. And an identity for
+//! callers, with whoever trusts it.
 
+use super::{Identity, tests};
 use crate::ports::{ApiError, CloneSecret, HookBundles, HookKind, Secrets, StoredSecret, Vault};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
@@ -121,4 +123,17 @@ impl Vault for FakeVault {
     fn lead(&self, _now: Timestamp) -> Option<SignedDuration> {
         self.held().lead
     }
+}
+
+/// An identity for callers, under the name `127.0.0.1`, and a client that trusts it.
+pub(crate) fn callers_identity() -> (std::sync::Arc<Identity>, tokio_rustls::TlsConnector) {
+    let now = Timestamp::now();
+    let material = tests::fresh(now).material().unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    for ca in super::x509::certificates(&material.ca, super::CA).unwrap() {
+        roots.add(ca).unwrap();
+    }
+    let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let identity = Identity::for_callers(&material.certificate, &material.key, now).unwrap();
+    (std::sync::Arc::new(identity), std::sync::Arc::new(client).into())
 }

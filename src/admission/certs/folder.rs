@@ -3,7 +3,7 @@
 //! It is read every few seconds and compared by content. The kubelet swaps the link `..data` for all files at once, which
 //! watches on files miss; and it is that link which is followed first, so that certificate and key are never of two versions.
 
-use super::{CA, CERTIFICATE, KEY, Material, Publisher, Told, x509::Flaw};
+use super::{CA, CERTIFICATE, KEY, Material, Publisher, Purpose, Told, x509::Flaw};
 use crate::ports::Clock;
 use std::{
     io,
@@ -42,29 +42,31 @@ impl Follower {
 
     pub(super) async fn turn(&mut self) {
         let folder = self.folder.clone();
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&folder)).await else { return };
+        let purpose = self.publisher.purpose;
+        let Ok(read) = tokio::task::spawn_blocking(move || read(&folder, purpose)).await else { return };
         match read.and_then(|material| self.publisher.offer(&material, self.clock.now())) {
             Ok(identity) => {
                 self.told.over("content");
                 if let Some(identity) = identity {
-                    info!(until = %identity.not_after, fingerprint = %identity.fingerprint, "The certificate of the webhook is in use.");
+                    info!(until = %identity.not_after, fingerprint = %identity.fingerprint, "The certificate of the {} is in use.", purpose.whose());
                 }
             }
             Err(flaw) => {
                 if self.told.news("content", &flaw.to_string()) {
                     let rest = if self.publisher.has_any() { "the last good one stays in use" } else { "there is none" };
-                    error!(%flaw, folder = %self.folder.display(), "The certificate of the webhook cannot be used; {rest}.");
+                    error!(%flaw, folder = %self.folder.display(), "The certificate of the {} cannot be used; {rest}.", purpose.whose());
                 }
             }
         }
     }
 }
 
-fn read(folder: &Path) -> Result<Material, Flaw> {
+fn read(folder: &Path, purpose: Purpose) -> Result<Material, Flaw> {
     // Resolved once: what is read after a swap is still of the version that was current before, or not there at all.
     let folder = folder.join(DATA).canonicalize().unwrap_or_else(|_| folder.to_owned());
     let part = |name: &str| part(&folder.join(name)).map_err(|error| Flaw::new(format!("`{name}` cannot be read: {}", error.kind())));
-    Ok(Material { ca: part(CA)?, certificate: part(CERTIFICATE)?, key: part(KEY)? })
+    let ca = if purpose == Purpose::Callers { Vec::new() } else { part(CA)? };
+    Ok(Material { ca, certificate: part(CERTIFICATE)?, key: part(KEY)? })
 }
 
 fn part(path: &Path) -> io::Result<Vec<u8>> {

@@ -23,7 +23,10 @@ pub struct Identity {
     /// For the webhook. A client may show a certificate and need not: the API server shows none, another replica does. One that
     /// shows a certificate of another CA is refused.
     pub server: Arc<ServerConfig>,
-    /// For a forward to another replica, which is to be asked for under [`PEER_NAME`]. It trusts our own CAs and nobody else.
+    /// For callers of the HTTP API, who are asked for no certificate.
+    pub callers: Arc<ServerConfig>,
+    /// For a forward to another replica, which is to be asked for under [`PEER_NAME`]. It trusts our own CAs and nobody else; that
+    /// of an identity for callers trusts nobody at all.
     pub client: Arc<ClientConfig>,
     /// The CAs that have to be trusted, newest first: what belongs into `caBundle`. PEM.
     pub ca_bundle: String,
@@ -65,6 +68,7 @@ impl Identity {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider)).allow_unauthenticated().build();
         let verifier = verifier.map_err(|_| Flaw::new("`ca.crt` holds no CA that clients can be verified by"))?;
         let unusable = |error: rustls::Error| Flaw::new(format!("the certificate cannot be used: {error}"));
+        let callers = for_anybody(&chain, &key, &provider)?;
         let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(unusable)?
@@ -79,8 +83,41 @@ impl Identity {
             .with_client_auth_cert(chain, key)
             .map_err(unusable)?;
         client.alpn_protocols = vec![PROTOCOL.to_vec()];
-        Ok(Self { server: Arc::new(server), client: Arc::new(client), ca_bundle, not_after, fingerprint })
+        Ok(Self { server: Arc::new(server), callers, client: Arc::new(client), ca_bundle, not_after, fingerprint })
     }
+
+    /// Makes an identity for callers of the HTTP API, who know us by whatever name they use and judge it themselves. No client is
+    /// asked for a certificate.
+    ///
+    /// # Errors
+    /// A part does not parse, the key is another certificate's, or the certificate is not valid at `now`.
+    pub fn for_callers(certificate: &[u8], key: &[u8], now: Timestamp) -> Result<Self, Flaw> {
+        let chain = x509::certificates(certificate, super::CERTIFICATE)?;
+        let key = x509::keys(key).into_iter().next().ok_or_else(|| Flaw::new("`tls.key` holds no private key in PEM"))?;
+        let provider = Arc::new(ring::default_provider());
+        fits(&chain, &key, &provider)?;
+        let first = chain.first().ok_or_else(|| Flaw::missing(super::CERTIFICATE))?;
+        // A date that cannot be read is the callers' to judge.
+        let dates = x509::validity(first);
+        if dates.is_some_and(|dates| !dates.holds(now)) {
+            return Err(Flaw::new("the certificate in `tls.crt` is not valid now"));
+        }
+        let (not_after, fingerprint) = (dates.map_or(now, |dates| dates.to), x509::fingerprint(first));
+        let callers = for_anybody(&chain, &key, &provider)?;
+        let unusable = |error: rustls::Error| Flaw::new(format!("the certificate cannot be used: {error}"));
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(unusable)?;
+        let client = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        Ok(Self { server: Arc::clone(&callers), callers, client: Arc::new(client), ca_bundle: String::new(), not_after, fingerprint })
+    }
+}
+
+/// A server that asks nobody for a certificate.
+fn for_anybody(chain: &[CertificateDer<'static>], key: &PrivateKeyDer<'static>, provider: &Arc<CryptoProvider>) -> Result<Arc<ServerConfig>, Flaw> {
+    let unusable = |error: rustls::Error| Flaw::new(format!("the certificate cannot be used: {error}"));
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions().map_err(unusable)?;
+    let mut server = builder.with_no_client_auth().with_single_cert(chain.to_vec(), key.clone_key()).map_err(unusable)?;
+    server.alpn_protocols = vec![PROTOCOL.to_vec()];
+    Ok(Arc::new(server))
 }
 
 /// Whether a client is another replica, by the certificates that it showed in a handshake with [`Identity::server`]. That a CA

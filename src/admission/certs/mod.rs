@@ -49,16 +49,46 @@ pub enum Source {
     Own(Own),
     /// A folder with `ca.crt`, `tls.crt` and `tls.key`, in which a Secret is mounted. Nothing is written to Kubernetes.
     Folder(PathBuf),
+    /// The same for the HTTP API, whose callers know us by any name and show no certificate: `ca.crt` is not read.
+    Callers(PathBuf),
+}
+
+/// What a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Purpose {
+    /// Reviews, and forwards among replicas.
+    #[default]
+    Webhook,
+    /// Callers of the HTTP API.
+    Callers,
+}
+
+impl Purpose {
+    fn identity(self, Material { ca, certificate, key }: &Material, now: Timestamp) -> Result<Identity, Flaw> {
+        match self {
+            Self::Webhook => Identity::from_pem(ca, certificate, key, now),
+            Self::Callers => Identity::for_callers(certificate, key, now),
+        }
+    }
+
+    /// Whose certificate it is, for logs.
+    fn whose(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Callers => "API",
+        }
+    }
 }
 
 /// Follows the source for ever. The task never ends by itself: that it did is a bug.
 #[must_use]
 pub fn start(source: Source, clock: Arc<dyn Clock>) -> (Identities, JoinHandle<()>) {
     let (sender, receiver) = watch::channel(None);
-    let publisher = Publisher { sender, content: None };
+    let purpose = if matches!(source, Source::Callers(_)) { Purpose::Callers } else { Purpose::Webhook };
+    let publisher = Publisher { sender, content: None, purpose };
     let task = match source {
         Source::Own(own) => tokio::spawn(secret::Custodian::new(own, clock, publisher).run()),
-        Source::Folder(folder) => tokio::spawn(folder::Follower::new(folder, clock, publisher).run()),
+        Source::Folder(folder) | Source::Callers(folder) => tokio::spawn(folder::Follower::new(folder, clock, publisher).run()),
     };
     (receiver, task)
 }
@@ -99,6 +129,7 @@ impl Material {
 struct Publisher {
     sender: watch::Sender<Option<Arc<Identity>>>,
     content: Option<[u8; 32]>,
+    purpose: Purpose,
 }
 
 impl Publisher {
@@ -108,7 +139,7 @@ impl Publisher {
         if self.content == Some(digest) {
             return Ok(None);
         }
-        let identity = Arc::new(Identity::from_pem(&material.ca, &material.certificate, &material.key, now)?);
+        let identity = Arc::new(self.purpose.identity(material, now)?);
         self.content = Some(digest);
         self.sender.send_replace(Some(Arc::clone(&identity)));
         Ok(Some(identity))

@@ -1,26 +1,22 @@
 //! `clonewarden clone delete`: deletes exactly the clone that was seen and, if asked, follows it until everything of it is gone.
 
-use super::{
-    Failure, Place, existing,
-    follow::{Follow, News},
-    made_again, output, patience, pin, read,
-    show::full_name,
-    view::{self, Fate, View},
-    wait,
-};
+use super::{Failure, Place, output, patience, show::full_name, wait};
 use crate::{
-    model::{Reading, Span, WordPressClone},
+    lifecycle::{
+        delete::delete,
+        existing,
+        follow::{Follow, News},
+        read,
+        view::{self, Fate, View},
+    },
+    model::{Span, WordPressClone},
     observe::kube::person::{Person, Scope, Subject},
     plan::working::{self, Told},
     ports::ApiError,
 };
 use anyhow::anyhow;
-use serde_json::Value;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-
-/// How often a delete is tried while the clone changes.
-const TRIES: usize = 10;
 
 /// `clone delete`
 #[derive(Debug, clap::Args)]
@@ -49,30 +45,6 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         follow(&person, &clone, patience(args.timeout)).await
     })?;
     output::data(&said)
-}
-
-/// Deletes exactly this clone. Where it has changed meanwhile it is read again: one that is kept by then stays.
-async fn delete(person: &Person, mut object: Value) -> Result<(), Failure> {
-    let first = read(&object)?;
-    let name = first.meta.name();
-    for _ in 0..TRIES {
-        let clone = read(&object)?;
-        if clone.meta.uid != first.meta.uid {
-            return Err(made_again(name, &first.meta.uid, &clone.meta.uid));
-        }
-        if clone.meta.terminating.is_some() {
-            return Ok(());
-        }
-        if clone.keep == Reading::Value(true) {
-            return Err(Failure::failed(anyhow!("clone `{name}` is kept: `clonewarden clone keep {name} --off` first, if nobody needs it")));
-        }
-        match person.delete(&pin(&clone)).await {
-            Ok(()) | Err(ApiError::NotFound) => return Ok(()),
-            Err(ApiError::Conflict(_)) => object = existing(person, name).await?,
-            Err(error) => return Err(Failure::failed(anyhow!("cannot delete clone `{name}`: {}", output::printable(&error.to_string())))),
-        }
-    }
-    Err(Failure::failed(anyhow!("cannot delete clone `{name}`: it changed {TRIES} times meanwhile; try again")))
 }
 
 /// Waits until nothing of the clone is left, as far as this person sees.
@@ -159,46 +131,4 @@ fn conclude(clone: &WordPressClone, view: &View) -> Result<String, Failure> {
         output::note("AWS may take some minutes more to delete the database itself; clonewarden follows that");
     }
     Ok(format!("{name} is gone, with everything it was made of\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        model::names,
-        observe::kube::fake::{Answer, Fake, failure},
-    };
-    use serde_json::json;
-
-    fn clone(version: &str, uid: &str, keep: &str) -> Value {
-        json!({"metadata": {"namespace": "a", "name": "c", "uid": uid, "resourceVersion": version,
-                            "creationTimestamp": "2026-02-05T14:30:22Z", "annotations": {names::KEEP: keep}}})
-    }
-
-    fn changed() -> Answer {
-        failure(409, "Conflict", "the object has been modified", json!({}))
-    }
-
-    #[tokio::test]
-    async fn only_what_was_seen_is_deleted() {
-        let (person, fake) = Fake::person([changed(), Answer::Json(200, clone("2", "u", "false")), Answer::Json(200, json!({}))]);
-        delete(&person, clone("1", "u", "false")).await.unwrap();
-        let preconditions: Vec<_> = fake.asked().iter().filter_map(|asked| asked.body.get("preconditions").cloned()).collect();
-        assert_eq!(preconditions, [json!({"uid": "u", "resourceVersion": "1"}), json!({"uid": "u", "resourceVersion": "2"})]);
-
-        let (person, fake) = Fake::person([changed(), Answer::Json(200, clone("2", "v", "false"))]);
-        assert!(delete(&person, clone("1", "u", "false")).await.unwrap_err().to_string().contains("uid v"));
-        assert_eq!(fake.lines().len(), 2, "the namesake is left alone");
-    }
-
-    #[tokio::test]
-    async fn one_that_is_kept_stays() {
-        let (person, fake) = Fake::person([]);
-        assert!(delete(&person, clone("1", "u", "true")).await.unwrap_err().to_string().contains("keep c --off"));
-        assert_eq!(fake.lines(), [] as [String; 0]);
-        // Also if that came in between.
-        let (person, fake) = Fake::person([changed(), Answer::Json(200, clone("2", "u", "true"))]);
-        assert!(delete(&person, clone("1", "u", "false")).await.is_err());
-        assert_eq!(fake.lines().len(), 2);
-    }
 }

@@ -1,7 +1,8 @@
 //! `clonewarden clone keep`: a wall around a clone, until somebody lifts it.
 
-use super::{Failure, Place, amend::amend, existing, output, read};
+use super::{Failure, Place, output};
 use crate::{
+    lifecycle::{amend::amend, existing, read},
     model::{Reading, names},
     observe::kube::person::Person,
 };

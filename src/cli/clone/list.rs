@@ -2,10 +2,10 @@
 
 use super::{
     Failure, Place, output, refused,
-    show::{self, Output, Shown},
+    show::{self, Output},
 };
 use crate::{
-    cli::live,
+    lifecycle::{self, Summary},
     model::{Child, Kind, WordPressClone},
     observe::kube::person::{Person, Scope},
     plan::working::{Sight, Told},
@@ -32,7 +32,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let format = args.output.format;
     args.place.ask(|person| async move {
         let namespace = (!all).then(|| person.namespace().to_owned());
-        let now = live::now();
+        let now = lifecycle::now();
         let shown = list(&person, namespace.as_deref(), now).await?;
         if shown.is_empty() {
             let place = namespace.map_or_else(|| "in any namespace".to_owned(), |namespace| format!("in `{namespace}`"));
@@ -42,8 +42,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     })
 }
 
-async fn list(person: &Person, namespace: Option<&str>, now: Timestamp) -> Result<Vec<Shown>, Failure> {
-    let clones = person.list(&Scope::all(Kind::Clone, namespace)).await.map_err(|problem| refused("cannot list clones", &problem))?;
+async fn list(person: &Person, namespace: Option<&str>, now: Timestamp) -> Result<Vec<Summary>, Failure> {
+    let clones = person.list(&Scope::all(Kind::Clone, namespace)).await.map_err(|problem| refused("cannot list clones", problem))?;
     let mut clones: Vec<(WordPressClone, Told)> = clones
         .items
         .iter()
@@ -86,7 +86,7 @@ async fn list(person: &Person, namespace: Option<&str>, now: Timestamp) -> Resul
         let children = of.get(clone.meta.uid.as_ref()).cloned().unwrap_or_default();
         let secret_awaited = !told.has_secret && awaited(clone.meta.namespace());
         let sight = Sight { clone, told, children, unseen: &unseen, refused: None, secret_awaited };
-        Shown::new(clone, told, &sight.state(now))
+        Summary::new(clone, told, &sight.state(now))
     });
     Ok(shown.collect())
 }

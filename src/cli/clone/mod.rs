@@ -1,28 +1,25 @@
 //! `clonewarden clone …`: what people do with clones, each with their own credentials, so that RBAC and admission judge the person
 //! and not the daemon. Installed as `kubectl-clonewarden` it is `kubectl clonewarden clone …`.
 //!
-//! Contract: what is written is pinned by uid and version to what was seen. What happens is learned by watches. A right that is
-//! missing is said, and never taken for "nothing there". No spec is printed: it may hold a password.
+//! Contract: what is done stands in [`crate::lifecycle`]; here is how it is asked for and told. No spec is printed: it may hold a
+//! password.
 
-mod amend;
 mod create;
 mod delete;
 mod extend;
-mod follow;
 mod keep;
 mod list;
 mod show;
-mod view;
 mod wait;
 
 use super::{Failure, output};
 use crate::{
-    model::{Kind, Span, WordPressClone},
+    lifecycle::{Cause, Trouble},
+    model::Span,
     observe::kube::{answer::Problem, install_tls, person::Person},
-    ports::{ApiError, Pin},
+    ports::ApiError,
 };
 use anyhow::{Context, anyhow};
-use serde_json::Value;
 use std::future::Future;
 
 /// `clone …`
@@ -104,43 +101,24 @@ fn patience(span: Span) -> std::time::Duration {
 }
 
 /// What could not be done, in the words of the API server.
-fn refused(what: &str, problem: &Problem) -> Failure {
-    let hint = match problem.error {
-        ApiError::NotFound => "; see `kubectl get crd wordpressclones.kro.run`",
-        _ => "",
-    };
-    Failure::failed(anyhow!("{what}: {}{hint}", output::printable(&problem.words())))
+fn refused(what: &str, problem: Problem) -> Failure {
+    Trouble::asked("", what.to_owned(), problem).into()
 }
 
-/// The clone of that name.
-async fn existing(person: &Person, name: &str) -> Result<Value, Failure> {
-    let found = person.clone_named(name).await.map_err(|problem| refused(&format!("cannot get clone `{name}`"), &problem))?;
-    found.ok_or_else(|| {
-        let namespace = person.namespace();
-        Failure::failed(anyhow!("there is no clone `{name}` in `{namespace}`; `clonewarden clone list -A` shows those in other namespaces"))
-    })
-}
-
-/// What a clone says, as far as it decides its fate.
-fn read(object: &Value) -> Result<WordPressClone, Failure> {
-    WordPressClone::read(object)
-        .map_err(|unreadable| Failure::failed(anyhow!("the API server's answer about `{}` cannot be read: {}", unreadable.name, unreadable.problem)))
-}
-
-/// Exactly what was seen.
-fn pin(clone: &WordPressClone) -> Pin {
-    Pin {
-        kind: Kind::Clone,
-        namespace: clone.meta.namespace().to_owned(),
-        name: clone.meta.name().to_owned(),
-        uid: clone.meta.uid.to_string(),
-        resource_version: clone.meta.resource_version.to_string(),
+impl From<Trouble> for Failure {
+    /// With what a person at a command line can do about it.
+    fn from(trouble: Trouble) -> Self {
+        let hint = match &trouble.cause {
+            Cause::Asked(problem) if problem.error == ApiError::NotFound => "; see `kubectl get crd wordpressclones.kro.run`".to_owned(),
+            Cause::Unsure(_) => "; `clonewarden clone list` shows whether it was".to_owned(),
+            Cause::NoClone => "; `clonewarden clone list -A` shows those in other namespaces".to_owned(),
+            Cause::Kept => format!(": `clonewarden clone keep {} --off` first, if nobody needs it", trouble.name),
+            Cause::Endless => ": write `--until`".to_owned(),
+            _ => String::new(),
+        };
+        let error = anyhow!("{}{hint}", output::printable(&trouble.to_string()));
+        if matches!(trouble.cause, Cause::Nonsense) { Self::input(error) } else { Self::failed(error) }
     }
-}
-
-/// The failure of whoever finds another clone under the same name.
-fn made_again(name: &str, before: &str, now: &str) -> Failure {
-    Failure::failed(anyhow!("clone `{name}` (uid {before}) was deleted, and another one of that name was made (uid {now})"))
 }
 
 #[cfg(test)]

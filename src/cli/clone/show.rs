@@ -1,13 +1,9 @@
 //! How clones are shown: a table for people, a document for programs, names for other commands.
 
 use super::super::{Failure, output, plan, table::relative};
-use crate::{
-    model::{Reading, WordPressClone},
-    plan::working::{State, Told},
-};
+use crate::lifecycle::Summary;
 use anyhow::Context;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -32,98 +28,47 @@ pub(super) struct Output {
     pub(super) format: Format,
 }
 
-/// One clone as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Shown {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) uid: String,
-    /// `works`, `starting`, `broken`, `terminating` or `unknown`.
-    pub(super) state: &'static str,
-    /// What is missing, wrong, left or not seen.
-    pub(super) why: Vec<String>,
-    pub(super) created_at: Timestamp,
-    /// The announced end, if there is one.
-    pub(super) expires_at: Option<Timestamp>,
-    /// Since when nothing has used its database, if that is why its end is so near.
-    pub(super) unused_since: Option<Timestamp>,
-    /// Nothing ends it.
-    pub(super) kept: bool,
-    pub(super) owner: Option<String>,
-    /// `shared`, `dedicated` or `serverless`.
-    pub(super) database: String,
-    pub(super) url: Option<String>,
-    /// The Secret with its credentials.
-    pub(super) secret: String,
+/// One clone for programs.
+fn document(shown: &Summary) -> Result<Value, Failure> {
+    let mut document = json!({"apiVersion": "clonewarden.io/v1alpha1", "kind": "Clone"});
+    let fields = serde_json::to_value(shown).context("cannot write the clone as JSON").map_err(Failure::failed)?;
+    if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), fields) {
+        document.extend(fields);
+    }
+    Ok(document)
 }
 
-impl Shown {
-    pub(super) fn new(clone: &WordPressClone, told: &Told, state: &State) -> Self {
-        Self {
-            namespace: clone.meta.namespace().to_owned(),
-            name: clone.meta.name().to_owned(),
-            uid: clone.meta.uid.to_string(),
-            state: state.word(),
-            why: state.why().to_vec(),
-            created_at: clone.meta.created,
-            expires_at: clone.expires_at.value().copied(),
-            unused_since: clone.unused_since.value().copied(),
-            kept: clone.keep == Reading::Value(true),
-            owner: clone.owner.as_deref().map(str::to_owned),
-            database: told.database.clone(),
-            url: told.url.clone(),
-            secret: told.secret.clone(),
-        }
-    }
-
-    /// One clone for programs.
-    pub(super) fn document(&self) -> Result<Value, Failure> {
-        let mut document = json!({"apiVersion": "clonewarden.io/v1alpha1", "kind": "Clone"});
-        let fields = serde_json::to_value(self).context("cannot write the clone as JSON").map_err(Failure::failed)?;
-        if let (Some(document), Value::Object(fields)) = (document.as_object_mut(), fields) {
-            document.extend(fields);
-        }
-        Ok(document)
-    }
-
-    /// The form in which every command takes it.
-    pub(super) fn full_name(&self) -> String {
-        full_name(&self.name)
-    }
-}
-
-/// `wordpressclone.kro.run/NAME`.
+/// The form in which every command takes it: `wordpressclone.kro.run/NAME`.
 pub(super) fn full_name(name: &str) -> String {
     format!("wordpressclone.kro.run/{name}")
 }
 
 /// One clone, in the words of `human` where a person reads it.
-pub(super) fn one(shown: &Shown, format: Format, human: &str) -> Result<(), Failure> {
+pub(super) fn one(shown: &Summary, format: Format, human: &str) -> Result<(), Failure> {
     output::data(&match format {
         Format::Table => human.to_owned(),
-        Format::Json => plan::json(&shown.document()?)?,
-        Format::Yaml => plan::yaml(&shown.document()?)?,
-        Format::Name => shown.full_name() + "\n",
+        Format::Json => plan::json(&document(shown)?)?,
+        Format::Yaml => plan::yaml(&document(shown)?)?,
+        Format::Name => full_name(&shown.name) + "\n",
     })
 }
 
 /// Many clones.
-pub(super) fn many(all: &[Shown], format: Format, namespaces: bool, now: Timestamp) -> Result<(), Failure> {
-    let document = || {
-        let items = all.iter().map(Shown::document).collect::<Result<Vec<_>, _>>()?;
-        Ok(json!({"apiVersion": "clonewarden.io/v1alpha1", "kind": "CloneList", "items": items}))
+pub(super) fn many(all: &[Summary], format: Format, namespaces: bool, now: Timestamp) -> Result<(), Failure> {
+    let list = || {
+        let items = all.iter().map(document).collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, Failure>(json!({"apiVersion": "clonewarden.io/v1alpha1", "kind": "CloneList", "items": items}))
     };
     output::data(&match format {
         Format::Table => table(all, namespaces, now, output::width()),
-        Format::Json => plan::json(&document()?)?,
-        Format::Yaml => plan::yaml(&document()?)?,
-        Format::Name => all.iter().fold(String::new(), |text, shown| text + &shown.full_name() + "\n"),
+        Format::Json => plan::json(&list()?)?,
+        Format::Yaml => plan::yaml(&list()?)?,
+        Format::Name => all.iter().fold(String::new(), |text, shown| text + &full_name(&shown.name) + "\n"),
     })
 }
 
 /// A line a clone; the reasons stand last, where a narrow terminal may cut them.
-fn table(all: &[Shown], namespaces: bool, now: Timestamp, limit: Option<usize>) -> String {
+fn table(all: &[Summary], namespaces: bool, now: Timestamp, limit: Option<usize>) -> String {
     let heading = ["NAMESPACE", "NAME", "STATE", "AGE", "END", "OWNER", "DATABASE", "WHY"].map(str::to_owned);
     let rows: Vec<[String; 8]> = std::iter::once(heading).chain(all.iter().map(|shown| row(shown, now))).collect();
     let columns = if namespaces { 0..8 } else { 1..8 };
@@ -137,7 +82,7 @@ fn table(all: &[Shown], namespaces: bool, now: Timestamp, limit: Option<usize>) 
     out
 }
 
-fn row(shown: &Shown, now: Timestamp) -> [String; 8] {
+fn row(shown: &Summary, now: Timestamp) -> [String; 8] {
     let end = match (shown.kept, shown.expires_at) {
         (true, _) => "kept".to_owned(),
         (false, Some(end)) => relative(end, now) + if shown.unused_since.is_some() { " (unused)" } else { "" },
@@ -160,8 +105,8 @@ fn cut(text: &str, width: usize) -> String {
 mod tests {
     use super::*;
 
-    fn shown(name: &str) -> Shown {
-        Shown {
+    fn shown(name: &str) -> Summary {
+        Summary {
             namespace: "staging".into(),
             name: name.into(),
             uid: "u".into(),
@@ -181,13 +126,13 @@ mod tests {
     #[test]
     fn a_table_says_how_clones_are_and_when_they_end() {
         let now = "2026-02-05T15:00:22Z".parse().unwrap();
-        let kept = Shown { kept: true, state: "works", why: Vec::new(), owner: None, ..shown("clone-20260205-143022") };
+        let kept = Summary { kept: true, state: "works", why: Vec::new(), owner: None, ..shown("clone-20260205-143022") };
         let text = table(&[shown("clone-1"), kept.clone()], false, now, None);
         let expected = "NAME                   STATE   AGE  END         OWNER            DATABASE  WHY\n\
                         clone-1                broken  30m  in 1h30m    ada@example.com  shared    Job `x`: Job failed: a\\u{1b}[2J; KRO reports an error\n\
                         clone-20260205-143022  works   30m  kept        -                shared\n";
         assert_eq!(text, expected.replace("in 1h30m    ", "in 1h30m  ").replace("END         ", "END       ").replace("kept        ", "kept      "));
-        let unused = Shown { unused_since: Some(now), ..shown("clone-1") };
+        let unused = Summary { unused_since: Some(now), ..shown("clone-1") };
         assert!(table(&[unused], false, now, None).contains("  in 1h30m (unused)  "));
         assert!(table(&[kept], true, now, Some(30)).lines().all(|line| line.chars().count() <= 30));
         assert!(table(&[], true, now, None).starts_with("NAMESPACE  NAME"));
@@ -195,8 +140,8 @@ mod tests {
 
     #[test]
     fn a_document_says_whose_form_it_has() {
-        let document = shown("clone-1").document().unwrap();
+        let document = document(&shown("clone-1")).unwrap();
         assert_eq!((document["kind"].as_str(), document["expiresAt"].as_str()), (Some("Clone"), Some("2026-02-05T16:30:22Z")));
-        assert_eq!(shown("clone-1").full_name(), "wordpressclone.kro.run/clone-1");
+        assert_eq!(full_name("clone-1"), "wordpressclone.kro.run/clone-1");
     }
 }

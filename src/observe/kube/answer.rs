@@ -13,12 +13,14 @@ const CUT: usize = 300;
 pub(crate) struct Problem {
     /// The same for the rest of the program.
     pub(crate) error: ApiError,
+    /// The status code of the answer; `None`: there was none.
+    code: Option<u16>,
     status: Option<Box<Status>>,
 }
 
 impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Self {
-        Self { error, status: None }
+        Self { error, code: None, status: None }
     }
 }
 
@@ -38,13 +40,24 @@ impl Problem {
             Some(status) if !status.message.is_empty() => cut(&status.message),
             _ => bare(code),
         };
-        Self { error: error(code.as_u16(), message), status: status.map(Box::new) }
+        Self { error: error(code.as_u16(), message), code: Some(code.as_u16()), status: status.map(Box::new) }
     }
 
     /// The server's own words, whole, for the person who asked: they may quote what that person sent. Never for a log.
     pub(crate) fn words(&self) -> String {
         let said = self.status.as_ref().map(|status| status.message.as_str()).filter(|message| !message.is_empty());
         said.map_or_else(|| self.error.to_string(), str::to_owned)
+    }
+
+    /// The status code of the API server's answer, if there was one.
+    pub(crate) fn code(&self) -> Option<u16> {
+        self.code
+    }
+
+    /// After how many seconds the API server wants to be asked again, if it says so.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        let details = self.status.as_ref().and_then(|status| status.details.as_ref());
+        details.map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0)
     }
 
     /// Whether an object of that name is there already.

@@ -2,6 +2,7 @@
 
 use super::{
     answer::{Problem, describe},
+    callers::Token,
     counts::Requests,
     skew::ServerClock,
 };
@@ -147,6 +148,8 @@ pub(crate) struct Transport {
     pub(super) requests: Arc<Requests>,
     /// What the API server warned of, for whoever reads it; `None`: nobody does.
     warnings: Option<Arc<Mutex<Vec<String>>>>,
+    /// By whose token it asks; `None`: with the credentials of the client itself.
+    token: Option<Token>,
 }
 
 impl std::fmt::Debug for Transport {
@@ -157,12 +160,17 @@ impl std::fmt::Debug for Transport {
 
 impl Transport {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, clock: Arc::default(), requests: Arc::default(), warnings: None }
+        Self { client, clock: Arc::default(), requests: Arc::default(), warnings: None, token: None }
     }
 
     /// The same, which keeps what the API server warns of until somebody takes it.
     pub(super) fn listening(self) -> Self {
         Self { warnings: Some(Arc::default()), ..self }
+    }
+
+    /// The same, asking with this token.
+    pub(super) fn bearing(self, token: Token) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     /// Takes what the API server has warned of since the last time.
@@ -194,7 +202,11 @@ impl Transport {
     }
 
     async fn respond(&self, call: Call) -> Result<Response<client::Body>, Problem> {
-        let response = self.client.send(call.request()?).await.map_err(|error| describe(&error))?;
+        let mut request = call.request()?;
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(header::AUTHORIZATION, token.header());
+        }
+        let response = self.client.send(request).await.map_err(|error| describe(&error))?;
         let status = response.status();
         // A 5xx may come from something between the server and us, with a clock of its own.
         if !status.is_server_error()

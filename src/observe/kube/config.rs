@@ -3,7 +3,7 @@
 use super::answer::words;
 use ::kube::{
     Client,
-    config::{Config, KubeConfigOptions, KubeconfigError},
+    config::{AuthInfo, Config, KubeConfigOptions, KubeconfigError},
 };
 use anyhow::anyhow;
 use http::{HeaderValue, header};
@@ -49,6 +49,14 @@ pub(super) fn client(config: &Config) -> anyhow::Result<Client> {
     Client::try_from(config.clone()).map_err(|error| anyhow!(words(&error)))
 }
 
+/// The same cluster for somebody of whom nothing is known: where it is and whom to trust there, and none of our credentials. A
+/// certificate of ours would speak for us on every connection, whatever token is sent along.
+pub(super) fn stranger(mut config: Config) -> Config {
+    config.headers = vec![(header::USER_AGENT, HeaderValue::from_static(concat!("clonewarden-api/", env!("CARGO_PKG_VERSION"))))];
+    config.auth_info = AuthInfo::default();
+    config
+}
+
 /// Unlike the client's own way, a `KUBECONFIG` that cannot be used is an error even in a Pod (it would be another cluster than
 /// the one that was meant), and no debugging variables are obeyed.
 async fn read(context: Option<&str>) -> anyhow::Result<Config> {
@@ -83,6 +91,26 @@ mod tests {
     fn a_kubeconfig_that_does_not_parse_is_not_quoted() {
         let error = Kubeconfig::from_yaml("users:\n- name: me\n  user: {token: hunter2, token: hunter2").unwrap_err();
         assert!(!explain(&error).contains("hunter2"), "{}", explain(&error));
+    }
+
+    #[tokio::test]
+    async fn a_stranger_has_nothing_of_ours() {
+        let kubeconfig = "{apiVersion: v1, kind: Config, current-context: a, clusters: [{name: a, cluster: {server: \"https://localhost:1\", \
+             tls-server-name: other}}], contexts: [{name: a, context: {cluster: a, user: a}}], users: [{name: a, user: {token: hunter2, \
+             client-certificate-data: aHVudGVyMg==, client-key-data: aHVudGVyMg==, as: admin, as-groups: [\"system:masters\"], \
+             exec: {apiVersion: client.authentication.k8s.io/v1, command: hunter2, interactiveMode: Never}}}]}";
+        let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        assert!(format!("{:?}", config.auth_info) != format!("{:?}", AuthInfo::default()), "there was nothing to leave behind");
+        let mut ours = config.clone();
+        ours.headers.push((header::AUTHORIZATION, HeaderValue::from_static("Bearer hunter2")));
+        let stranger = stranger(ours);
+        assert_eq!(format!("{:?}", stranger.auth_info), format!("{:?}", AuthInfo::default()));
+        assert_eq!(
+            (stranger.cluster_url, stranger.root_cert, stranger.tls_server_name),
+            (config.cluster_url, config.root_cert, config.tls_server_name)
+        );
+        assert!(stranger.headers.iter().all(|(name, _)| *name == header::USER_AGENT), "{:?}", stranger.headers);
     }
 
     #[tokio::test]

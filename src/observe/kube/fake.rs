@@ -1,7 +1,7 @@
 //! An API server that gives prepared answers, one after the other, and remembers what it was asked. There is no network: the
 //! real client talks to it in memory, so that time can be paused.
 
-use super::{KubeCluster, person::Person};
+use super::{KubeCluster, callers::Callers, person::Person};
 use ::kube::Client;
 use axum::{
     Router,
@@ -44,12 +44,20 @@ pub(crate) struct Asked {
     pub(crate) line: String,
     pub(crate) accept: String,
     pub(crate) content: String,
+    pub(crate) authorization: String,
+    /// The names of all headers.
+    pub(crate) headers: Vec<String>,
     pub(crate) body: Value,
 }
+
+/// Answers by what is asked.
+type Answering = Arc<dyn Fn(&Asked) -> Answer + Send + Sync>;
 
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
     answers: Arc<Mutex<VecDeque<Answer>>>,
+    /// Answers what comes after the prepared ones.
+    rest: Option<Answering>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
@@ -63,6 +71,12 @@ impl Fake {
     pub(crate) fn person(answers: impl IntoIterator<Item = Answer>) -> (Person, Self) {
         let fake = Self { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Self::default() };
         (Person::over(fake.client(), "a".to_owned()), fake)
+    }
+
+    /// For whoever brings a token, and asks in no certain order.
+    pub(crate) fn answering(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> (Callers, Self) {
+        let fake = Self { rest: Some(Arc::new(answer)), ..Self::default() };
+        (Callers::over(fake.client()), fake)
     }
 
     fn client(&self) -> Client {
@@ -87,10 +101,13 @@ impl Fake {
             line: format!("{} {}", parts.method, parts.uri),
             accept: header(header::ACCEPT),
             content: header(header::CONTENT_TYPE),
+            authorization: header(header::AUTHORIZATION),
+            headers: parts.headers.keys().map(ToString::to_string).collect(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
         };
-        self.asked.lock().unwrap().push(asked);
-        let answer = self.answers.lock().unwrap().pop_front().expect("no answer was prepared for this request");
+        self.asked.lock().unwrap().push(asked.clone());
+        let prepared = self.answers.lock().unwrap().pop_front();
+        let answer = prepared.or_else(|| self.rest.as_ref().map(|rest| rest(&asked))).expect("no answer was prepared for this request");
         let mut warnings = Vec::new();
         let (code, body) = match answer {
             Answer::Warned(said) => {

@@ -5,14 +5,14 @@
 //! API server gives its webhooks, so that somebody who creates a clone while the lease moves is served all the same.
 
 use super::{
-    Client, Lean, Listed, METADATA_LIST, PAGE,
+    Lean, Listed, METADATA_LIST, PAGE,
     answer::Problem,
-    call::{Body, Call, Transport, in_namespace, object, parse},
-    config, trim, watch,
+    call::{Body, Call, READ, Transport, in_namespace, object, parse},
+    config, secret_from, trim, watch,
 };
 use crate::{
     model::Kind,
-    ports::{ApiError, Pin, WatchEvent},
+    ports::{ApiError, Pin, StoredSecret, WatchEvent},
 };
 use futures::stream::BoxStream;
 use serde_json::{Value, json};
@@ -125,11 +125,17 @@ impl Person {
         let config = config::load(context).await?;
         let known = [namespace.unwrap_or_default(), config.default_namespace.as_str(), "default"];
         let namespace = known.into_iter().find(|name| !name.is_empty()).unwrap_or("default").to_owned();
-        Ok(Self::over(config::client(&config)?, namespace))
+        Ok(Self::by(Transport::new(config::client(&config)?), namespace))
     }
 
-    pub(crate) fn over(client: Client, namespace: String) -> Self {
-        Self { api: Transport::new(client).listening(), namespace }
+    #[cfg(test)]
+    pub(crate) fn over(client: super::Client, namespace: String) -> Self {
+        Self::by(Transport::new(client), namespace)
+    }
+
+    /// Somebody who asks by this way.
+    pub(super) fn by(api: Transport, namespace: String) -> Self {
+        Self { api: api.listening(), namespace }
     }
 
     pub(crate) fn namespace(&self) -> &str {
@@ -199,6 +205,26 @@ impl Person {
         }
     }
 
+    /// What the Secret of this name in the own namespace holds; `None` if there is none.
+    pub(crate) async fn secret_named(&self, name: &str) -> Result<Option<StoredSecret>, Problem> {
+        let path = in_namespace("/api/v1", &self.namespace, "secrets", Some(name))?;
+        match self.api.ask(Call::read("get", "secrets", path)).await {
+            Ok(answer) => Ok(Some(secret_from(&answer)?)),
+            Err(problem) if problem.is_absence_of("", "secrets", name) => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Who this is to the API server.
+    pub(crate) async fn user(&self) -> Result<String, Problem> {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews".to_owned();
+        let call = Call::write("create", "selfsubjectreviews", path, Body::Json(review), READ);
+        let answer: Value = parse(&self.api.ask(call).await?)?;
+        let user = answer.pointer("/status/userInfo/username").and_then(Value::as_str).filter(|user| !user.is_empty());
+        Ok(user.ok_or_else(|| ApiError::Unavailable("the API server does not say who asks".to_owned()))?.to_owned())
+    }
+
     /// The labels of the own namespace.
     pub(crate) async fn namespace_labels(&self) -> Result<BTreeMap<String, String>, Problem> {
         let call = Call::read("get", "namespaces", object(Kind::Namespace, "", &self.namespace)?).metadata("PartialObjectMetadata");
@@ -227,7 +253,7 @@ impl Person {
     }
 
     /// Deletes exactly the pinned object.
-    pub(crate) async fn delete(&self, pin: &Pin) -> Result<(), ApiError> {
+    pub(crate) async fn delete(&self, pin: &Pin) -> Result<(), Problem> {
         crate::act::kube::delete(&self.api, pin).await
     }
 }

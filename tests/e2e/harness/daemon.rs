@@ -204,7 +204,7 @@ fn tail(log: &Path) -> String {
 
 /// An address to listen on. The ports lie above the platform's and below those that the kernel gives to outgoing connections,
 /// so nobody else takes one between this look and the daemon's start.
-pub(super) fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     const FIRST: u16 = 30_050;
     const COUNT: u16 = 2_600;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -11,5 +11,6 @@ pub(crate) mod install;
 pub(crate) mod mariadb;
 pub(crate) mod metrics;
 pub(crate) mod orphans;
+pub(crate) mod service;
 pub(crate) mod stage;
 pub(crate) mod wait;

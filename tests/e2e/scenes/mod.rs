@@ -27,4 +27,5 @@ pub(crate) mod regions;
 pub(crate) mod rights;
 pub(crate) mod schemas;
 pub(crate) mod secrecy;
+pub(crate) mod services;
 pub(crate) mod snooze;

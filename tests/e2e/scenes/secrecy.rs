@@ -140,7 +140,7 @@ async fn everything(stage: &Arc<Stage>, install: &Install, all: &[&Daemon], runn
 }
 
 /// How a secret may be written: as it is, in base64 at any offset of three, in hexadecimal digits, and as a list of numbers.
-fn forms(secret: &[u8]) -> Vec<String> {
+pub(super) fn forms(secret: &[u8]) -> Vec<String> {
     let hex = secret.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::control;
 use crate::kubeconfig::{self, file_name, token_of, write_private};
 use crate::mariadb::MariaDb;
+use crate::pins;
+use crate::python;
 use crate::record::PartRecord;
 
 /// The platform that this process runs under. Cheap to make; holds nothing open; may be used from many tests at once.
@@ -62,6 +64,18 @@ impl Platform {
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.dir.join("bin").join(name)
+    }
+
+    /// Path of schemathesis, which tries an HTTP API against its own OpenAPI document.
+    ///
+    /// # Errors
+    /// When it was not installed.
+    pub fn schemathesis(&self) -> Result<PathBuf> {
+        let place = python::SCHEMATHESIS.place(&pins::cache_root()?)?;
+        if !python::is_whole(&place) {
+            bail!("{} is not whole: run `clonewarden-platform build`", place.display());
+        }
+        Ok(place.join("bin").join("schemathesis"))
     }
 
     /// The cluster admin's kubeconfig (`system:masters`).

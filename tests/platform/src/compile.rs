@@ -62,16 +62,18 @@ pub(crate) fn all() -> Result<Vec<Built>> {
             Ok(Built { name: pin.name, how, program: pin.package.map(|_| folder.join(pin.name)), folder })
         })
         .collect::<Result<_>>()?;
-    let folder = python::place(&cache)?;
-    let mut how = How::Cached;
-    if !python::is_whole(&folder) {
-        take_lock(&mut lock, &cache)?;
+    for environment in python::ALL {
+        let folder = environment.place(&cache)?;
+        let mut how = How::Cached;
         if !python::is_whole(&folder) {
-            how = How::Now(python::make(&folder)?);
+            take_lock(&mut lock, &cache)?;
+            if !python::is_whole(&folder) {
+                how = How::Now(environment.make(&folder)?);
+            }
         }
+        // No program to be linked: a Python that is started by another name does not know its environment.
+        all.push(Built { name: environment.0, how, program: None, folder });
     }
-    // No program to be linked: a Python that is started by another name does not know its environment.
-    all.push(Built { name: python::NAME, how, program: None, folder });
     Ok(all)
 }
 

@@ -252,12 +252,12 @@ pub(crate) const PARTS: &[Part] = &[
     },
     Part {
         name: "aws",
-        program: Program::In(python::NAME, "bin/python"),
+        program: Program::In(python::AWS.0, "bin/python"),
         lasts: Lasts::WithPlatform,
         // It needs nothing of it. But its start is two seconds of work, and everything else waits for the API server's.
         after: &["kube-apiserver"],
         ports: &["aws"],
-        args: |site| args![python::sources().join("server.py").display(), site.port("aws")?],
+        args: |site| args![python::AWS.sources().join("server.py").display(), site.port("aws")?],
         // Or it would write into the source tree.
         env: |_| Ok(vec![("PYTHONDONTWRITEBYTECODE", "1".to_owned())]),
         ready: &[Ready::Http("/control/ready")],

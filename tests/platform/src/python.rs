@@ -1,4 +1,4 @@
-//! Makes the Python environment that the AWS endpoint (`aws/server.py`) runs in: into the cache, once.
+//! Makes the Python environments that the AWS endpoint (`aws/server.py`) and the tests of the HTTP API run in: into the cache, once.
 //!
 //! A virtual environment knows its own path, so it cannot be made aside and renamed as what Go builds is: it is made in
 //! its place, and a file that is written last says that it is whole. Its name covers the requirements and the Python that
@@ -15,52 +15,64 @@ use anyhow::{Context, Result, bail};
 use crate::compile::note;
 use crate::pins;
 
-/// Name in the table of what is built, and of the cache entry.
-pub(crate) const NAME: &str = "aws";
+/// One environment: a folder with a `requirements.txt`, whose name is also that in the table of what is built, and of the cache entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Environment(pub(crate) &'static str);
+
+/// The AWS endpoint.
+pub(crate) const AWS: Environment = Environment("aws");
+/// What tries the HTTP API against its own document.
+pub(crate) const SCHEMATHESIS: Environment = Environment("schemathesis");
+/// All of them.
+pub(crate) const ALL: [Environment; 2] = [AWS, SCHEMATHESIS];
+
 /// Everything that decides what a virtual environment is good for.
 const WHICH_PYTHON: &str = "import sys, sysconfig; print(sys.version, sys.base_prefix, sysconfig.get_platform())";
 const WHOLE: &str = "whole";
 
-/// The folder with the server's sources.
-pub(crate) fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("aws")
-}
+impl Environment {
+    /// The folder with its sources.
+    pub(crate) fn sources(self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.0)
+    }
 
-/// Where the environment is or will be.
-pub(crate) fn place(cache: &Path) -> Result<PathBuf> {
-    let path = requirements();
-    let wanted = fs::read(&path).with_context(|| format!("cannot read {}: it is committed, so restore it from Git", path.display()))?;
-    let python = run(python(Path::new("python3")).args(["-c", WHICH_PYTHON]), "asking python3 for its version")?;
-    let key = pins::hash(&[("requirements".to_owned(), wanted), ("python".to_owned(), python)]);
-    Ok(cache.join(format!("{NAME}-{key}")))
+    fn requirements(self) -> PathBuf {
+        self.sources().join("requirements.txt")
+    }
+
+    /// Where it is or will be.
+    pub(crate) fn place(self, cache: &Path) -> Result<PathBuf> {
+        let path = self.requirements();
+        let wanted = fs::read(&path).with_context(|| format!("cannot read {}: it is committed, so restore it from Git", path.display()))?;
+        let python = run(self, python(Path::new("python3")).args(["-c", WHICH_PYTHON]), "asking python3 for its version")?;
+        let key = pins::hash(&[("requirements".to_owned(), wanted), ("python".to_owned(), python)]);
+        Ok(cache.join(format!("{}-{key}", self.0)))
+    }
+
+    /// Makes it. The caller holds the lock of the cache.
+    pub(crate) fn make(self, place: &Path) -> Result<Duration> {
+        let start = Instant::now();
+        note(&format!("installing the Python packages of {} ...", self.0));
+        if place.exists() {
+            // Left by a run that was killed; the lock says nobody is at it now.
+            fs::remove_dir_all(place).with_context(|| format!("cannot clear {}", place.display()))?;
+        }
+        let what = "making a virtual environment (on Debian: install python3-venv)";
+        run(self, python(Path::new("python3")).args(["-m", "venv"]).arg(place), what)?;
+        let mut pip = python(&place.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]);
+        pip.arg("--requirement").arg(self.requirements());
+        run(self, &mut pip, "installing what its requirements.txt in tests/platform names (Python 3.11 or newer is needed)")?;
+        fs::write(place.join(WHOLE), b"").with_context(|| format!("cannot write into {}", place.display()))?;
+        let took = start.elapsed();
+        note(&format!("installed the Python packages of {} in {:.1} s", self.0, took.as_secs_f64()));
+        Ok(took)
+    }
 }
 
 /// Whether the environment there can be used.
 pub(crate) fn is_whole(place: &Path) -> bool {
     place.join(WHOLE).is_file()
-}
-
-/// Makes it. The caller holds the lock of the cache.
-pub(crate) fn make(place: &Path) -> Result<Duration> {
-    let start = Instant::now();
-    note(&format!("installing the Python packages of {NAME} ..."));
-    if place.exists() {
-        // Left by a run that was killed; the lock says nobody is at it now.
-        fs::remove_dir_all(place).with_context(|| format!("cannot clear {}", place.display()))?;
-    }
-    run(python(Path::new("python3")).args(["-m", "venv"]).arg(place), "making a virtual environment (on Debian: install python3-venv)")?;
-    let mut pip = python(&place.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]);
-    pip.arg("--requirement").arg(requirements());
-    run(&mut pip, "installing what tests/platform/aws/requirements.txt names (Python 3.11 or newer is needed)")?;
-    fs::write(place.join(WHOLE), b"").with_context(|| format!("cannot write into {}", place.display()))?;
-    let took = start.elapsed();
-    note(&format!("installed the Python packages of {NAME} in {:.1} s", took.as_secs_f64()));
-    Ok(took)
-}
-
-fn requirements() -> PathBuf {
-    sources().join("requirements.txt")
 }
 
 fn python(program: &Path) -> Command {
@@ -70,13 +82,14 @@ fn python(program: &Path) -> Command {
     command
 }
 
-fn run(command: &mut Command, what: &str) -> Result<Vec<u8>> {
+fn run(environment: Environment, command: &mut Command, what: &str) -> Result<Vec<u8>> {
+    let name = environment.0;
     let output = match command.output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            bail!("{NAME} runs in Python and `python3` is not in PATH: install it (on Debian python3 and python3-venv) and run this again")
+            bail!("{name} runs in Python and `python3` is not in PATH: install it (on Debian python3 and python3-venv) and run this again")
         }
-        Err(error) => return Err(error).with_context(|| format!("{NAME}: {what}: cannot run it")),
+        Err(error) => return Err(error).with_context(|| format!("{name}: {what}: cannot run it")),
     };
     if output.status.success() {
         return Ok(output.stdout);
@@ -85,7 +98,7 @@ fn run(command: &mut Command, what: &str) -> Result<Vec<u8>> {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let lines: Vec<_> = said.lines().collect();
     let last = lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n");
-    bail!("{NAME}: {what} failed ({}):\n{last}\ncorrect the cause above and run `clonewarden-platform build` again", output.status)
+    bail!("{name}: {what} failed ({}):\n{last}\ncorrect the cause above and run `clonewarden-platform build` again", output.status)
 }
 
 #[cfg(test)]
@@ -94,12 +107,15 @@ mod tests {
 
     #[test]
     fn every_requirement_is_pinned_to_one_version() {
-        let text = fs::read_to_string(requirements()).unwrap();
-        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert!(lines.len() > 4, "{text}");
-        for line in lines {
-            let pinned = line.split_once("==").is_some_and(|(name, version)| !name.is_empty() && version.starts_with(|c: char| c.is_ascii_digit()));
-            assert!(pinned, "{line}");
+        for environment in ALL {
+            let text = fs::read_to_string(environment.requirements()).unwrap();
+            let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+            assert!(lines.len() > 4, "{text}");
+            for line in lines {
+                let pinned =
+                    line.split_once("==").is_some_and(|(name, version)| !name.is_empty() && version.starts_with(|c: char| c.is_ascii_digit()));
+                assert!(pinned, "{line}");
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     admission::certs::{
-        Identities, Material,
+        Identities, Material, Purpose,
         tests::{at, fresh},
     },
     sandbox::clock::SandboxClock,
@@ -44,7 +44,10 @@ impl Drop for Mounted {
 
 fn follower(mounted: &Mounted) -> (Follower, Identities) {
     let (sender, identities) = watch::channel(None);
-    (Follower::new(mounted.0.clone(), Arc::new(SandboxClock::new(at(START))), Publisher { sender, content: None }), identities)
+    (
+        Follower::new(mounted.0.clone(), Arc::new(SandboxClock::new(at(START))), Publisher { sender, content: None, purpose: Purpose::Webhook }),
+        identities,
+    )
 }
 
 fn fingerprint(identities: &Identities) -> Option<String> {
@@ -96,4 +99,28 @@ async fn a_plain_folder_is_read_as_well() {
     let (mut follower, identities) = follower(&mounted);
     follower.turn().await;
     assert!(fingerprint(&identities).is_some());
+}
+
+#[tokio::test]
+async fn a_certificate_for_callers_needs_no_ca_and_no_name_of_ours() {
+    let mounted = Mounted::new("callers");
+    let (sender, identities) = watch::channel(None);
+    let publisher = Publisher { sender, content: None, purpose: Purpose::Callers };
+    let mut follower = Follower::new(mounted.0.clone(), Arc::new(SandboxClock::new(at(START))), publisher);
+    let (one, two) = (fresh(at(START)).material().unwrap(), fresh(at(START)).material().unwrap());
+    mounted.swap("..1", &Material { ca: b"nobody reads this".to_vec(), ..one.clone() });
+    follower.turn().await;
+    let first = fingerprint(&identities);
+    assert!(first.is_some());
+    mounted.swap("..2", &Material { key: two.key.clone(), ..one });
+    follower.turn().await;
+    assert_eq!(fingerprint(&identities), first, "a key of another certificate changes nothing");
+    mounted.swap("..3", &two);
+    follower.turn().await;
+    assert!(fingerprint(&identities).is_some_and(|second| Some(second) != first));
+    let late = fresh(at("2020-01-01T00:00:00Z")).material().unwrap();
+    mounted.swap("..4", &late);
+    follower.turn().await;
+    assert_ne!(fingerprint(&identities), first);
+    assert!(!follower.told.news("content", "the certificate in `tls.crt` is not valid now"), "told");
 }

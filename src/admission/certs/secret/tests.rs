@@ -36,7 +36,7 @@ fn replica(vault: &Arc<FakeVault>, fence: Fence, clock: &SandboxClock) -> (Custo
         names: names(),
         configuration: CONFIGURATION.to_owned(),
     };
-    (Custodian::new(own, Arc::new(clock.clone()), Publisher { sender, content: None }), identities, allowed)
+    (Custodian::new(own, Arc::new(clock.clone()), Publisher { sender, content: None, purpose: super::super::Purpose::Webhook }), identities, allowed)
 }
 
 fn fingerprint(identities: &Identities) -> Option<String> {

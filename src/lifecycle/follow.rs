@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Something that was learned.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum News {
+pub(crate) enum News {
     /// These are all there are.
     Listed(Subject, Vec<Value>),
     /// This one is there, new or changed.
@@ -31,7 +31,7 @@ pub(super) enum News {
 
 /// How long something is not seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lasts {
+pub(crate) enum Lasts {
     /// A right is missing: nobody asks again.
     ForGood,
     /// No answer came: it is asked again.
@@ -39,13 +39,13 @@ pub(super) enum Lasts {
 }
 
 /// The tasks; they end when this is dropped.
-pub(super) struct Follow {
+pub(crate) struct Follow {
     news: mpsc::UnboundedReceiver<News>,
     _tasks: JoinSet<()>,
 }
 
 impl Follow {
-    pub(super) fn start(person: &Person, scopes: &[Scope]) -> Self {
+    pub(crate) fn start(person: &Person, scopes: &[Scope]) -> Self {
         let (tell, news) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         for scope in scopes {
@@ -55,7 +55,7 @@ impl Follow {
     }
 
     /// What is next, and everything else that is known by then; `None` when no task is left, so that nothing more will come.
-    pub(super) async fn next(&mut self) -> Option<Vec<News>> {
+    pub(crate) async fn next(&mut self) -> Option<Vec<News>> {
         let mut all = vec![self.news.recv().await?];
         while let Ok(more) = self.news.try_recv() {
             all.push(more);
@@ -65,20 +65,20 @@ impl Follow {
 }
 
 /// The clone itself.
-pub(super) fn clone_itself(namespace: &str, name: &str) -> Scope {
+pub(crate) fn clone_itself(namespace: &str, name: &str) -> Scope {
     let field = Some(format!("metadata.name={name}"));
     Scope { subject: Subject::Objects(Kind::Clone), namespace: Some(namespace.to_owned()), label: None, field }
 }
 
 /// The objects of one kind that the clone with this UID was expanded into.
-pub(super) fn children(kind: Kind, namespace: &str, uid: &str) -> Scope {
+pub(crate) fn children(kind: Kind, namespace: &str, uid: &str) -> Scope {
     let key = if kind == Kind::Pod { names::CLONE_UID } else { names::KRO_INSTANCE_ID };
     let label = Some(format!("{key}={uid}"));
     Scope { subject: Subject::Objects(kind), namespace: Some(namespace.to_owned()), label, field: None }
 }
 
 /// Why Jobs of the namespace were refused a Pod.
-pub(super) fn refusals(namespace: &str) -> Scope {
+pub(crate) fn refusals(namespace: &str) -> Scope {
     let field = Some("involvedObject.kind=Job,reason=FailedCreate".to_owned());
     Scope { subject: Subject::Refusals, namespace: Some(namespace.to_owned()), label: None, field }
 }

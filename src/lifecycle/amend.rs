@@ -1,13 +1,12 @@
 //! Writes an annotation on exactly the clone that was seen. Where somebody else, KRO above all, has changed the clone meanwhile it
 //! is read again; where the clone is another one by then, nothing is written.
 
-use super::{Failure, existing, made_again, pin, read, refused};
+use super::{Cause, Trouble, existing, made_again, pin, read};
 use crate::{
     model::WordPressClone,
     observe::kube::person::{Person, Run},
     ports::ApiError,
 };
-use anyhow::anyhow;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -16,13 +15,13 @@ const TRIES: usize = 10;
 
 /// Sets (`Some`) or removes (`None`) an annotation and returns the clone as it was stored. `settled` says whether nothing is left to
 /// be written on a clone that was read again.
-pub(super) async fn amend(
+pub(crate) async fn amend(
     person: &Person,
     seen: Value,
     key: &'static str,
     value: Option<String>,
     settled: impl Fn(&WordPressClone) -> bool,
-) -> Result<Value, Failure> {
+) -> Result<Value, Trouble> {
     let first = read(&seen)?;
     let name = first.meta.name();
     let what = format!("cannot change clone `{name}`");
@@ -36,7 +35,7 @@ pub(super) async fn amend(
         let unanswered = match &problem.error {
             ApiError::Conflict(_) => false,
             ApiError::Unavailable(_) => true,
-            _ => return Err(refused(&what, &problem)),
+            _ => return Err(Trouble::asked(name, what, problem)),
         };
         let object = existing(person, name).await?;
         now = read(&object)?;
@@ -47,8 +46,8 @@ pub(super) async fn amend(
             return Ok(object);
         }
         if unanswered {
-            return Err(refused(&what, &problem));
+            return Err(Trouble::asked(name, what, problem));
         }
     }
-    Err(Failure::failed(anyhow!("{what}: it changed {TRIES} times meanwhile; try again")))
+    Err(Trouble::new(Cause::Changing, name, format!("{what}: it changed {TRIES} times meanwhile; try again")))
 }

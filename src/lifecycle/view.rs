@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What has become of the clone that is looked at.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It is there.
     Here(Box<WordPressClone>, Box<Told>),
     /// It is gone.
@@ -23,12 +23,12 @@ pub(super) enum Fate {
 
 /// One clone and what it was expanded into, as it is seen.
 #[derive(Debug)]
-pub(super) struct View {
+pub(crate) struct View {
     uid: String,
-    pub(super) fate: Fate,
+    pub(crate) fate: Fate,
     children: BTreeMap<(Kind, String), Child>,
     /// The kinds that are not seen, and why.
-    pub(super) unseen: BTreeMap<Kind, String>,
+    pub(crate) unseen: BTreeMap<Kind, String>,
     /// Those of them for which a right is missing.
     denied: BTreeSet<Kind>,
     /// Those that nothing was heard of yet.
@@ -36,12 +36,12 @@ pub(super) struct View {
     /// Why each Job was refused a Pod the last time, by its UID.
     refusals: BTreeMap<String, String>,
     /// Why that cannot be seen.
-    pub(super) refusals_unseen: Option<String>,
+    pub(crate) refusals_unseen: Option<String>,
     secret_awaited: bool,
 }
 
 /// What has to be looked at to tell whether a clone works. A clone on a shared host has no database object.
-pub(super) fn needed(clone: &WordPressClone) -> Vec<Scope> {
+pub(crate) fn needed(clone: &WordPressClone) -> Vec<Scope> {
     let (namespace, uid) = (clone.meta.namespace(), clone.meta.uid.as_ref());
     let databases = [Kind::DbInstance, Kind::DbCluster].into_iter().filter(|_| clone.dedicated);
     let kinds = [Kind::Job, Kind::Pod].into_iter().chain(databases).map(|kind| follow::children(kind, namespace, uid));
@@ -49,7 +49,7 @@ pub(super) fn needed(clone: &WordPressClone) -> Vec<Scope> {
 }
 
 /// What has to be looked at to tell whether everything of a clone is gone.
-pub(super) fn everything(clone: &WordPressClone) -> Vec<Scope> {
+pub(crate) fn everything(clone: &WordPressClone) -> Vec<Scope> {
     let (namespace, uid) = (clone.meta.namespace(), clone.meta.uid.as_ref());
     let of_databases = |kind: &Kind| matches!(kind, Kind::DbInstance | Kind::DbCluster);
     let kinds = Kind::CHILDREN.into_iter().filter(|kind| clone.dedicated || !of_databases(kind));
@@ -58,7 +58,7 @@ pub(super) fn everything(clone: &WordPressClone) -> Vec<Scope> {
 }
 
 impl View {
-    pub(super) fn new(clone: &WordPressClone, told: &Told, scopes: &[Scope], secret_awaited: bool) -> Self {
+    pub(crate) fn new(clone: &WordPressClone, told: &Told, scopes: &[Scope], secret_awaited: bool) -> Self {
         Self {
             uid: clone.meta.uid.to_string(),
             fate: Fate::Here(Box::new(clone.clone()), Box::new(told.clone())),
@@ -73,7 +73,7 @@ impl View {
     }
 
     /// Takes in something that was learned.
-    pub(super) fn hear(&mut self, news: News) {
+    pub(crate) fn hear(&mut self, news: News) {
         match news {
             News::Listed(subject, objects) => {
                 self.silent.remove(&subject);
@@ -140,22 +140,22 @@ impl View {
     }
 
     /// Whether what is not seen never will be, for want of rights.
-    pub(super) fn is_blind(&self) -> bool {
+    pub(crate) fn is_blind(&self) -> bool {
         self.unseen.keys().all(|kind| self.denied.contains(kind))
     }
 
     /// Whether each kind has been heard of.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.silent.is_empty()
     }
 
     /// What is there of what the clone was expanded into.
-    pub(super) fn left(&self) -> impl Iterator<Item = &Child> {
+    pub(crate) fn left(&self) -> impl Iterator<Item = &Child> {
         self.children.values()
     }
 
     /// How the clone is, once enough was heard; `None` before, and when it is gone.
-    pub(super) fn state(&self, now: Timestamp) -> Option<State> {
+    pub(crate) fn state(&self, now: Timestamp) -> Option<State> {
         let Fate::Here(clone, told) = &self.fate else { return None };
         let job = self.children.values().filter(|child| child.kind == Kind::Job);
         let refused = job.filter_map(|job| self.refusals.get(job.meta.uid.as_ref())).next_back();

@@ -1,0 +1,82 @@
+use super::*;
+
+fn policies() -> Option<String> {
+    Some(std::env::temp_dir().display().to_string())
+}
+
+#[test]
+fn defaults_need_only_the_policies() {
+    let settings = RunArgs { policies: policies(), ..RunArgs::default() }.settle().unwrap();
+    assert_eq!((settings.listen.port(), settings.sweep_every.as_secs(), settings.json_logs), (8080, 300, false));
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let args = RunArgs {
+        policies: Some("/there/is/no/such/folder".into()),
+        cluster_id: Some("REPLACE-CLUSTER-ID".into()),
+        listen: Some("8080".into()),
+        sweep_every: Some("7m".into()),
+        log_format: Some("xml".into()),
+        log: Some("=,=".into()),
+        clone_metrics: Some("many".into()),
+        aws_account: Some("12345".into()),
+        aws_regions: Some("us-east-1,Frankfurt".into()),
+        config: Some("/there/is/no/such/file".into()),
+        ..RunArgs::default()
+    };
+    let problems = args.settle().unwrap_err().0;
+    for flag in [
+        "--policies",
+        "--cluster-id",
+        "--listen",
+        "--sweep-every",
+        "--log-format",
+        "--log:",
+        "--clone-metrics",
+        "--aws-account",
+        "--aws-regions",
+        "--config",
+    ] {
+        assert!(problems.iter().any(|problem| problem.starts_with(flag)), "{flag}: {problems:?}");
+    }
+}
+
+#[test]
+fn regions_are_checked_and_are_there_once() {
+    let settle = |regions: &str| RunArgs { policies: policies(), aws_regions: Some(regions.into()), ..RunArgs::default() }.settle();
+    let regions = settle("us-east-1, eu-central-1,us-gov-west-1").unwrap().aws_regions;
+    assert_eq!(regions.iter().map(|region| &**region).collect::<Vec<_>>(), ["us-east-1", "eu-central-1", "us-gov-west-1"]);
+    assert!(settle(" ").unwrap().aws_regions.is_empty());
+    for wrong in ["us-east-1,us-east-1", "us-1", "us-east", "us-east-", "us-east-10", "u-east-1", "us--1", "US-east-1", "us-e4st-1", "us-east-1;x"] {
+        assert!(settle(wrong).unwrap_err().0.iter().all(|problem| problem.starts_with("--aws-regions")), "{wrong}");
+    }
+}
+
+#[test]
+fn a_flag_goes_before_the_file_and_an_unknown_key_is_an_error() {
+    let path = std::env::temp_dir().join(format!("clonewarden-settings-{}.yaml", std::process::id()));
+    std::fs::write(&path, "listen: 127.0.0.1:1\nlogFormat: json\n").unwrap();
+    let args = RunArgs { policies: policies(), listen: Some("127.0.0.1:2".into()), config: Some(path.display().to_string()), ..RunArgs::default() };
+    let settings = args.clone().settle().unwrap();
+    assert_eq!((settings.listen.port(), settings.json_logs), (2, true));
+    std::fs::write(&path, "listne: 127.0.0.1:1\n").unwrap();
+    assert!(args.settle().unwrap_err().to_string().contains("listne"));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn the_api_is_off_unless_it_is_asked_for_and_needs_a_certificate() {
+    let settle = |args: RunArgs| RunArgs { policies: policies(), ..args }.settle();
+    assert_eq!(settle(RunArgs::default()).unwrap().api, None);
+    let listen = || Some("127.0.0.1:8443".to_owned());
+    let problems = settle(RunArgs { api_listen: listen(), ..RunArgs::default() }).unwrap_err().0;
+    assert!(problems.len() == 1 && problems[0].starts_with("--api-listen: it needs a certificate"), "{problems:?}");
+    let problems = settle(RunArgs { api_certs: policies(), ..RunArgs::default() }).unwrap_err().0;
+    assert!(problems[0].starts_with("--api-certs: without --api-listen"), "{problems:?}");
+    let api = settle(RunArgs { api_listen: listen(), api_certs: policies(), ..RunArgs::default() }).unwrap().api.unwrap();
+    assert_eq!((api.listen.port(), api.certs.is_some()), (8443, true));
+    let webhook = Some("127.0.0.1:9443".to_owned());
+    assert_eq!(settle(RunArgs { api_listen: listen(), webhook_listen: webhook, ..RunArgs::default() }).unwrap().api.unwrap().certs, None);
+    assert!(settle(RunArgs { api_listen: Some("8443".into()), api_certs: policies(), ..RunArgs::default() }).is_err());
+}
