@@ -60,7 +60,7 @@ fn rows<'a>(book: &'a Arc<PriceBook>, region: Option<&'a str>) -> impl Iterator<
 fn table(book: &Arc<PriceBook>, region: Option<&str>) -> String {
     let mut out = format!("{:<16}{:<14}{:<16}{:>9}  {:<11}{:<12}SOURCE\n", "REGION", "OF", "NAME", "USD", "PER", "AS OF");
     for row in rows(book, region) {
-        let text = |key: &str| printable(row[key].as_str().unwrap_or_default());
+        let text = |key: &str| printable(row.get(key).and_then(Value::as_str).unwrap_or_default());
         let _ = writeln!(
             out,
             "{:<16}{:<14}{:<16}{:>9}  {:<11}{:<12}{} ({})",

@@ -54,7 +54,7 @@ pub fn of_resource(book: &PriceBook, resource: &CloudResource) -> Option<Rate> {
             let twice = if size.multi_az { Decimal::TWO } else { Decimal::ONE };
             let runs = usd(Table::RdsMysql, size.class.as_deref()?)?;
             let storage = usd(Table::RdsStorage, size.storage_type.as_deref().unwrap_or("gp3")).and_then(stored).unwrap_or_default();
-            let runs = (resource.status != "stopped").then(|| (Part::Instance, runs));
+            let runs = (resource.status != "stopped").then_some((Part::Instance, runs));
             let all = runs.into_iter().chain([(Part::Storage, storage)]);
             all.map(|(part, one)| Some((part, one.checked_mul(twice)?))).collect::<Option<_>>()?
         }
