@@ -58,7 +58,7 @@ impl Cluster for Bugged {
             if self.bug == Bug::IgnoresClaims && quorum && matches!(kind, Kind::DbInstance | Kind::DbCluster) {
                 found.items.clear();
             }
-            if self.bug == Bug::IgnoresVeto && quorum && kind == Kind::Orphan {
+            if matches!(self.bug, Bug::IgnoresVeto | Bug::DropsKept) && quorum && kind == Kind::Orphan {
                 let annotations = found.items.iter_mut().filter_map(|orphan| orphan.pointer_mut("/metadata/annotations")?.as_object_mut());
                 annotations.for_each(|annotations| drop(annotations.remove(names::KEEP)));
             }

@@ -228,6 +228,7 @@ impl Bug {
             | Self::TrustsClock
             | Self::IgnoresClaims
             | Self::IgnoresVeto
+            | Self::DropsKept
             | Self::TellsAckNothing => Arc::new(Bugged::new(handle, self)),
             _ => Arc::new(handle),
         }
