@@ -115,6 +115,8 @@ fn is_caught(bug: Bug) {
         Bug::BrakeForgets => &["I6"],
         // What it bends is in audit, too, where nothing would be blocked.
         Bug::Early => &["I2"],
+        // A veto stands on whatever was left behind.
+        Bug::DropsKept => &["A3"],
         // Or it makes a Secret first.
         Bug::ActsInAudit => &["S1"],
         // It has business with a Job, but not with one whose clone lives.
