@@ -31,7 +31,7 @@ impl Rate {
         &self.0
     }
 
-    /// USD an hour, rounded to a hundredth of a cent's hundredth.
+    /// USD an hour, rounded to six places.
     #[must_use]
     pub fn per_hour(&self) -> Decimal {
         self.0.iter().fold(Decimal::ZERO, |sum, (_, usd)| sum.saturating_add(*usd)).round_dp(6).normalize()

@@ -36,13 +36,13 @@ pub(in crate::policy) fn prices(lint: &mut Lint<'_>, document: format::Document<
     }
     let mut seen = BTreeMap::new();
     let place = region.as_ref().map_or_else(|| here.clone(), |region| lint.place(region.at));
-    let region = region.map(|region| region.value).unwrap_or_default();
+    let region: Arc<str> = region.map(|region| region.value).unwrap_or_default().into();
     for table in spec.value.tables.into_iter().flat_map(|block| block.value) {
         for (of, name, figure) in figures(lint, table, &mut seen) {
-            book.put(&Arc::from(region.as_str()), of, name, figure);
+            book.put(&region, of, name, figure);
         }
     }
-    Some(ReadPrices { book, name: name?, region: (region, place) })
+    Some(ReadPrices { book, name: name?, region: (region.to_string(), place) })
 }
 
 fn figures(lint: &mut Lint<'_>, table: Spanned<format::PriceTable>, seen: &mut BTreeMap<(Table, String), Location>) -> Vec<(Table, String, Figure)> {

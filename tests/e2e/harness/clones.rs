@@ -2,7 +2,7 @@
 
 use super::{api::Api, wait::until};
 use anyhow::{Context, Result, bail, ensure};
-use clonewarden::model::names;
+use clonewarden::model::{names, schema::schema_name};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -33,6 +33,11 @@ impl Seen {
 
     pub(crate) fn uid(&self) -> &str {
         self.text("/metadata/uid")
+    }
+
+    /// The schema and the user that it has on a shared host.
+    pub(crate) fn schema(&self) -> String {
+        schema_name(self.uid()).unwrap_or_default()
     }
 
     pub(crate) fn state(&self) -> &str {

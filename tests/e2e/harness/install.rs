@@ -108,6 +108,11 @@ impl Install {
         Ok(())
     }
 
+    /// Writes the policy file of a shared host.
+    pub(crate) fn share(&self, host: &str) -> Result<()> {
+        Ok(fs::write(self.policies().join("hosts.yaml"), host)?)
+    }
+
     /// A file of this scene.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)

@@ -31,6 +31,16 @@ pub(crate) fn host(mariadb: &MariaDb, port: u16) -> DatabaseHost {
     }
 }
 
+/// The policy file that describes it, as the host `shared` with room for so many schemas.
+pub(crate) fn document(mariadb: &MariaDb, schemas: u32) -> String {
+    format!(
+        "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {{name: shared}}\n\
+         spec: {{endpoint: 127.0.0.1, port: {}, schemas: {schemas}, credentialsDir: {}}}\n",
+        mariadb.port,
+        mariadb.credentials.display()
+    )
+}
+
 /// The adapter, as the daemon has it.
 pub(crate) fn adapter(mariadb: &MariaDb) -> MySqlHosts {
     MySqlHosts::new(mariadb.ca.clone())

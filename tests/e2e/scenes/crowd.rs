@@ -14,17 +14,13 @@ use crate::harness::{
     wait::until,
 };
 use anyhow::{Context, Result, ensure};
-use clonewarden::{
-    model::schema::{RowState, schema_name},
-    ports::DatabaseHost,
-};
+use clonewarden::{model::schema::RowState, ports::DatabaseHost};
 use clonewarden_platform::MariaDb;
 use futures::{StreamExt, TryStreamExt, stream};
 use mysql_async::prelude::Queryable;
 use serde_json::json;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -62,15 +58,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let install = Install::new(&stage, NAMESPACE).await?;
     let clones = Clones::in_new_namespace(&stage.admin, NAMESPACE).await?;
     let mariadb = mariadb::server()?;
-    fs::write(
-        install.policies().join("hosts.yaml"),
-        format!(
-            "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {{name: shared}}\n\
-             spec: {{endpoint: 127.0.0.1, port: {}, schemas: 200, credentialsDir: {}}}\n",
-            mariadb.port,
-            mariadb.credentials.display()
-        ),
-    )?;
+    install.share(&mariadb::document(&mariadb, 200))?;
     install.govern(
         NAMESPACE,
         &[NAMESPACE],
@@ -93,10 +81,6 @@ fn name(number: usize) -> String {
     format!("clone-{number:03}")
 }
 
-fn schema_of(clone: &Seen) -> String {
-    schema_name(clone.uid()).unwrap_or_default()
-}
-
 impl Ground {
     async fn live(&self) -> Result<String> {
         let daemon = self.start().await?;
@@ -106,7 +90,7 @@ impl Ground {
         let begun = Instant::now();
         let (first, came) = futures::try_join!(self.create(&numbers), self.watch(begun))?;
         let refused = self.try_create(CROWD).await?.err().context("one more than the limit is let in")?;
-        ensure!(refused.contains("CloneLimit") || refused.contains("limit"), "one more is refused for another reason: {refused}");
+        ensure!(refused.contains("LimitReached"), "one more is refused for another reason: {refused}");
         self.log_in(&first).await.context("who gets in where")?;
         let passwords = self.passwords().await?;
         let (daemon, again) = self.again(daemon, &first).await.context("made again")?;
@@ -234,15 +218,15 @@ impl Ground {
     /// Each user gets into its own schema, and into no other of all that there are.
     async fn log_in(&self, clones: &[Seen]) -> Result<()> {
         let passwords = self.passwords().await?;
-        let mut others: Vec<String> = self.clones.all().await?.iter().map(schema_of).collect();
-        let like: Vec<String> = clones.iter().take(3).map(|clone| schema_of(clone).replace('_', "X")).collect();
+        let mut others: Vec<String> = self.clones.all().await?.iter().map(Seen::schema).collect();
+        let like: Vec<String> = clones.iter().take(3).map(|clone| clone.schema().replace('_', "X")).collect();
         for schema in &like {
             self.mariadb.sql(&format!("CREATE DATABASE {schema}; CREATE TABLE {schema}.t (a INT)"))?;
         }
         others.extend(like.iter().cloned().chain(["clonewarden", "mysql"].map(str::to_owned)));
         let others = &others;
         let users: Vec<(String, String)> =
-            clones.iter().map(|clone| (schema_of(clone), passwords.get(clone.uid()).cloned().unwrap_or_default())).collect();
+            clones.iter().map(|clone| (clone.schema(), passwords.get(clone.uid()).cloned().unwrap_or_default())).collect();
         let log_in = |(schema, password): (String, String)| async move {
             let mut client = mariadb::client(&self.mariadb, &schema, &password).await?;
             client.query_drop(format!("CREATE TABLE {schema}.mine (a INT); INSERT INTO {schema}.mine VALUES (1)")).await?;
@@ -287,7 +271,7 @@ impl Ground {
     async fn until_dropped(&self, clones: &[Seen]) -> Result<()> {
         until(&format!("the schemas and users of {} clones are gone", clones.len()), WITHIN, async || {
             let facts = mariadb::adapter(&self.mariadb).look(&mariadb::host(&self.mariadb, self.mariadb.port)).await?;
-            let gone: BTreeSet<String> = clones.iter().map(schema_of).collect();
+            let gone: BTreeSet<String> = clones.iter().map(Seen::schema).collect();
             let left: Vec<_> = facts.schemas.iter().filter(|schema| gone.contains(&schema.name)).map(|schema| schema.name.as_str()).collect();
             ensure!(left.is_empty(), "left: {}", left.join(", "));
             Ok(())

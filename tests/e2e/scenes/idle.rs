@@ -24,7 +24,7 @@ use clonewarden_platform::{MariaDb, Platform};
 use jiff::{SignedDuration, Timestamp};
 use mysql_async::{Conn, prelude::Queryable};
 use serde_json::{Value, json};
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 const NAMESPACE: &str = "idle";
@@ -47,15 +47,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let clones = Clones::in_new_namespace(&stage.admin, NAMESPACE).await?;
     let ground = Ground { mariadb: mariadb::server()?, stage, install, clones };
     ground.counters().await.context("what is counted")?;
-    fs::write(
-        ground.install.policies().join("hosts.yaml"),
-        format!(
-            "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {{name: shared}}\n\
-             spec: {{endpoint: 127.0.0.1, port: {}, schemas: 50, credentialsDir: {}}}\n",
-            ground.mariadb.port,
-            ground.mariadb.credentials.display()
-        ),
-    )?;
+    ground.install.share(&mariadb::document(&ground.mariadb, 50))?;
     ground.install.govern("idle", &[NAMESPACE], RULES)?;
     let daemon = ground.start().await?;
     let figures = ground.lives(&daemon).await.context("one that is used and one that is not")?;
@@ -84,10 +76,6 @@ fn order(number: u32) -> SchemaOrder {
         made: Timestamp::UNIX_EPOCH,
     };
     SchemaOrder { name: schema_name(&uid).unwrap_or_default(), row, password: SecretText::new(PASSWORD.to_owned()), connections: 5 }
-}
-
-fn schema_of(clone: &Seen) -> String {
-    schema_name(clone.uid()).unwrap_or_default()
 }
 
 impl Ground {
@@ -238,7 +226,7 @@ impl Ground {
         let secret = until("the clone has its Secret", SOON, || self.stage.admin.get(&path)).await?;
         let encoded = secret["data"]["db-password"].as_str().context("no db-password")?;
         let password = String::from_utf8(base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded)?)?;
-        let name = schema_of(&clone);
+        let name = clone.schema();
         let mut client = until("its user is let in", SOON, || mariadb::client(&self.mariadb, &name, &password)).await?;
         client.query_drop("SELECT 1").await?;
         Ok((clone, client))
@@ -326,7 +314,7 @@ impl Ground {
     async fn remembered(&self, daemon: Daemon) -> Result<Daemon> {
         let (clone, client) = self.visited("remembered").await?;
         client.disconnect().await?;
-        let name = schema_of(&clone);
+        let name = clone.schema();
         until("its use is written down", SOON, async || {
             let known = self.use_of(&name).await?;
             ensure!(known.memory.as_ref().map(|memory| &memory.mark) == known.mark.as_ref() && known.mark.is_some(), "{known:?}");
@@ -349,7 +337,7 @@ impl Ground {
         self.stage.parts(|platform: &Platform| platform.restart("mariadb")).await?;
         daemon.until_metric(SOON, "clonewarden_host_use_counted", &[("host", "shared")], 1.0).await?;
         self.until_used("restarted").await?;
-        ensure!(self.use_of(&schema_of(&clone)).await?.mark.is_none(), "the server has forgotten nobody");
+        ensure!(self.use_of(&clone.schema()).await?.mark.is_none(), "the server has forgotten nobody");
         Ok(())
     }
 
@@ -364,7 +352,7 @@ impl Ground {
         daemon.until_metric(SOON, "clonewarden_host_use_counted", &[("host", "shared")], 0.0).await?;
         daemon.until_metric(SOON, "clonewarden_decisions", &alert, 1.0).await?;
         self.until_used("uncounted").await?;
-        let name = schema_of(&clone);
+        let name = clone.schema();
         until("what was remembered is forgotten", SOON, async || {
             let memory = self.usage().await?.uses.get(&name).and_then(|known| known.memory.clone());
             ensure!(memory.as_ref().is_some_and(|Memory { mark, .. }| mark.is_empty()), "{memory:?}");

@@ -24,7 +24,7 @@ use clonewarden_platform::{MariaDb, Platform};
 use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const NAMESPACE: &str = "schemas";
 const RULES: &str = "ttl: {minimum: 5s, default: 1h, maximum: 1h, warnings: [], grace: 5s}\norphans: {soak: 3s, observations: 2}";
@@ -44,15 +44,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let ground = Ground { mariadb: mariadb::server()?, stage, install, clones };
     forget(&ground.stage.admin).await?;
     let mariadb = &ground.mariadb;
-    fs::write(
-        ground.install.policies().join("hosts.yaml"),
-        format!(
-            "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {{name: shared}}\n\
-             spec: {{endpoint: 127.0.0.1, port: {}, schemas: 50, credentialsDir: {}}}\n",
-            mariadb.port,
-            mariadb.credentials.display()
-        ),
-    )?;
+    ground.install.share(&mariadb::document(mariadb, 50))?;
     ground.audit().await.context("in audit")?;
     let bystanders = ground.bystanders().await?;
     ground.install.govern("schemas", &[NAMESPACE], &format!("mode: enforce\n{RULES}"))?;
@@ -90,10 +82,6 @@ fn elsewhere() -> SchemaOrder {
     SchemaOrder { name, row, password: SecretText::new("a-password_of-the-form-0123456789".to_owned()), connections: 2 }
 }
 
-fn schema_of(clone: &Seen) -> String {
-    schema_name(clone.uid()).unwrap_or_default()
-}
-
 impl Ground {
     async fn start(&self) -> Result<Daemon> {
         let ca = self.mariadb.ca.display().to_string();
@@ -118,7 +106,7 @@ impl Ground {
         until("each has its schema", SOON, async || {
             let there = self.schemas().await?;
             for clone in clones {
-                let found = there.get(&schema_of(clone)).with_context(|| format!("{} has none", clone.name()))?;
+                let found = there.get(&clone.schema()).with_context(|| format!("{} has none", clone.name()))?;
                 let row = found.proven(CLUSTER_ID).with_context(|| format!("{}: {found:?}", clone.name()))?;
                 ensure!(row.state == Some(RowState::Ready) && found.there && found.user, "{}: {found:?}", clone.name());
             }
@@ -130,7 +118,7 @@ impl Ground {
     async fn until_dropped(&self, clones: &[Seen]) -> Result<()> {
         until("their schemas are gone", SOON, async || {
             let there = self.schemas().await?;
-            let left: Vec<_> = clones.iter().filter_map(|clone| there.get(&schema_of(clone))).collect();
+            let left: Vec<_> = clones.iter().filter_map(|clone| there.get(&clone.schema())).collect();
             ensure!(left.is_empty(), "{left:?}");
             Ok(())
         })
@@ -170,21 +158,21 @@ impl Ground {
         self.until_ready(&clones).await?;
         daemon.until_metric(SOON, "clonewarden_host_schemas", &[("host", "shared"), ("state", "ready")], 3.0).await?;
         daemon.until_metric(SOON, "clonewarden_host_schemas", &[("host", "shared"), ("state", "elsewhere")], 1.0).await?;
-        let like = schema_of(&clones[1]).replace('_', "X");
+        let like = clones[1].schema().replace('_', "X");
         self.mariadb.sql(&format!("CREATE DATABASE {like}; CREATE TABLE {like}.t (a INT)"))?;
         for clone in &clones {
             let told = until("KRO has made what its Pod is told by", SOON, async || {
                 self.stage.admin.get(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{}-db-shared", clone.name())).await
             })
             .await?;
-            let name = schema_of(clone);
+            let name = clone.schema();
             ensure!(
                 told["data"]["WORDPRESS_DB_NAME"] == name.as_str() && told["data"]["WORDPRESS_DB_USER"] == name.as_str(),
                 "its Pod is told {told}"
             );
             let mut client = mariadb::client(&self.mariadb, &name, &self.password(clone).await?).await?;
             client.query_drop(format!("CREATE TABLE {name}.t (a INT); INSERT INTO {name}.t VALUES (1)")).await?;
-            let others = clones.iter().map(schema_of).filter(|other| *other != name);
+            let others = clones.iter().map(Seen::schema).filter(|other| *other != name);
             for other in others.chain([like.clone(), "wp_somebodys".to_owned(), "clonewarden".to_owned(), elsewhere().name]) {
                 ensure!(client.query_drop(format!("USE `{other}`")).await.is_err(), "the user of {} gets into {other}", clone.name());
             }
@@ -207,8 +195,8 @@ impl Ground {
     /// Seen to go, a clone is followed by its schema, whoever is connected to it.
     async fn ends(&self, daemon: &Daemon) -> Result<()> {
         let gone = [self.clones.one("one").await?, self.clones.one("late").await?];
-        let mut open = mariadb::client(&self.mariadb, &schema_of(&gone[0]), &self.password(&gone[0]).await?).await?;
-        open.query_drop(format!("START TRANSACTION; SELECT * FROM {}.t", schema_of(&gone[0]))).await?;
+        let mut open = mariadb::client(&self.mariadb, &gone[0].schema(), &self.password(&gone[0]).await?).await?;
+        open.query_drop(format!("START TRANSACTION; SELECT * FROM {}.t", gone[0].schema())).await?;
         for clone in &gone {
             self.clones.delete(clone.name()).await?;
         }
@@ -230,7 +218,7 @@ impl Ground {
         self.clones.delete("two").await?;
         self.clones.until_gone(&["two"]).await?;
         let daemon = self.start().await?;
-        until_orphan(&self.stage.admin, "Schema", &schema_of(&two), "Deleted").await?;
+        until_orphan(&self.stage.admin, "Schema", &two.schema(), "Deleted").await?;
         self.until_dropped(std::slice::from_ref(&two)).await?;
         Ok(daemon)
     }
@@ -256,7 +244,7 @@ impl Ground {
             }
             until("the first is dropped", SOON, async || {
                 let there = self.schemas().await?;
-                let gone = clones.iter().filter(|clone| some.contains(&clone.name())).any(|clone| !there.contains_key(&schema_of(clone)));
+                let gone = clones.iter().filter(|clone| some.contains(&clone.name())).any(|clone| !there.contains_key(&clone.schema()));
                 ensure!(gone, "all are there");
                 Ok(())
             })
