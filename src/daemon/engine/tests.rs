@@ -26,6 +26,7 @@ const THEIRS: &str = "theirs";
 mod credentials;
 mod idle;
 mod schemas;
+mod site;
 
 fn policies(mode: &str, rest: &str) -> Arc<Policies> {
     let text = format!(

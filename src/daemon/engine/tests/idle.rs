@@ -11,13 +11,11 @@ mod erring;
 use super::*;
 use crate::{
     model::schema::schema_name,
-    sandbox::{
-        hosts::{SandboxHosts, Server},
-        rng::Rng,
-    },
+    sandbox::{hosts::Server, rng::Rng},
 };
 use erring::{Bug, Erring};
 use jiff::SignedDuration;
+use site::Site;
 
 const STEPS: usize = 100;
 const SEEDS: u64 = 5;
@@ -44,15 +42,9 @@ fn inn_policies() -> Arc<Policies> {
 type Stay = (Timestamp, Option<Timestamp>);
 
 struct Inn {
-    cluster: SandboxCluster,
-    clock: SandboxClock,
-    server: Arc<Mutex<Server>>,
-    policies: watch::Sender<Arc<Policies>>,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<Ended>,
+    site: Site,
     bug: Bug,
     rng: Rng,
-    started: u64,
     made: usize,
     /// Who really used which schema, and when.
     stays: BTreeMap<String, Vec<Stay>>,
@@ -61,67 +53,25 @@ struct Inn {
 
 impl Inn {
     fn new(seed: u64, bug: Bug) -> Self {
-        let begin = "2026-02-05T14:30:22Z".parse().unwrap();
-        let clock = SandboxClock::new(begin);
-        let cluster = SandboxCluster::new(Arc::new(Mutex::new(World::new(seed, begin))), "daemon", clock.clone(), seed);
-        cluster.world().create_namespace(OURS, &BTreeMap::new()).unwrap();
-        let (policies, _) = watch::channel(inn_policies());
-        let task = tokio::spawn(async { Ended::Stopped });
-        let mut inn = Self {
-            cluster,
-            clock,
-            server: Arc::new(Mutex::new(Server { trouble: 10, ..Server::default() })),
-            policies,
-            stop: CancellationToken::new(),
-            task,
-            bug,
-            rng: Rng::new(seed),
-            started: 0,
-            made: 0,
-            stays: BTreeMap::new(),
-            judged: 0,
-        };
+        let site = Site::new(seed, inn_policies(), Server { trouble: 10, ..Server::default() });
+        let mut inn = Self { site, bug, rng: Rng::new(seed), made: 0, stays: BTreeMap::new(), judged: 0 };
         inn.start();
         inn
     }
 
     fn start(&mut self) {
-        self.started += 1;
-        let inner = SandboxHosts::new(&self.cluster, &self.server, self.rng.bits());
-        let engine = Engine {
-            cluster: Arc::new(self.cluster.clone()),
-            cloud: Arc::new(NoCloud),
-            hosts: Arc::new(Erring::new(inner, self.bug)),
-            secrets: Arc::new(self.cluster.clone()),
-            sweep_every: Duration::from_secs(60),
-            sweep: Arc::default(),
-            clock: Arc::new(self.clock.clone()),
-            address: String::new(),
-            identity: format!("daemon-{}", self.started),
-            cluster_id: Some(Arc::from("ours")),
-            policies: self.policies.subscribe(),
-            planner: crate::plan::plan,
-            wake: Arc::default(),
-            journal: Arc::new(Journal::to(std::io::sink())),
-            watcher: Arc::new(Nobody),
-            vitals: Vitals::default(),
-        };
-        self.task = tokio::spawn(engine.run(self.stop.clone()));
+        let hosts = Erring::new(self.site.hosts(self.rng.bits()), self.bug);
+        self.site.start(Arc::new(hosts), crate::plan::plan);
     }
 
     fn revive(&mut self) {
-        let now = self.clock.now();
-        self.cluster.kill();
-        self.task.abort();
-        let world = self.cluster.world_shared();
-        self.clock = SandboxClock::new(now);
-        self.cluster = SandboxCluster::new(world, "next", self.clock.clone(), self.started);
+        self.site.kill();
         self.start();
     }
 
     /// The living clones: name and schema.
     fn living(&self) -> Vec<(String, String)> {
-        let world = self.cluster.world();
+        let world = self.site.cluster.world();
         let both = |clone: &Arc<Value>| Some((json::text(clone, "/metadata/name").to_owned(), schema_name(json::text(clone, "/metadata/uid"))?));
         world.objects(Kind::Clone).filter_map(both).collect()
     }
@@ -133,7 +83,7 @@ impl Inn {
 
     /// One that is to end because nobody uses it.
     fn announced(&mut self) -> Option<String> {
-        let world = self.cluster.world();
+        let world = self.site.cluster.world();
         let unused = |clone: &&Arc<Value>| json::entry(clone, "annotations", names::UNUSED_SINCE).is_some();
         let schema = |clone: &Arc<Value>| schema_name(json::text(clone, "/metadata/uid"));
         let announced: Vec<String> = world.objects(Kind::Clone).filter(unused).filter_map(schema).collect();
@@ -143,8 +93,8 @@ impl Inn {
 
     /// Somebody looks at the site: there is nobody to be seen before its user is there.
     fn touch(&mut self, schema: &str) {
-        let now = self.clock.now();
-        let mut server = self.server.lock().unwrap();
+        let now = self.site.clock.now();
+        let mut server = self.site.server.lock().unwrap();
         if server.users.contains(schema) && !server.down {
             server.touch(schema);
             self.stays.entry(schema.to_owned()).or_default().push((now, Some(now)));
@@ -153,8 +103,8 @@ impl Inn {
 
     /// A long statement begins, or ends.
     fn run_or_end(&mut self, schema: &str) {
-        let now = self.clock.now();
-        let mut server = self.server.lock().unwrap();
+        let now = self.site.clock.now();
+        let mut server = self.site.server.lock().unwrap();
         if server.down || !server.users.contains(schema) {
             return;
         }
@@ -175,7 +125,7 @@ impl Inn {
     /// What is broken is repaired before long.
     fn mend(&mut self) {
         let (up, counts) = (self.rng.chance(400), self.rng.chance(400));
-        let mut server = self.server.lock().unwrap();
+        let mut server = self.site.server.lock().unwrap();
         server.down &= !up;
         // It counts again only once that it did not was seen: what happens between two looks nobody can know.
         let seen = server.memories.values().all(|memory| memory.mark.is_empty());
@@ -188,7 +138,7 @@ impl Inn {
             0..=3 if self.living().len() < MOST => {
                 self.made += 1;
                 let spec = json!({"sharedDatabase": {"host": "db.example.com"}});
-                self.cluster.world().create_clone(OURS, &format!("clone-{}", self.made), spec, &BTreeMap::new()).unwrap();
+                self.site.cluster.world().create_clone(OURS, &format!("clone-{}", self.made), spec, &BTreeMap::new()).unwrap();
             }
             0..=11 => {
                 if let Some((_, schema)) = self.someone() {
@@ -201,18 +151,18 @@ impl Inn {
                 }
             }
             13 => {
-                let until = self.clock.now().checked_add(SignedDuration::from_mins(8)).unwrap().to_string();
+                let until = self.site.clock.now().checked_add(SignedDuration::from_mins(8)).unwrap().to_string();
                 if let Some((name, _)) = self.someone() {
-                    self.cluster.world().annotate_clone(&(OURS.to_owned(), name), names::EXTEND_UNTIL, Some(&until)).unwrap();
+                    self.site.cluster.world().annotate_clone(&(OURS.to_owned(), name), names::EXTEND_UNTIL, Some(&until)).unwrap();
                 }
             }
             14 | 15 => self.revive(),
             16 => {
-                self.server.lock().unwrap().restart();
-                self.all_leave(self.clock.now());
+                self.site.server.lock().unwrap().restart();
+                self.all_leave(self.site.clock.now());
             }
-            17 => self.server.lock().unwrap().down = true,
-            18 => self.server.lock().unwrap().uncounting = true,
+            17 => self.site.server.lock().unwrap().down = true,
+            18 => self.site.server.lock().unwrap().uncounting = true,
             19 | 20 => {
                 if let Some(schema) = self.announced() {
                     self.touch(&schema);
@@ -224,7 +174,7 @@ impl Inn {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        let world = self.cluster.world();
+        let world = self.site.cluster.world();
         let ends = world.history().iter().filter(|write| write.verb == Verb::Delete && write.kind == Some(Kind::Clone) && write.daemon().is_some());
         let ends: Vec<_> = ends.skip(self.judged).map(|write| (write.at, write.before.clone().unwrap())).collect();
         self.judged += ends.len();
@@ -253,13 +203,13 @@ impl Inn {
     /// Half of them are used on, the other half once more and then not.
     async fn come_to_rest(&mut self) -> Result<(), String> {
         let ended = {
-            let mut server = self.server.lock().unwrap();
+            let mut server = self.site.server.lock().unwrap();
             let running = std::mem::take(&mut server.running);
             (server.down, server.uncounting) = (false, false);
             server.memories.values_mut().for_each(|memory| memory.mark = "".into());
             running
         };
-        self.all_leave(self.clock.now());
+        self.all_leave(self.site.clock.now());
         ended.iter().for_each(|schema| self.touch(schema));
         tokio::time::sleep(Duration::from_secs(120)).await;
         let mut living = self.living();
@@ -291,7 +241,7 @@ impl Inn {
         }
         let early = self.judged;
         self.come_to_rest().await?;
-        self.stop.cancel();
+        self.site.stop();
         Ok(early)
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     },
 };
 use futures::future::BoxFuture;
+use site::Site;
 
 const STEPS: usize = 40;
 const SEEDS: u64 = 12;
@@ -98,31 +99,21 @@ fn town_policies() -> Arc<Policies> {
 }
 
 struct Town {
-    cluster: SandboxCluster,
-    clock: SandboxClock,
-    server: Arc<Mutex<Server>>,
-    policies: watch::Sender<Arc<Policies>>,
-    stop: CancellationToken,
-    task: tokio::task::JoinHandle<Ended>,
+    site: Site,
     bug: Bug,
     rng: Rng,
-    started: u64,
     made: usize,
 }
 
 impl Town {
     fn new(seed: u64, bug: Bug) -> Self {
-        let begin = "2026-02-05T14:30:22Z".parse().unwrap();
-        let clock = SandboxClock::new(begin);
-        let cluster = SandboxCluster::new(Arc::new(Mutex::new(World::new(seed, begin))), "daemon", clock.clone(), seed);
-        cluster.world().create_namespace(OURS, &BTreeMap::new()).unwrap();
         let theirs = LedgerRow {
             cluster: "theirs".to_owned(),
             uid: THEIR_UID.to_owned(),
             namespace: OURS.to_owned(),
             clone: "clone-0".to_owned(),
             state: Some(RowState::Ready),
-            made: begin,
+            made: Timestamp::UNIX_EPOCH,
         };
         let name = schema_name(THEIR_UID).unwrap();
         let server = Server {
@@ -132,52 +123,26 @@ impl Town {
             trouble: 20,
             ..Server::default()
         };
-        let (policies, _) = watch::channel(town_policies());
-        let task = tokio::spawn(async { Ended::Stopped });
-        let stop = CancellationToken::new();
-        let server = Arc::new(Mutex::new(server));
-        let mut town = Self { cluster, clock, server, policies, stop, task, bug, rng: Rng::new(seed), started: 0, made: 0 };
+        let site = Site::new(seed, town_policies(), server);
+        let mut town = Self { site, bug, rng: Rng::new(seed), made: 0 };
         town.start();
         town
     }
 
     fn start(&mut self) {
-        self.started += 1;
-        let inner = SandboxHosts::new(&self.cluster, &self.server, self.rng.bits());
-        let engine = Engine {
-            cluster: Arc::new(self.cluster.clone()),
-            cloud: Arc::new(NoCloud),
-            hosts: Arc::new(Erring { inner, server: Arc::clone(&self.server), bug: self.bug }),
-            secrets: Arc::new(self.cluster.clone()),
-            sweep_every: Duration::from_secs(60),
-            sweep: Arc::default(),
-            clock: Arc::new(self.clock.clone()),
-            address: String::new(),
-            identity: format!("daemon-{}", self.started),
-            cluster_id: Some(Arc::from("ours")),
-            policies: self.policies.subscribe(),
-            planner: if self.bug == Bug::MakesNothing { makes_nothing } else { crate::plan::plan },
-            wake: Arc::default(),
-            journal: Arc::new(Journal::to(std::io::sink())),
-            watcher: Arc::new(Nobody),
-            vitals: Vitals::default(),
-        };
-        self.task = tokio::spawn(engine.run(self.stop.clone()));
+        let inner = self.site.hosts(self.rng.bits());
+        let hosts = Erring { inner, server: Arc::clone(&self.site.server), bug: self.bug };
+        self.site.start(Arc::new(hosts), if self.bug == Bug::MakesNothing { makes_nothing } else { crate::plan::plan });
     }
 
     fn revive(&mut self) {
-        let now = self.clock.now();
-        self.cluster.kill();
-        self.task.abort();
-        let world = self.cluster.world_shared();
-        self.clock = SandboxClock::new(now);
-        self.cluster = SandboxCluster::new(world, "next", self.clock.clone(), self.started);
+        self.site.kill();
         self.start();
     }
 
     /// The UIDs of the clones that live on the host.
     fn living(&self) -> Vec<(String, String)> {
-        let world = self.cluster.world();
+        let world = self.site.cluster.world();
         let both = |clone: &Arc<Value>| (json::text(clone, "/metadata/name").to_owned(), json::text(clone, "/metadata/uid").to_owned());
         world.objects(Kind::Clone).map(both).collect()
     }
@@ -187,28 +152,28 @@ impl Town {
             0..=3 => {
                 self.made += 1;
                 let spec = json!({"sharedDatabase": {"host": "db.example.com"}, "ttlSeconds": 86_400});
-                self.cluster.world().create_clone(OURS, &format!("clone-{}", self.made), spec, &BTreeMap::new()).unwrap();
+                self.site.cluster.world().create_clone(OURS, &format!("clone-{}", self.made), spec, &BTreeMap::new()).unwrap();
             }
             4..=6 => {
                 let living = self.living();
                 if let Some((name, _)) = self.rng.pick(&living).cloned() {
-                    self.cluster.world().remove(Kind::Clone, &(OURS.to_owned(), name)).unwrap();
+                    self.site.cluster.world().remove(Kind::Clone, &(OURS.to_owned(), name)).unwrap();
                 }
             }
             7 => self.revive(),
             8 => {
-                let mut server = self.server.lock().unwrap();
+                let mut server = self.site.server.lock().unwrap();
                 server.down = !server.down;
             }
             _ => {
-                let mut server = self.server.lock().unwrap();
+                let mut server = self.site.server.lock().unwrap();
                 server.read_only = !server.read_only;
             }
         }
     }
 
     fn check(&self) -> Result<(), String> {
-        let server = self.server.lock().unwrap();
+        let server = self.site.server.lock().unwrap();
         let theirs = schema_name(THEIR_UID).unwrap();
         let kept = server.schemas.contains(FOREIGN) && server.schemas.contains(&theirs) && server.users.contains(&theirs);
         if !kept || server.rows.get(&theirs).is_none_or(|row| row.state != Some(RowState::Ready)) {
@@ -219,7 +184,7 @@ impl Town {
 
     fn check_at_rest(&self) -> Result<(), String> {
         let living: BTreeMap<String, String> = self.living().into_iter().filter_map(|(name, uid)| Some((schema_name(&uid)?, name))).collect();
-        let server = self.server.lock().unwrap();
+        let server = self.site.server.lock().unwrap();
         for (schema, name) in &living {
             let ready = server.rows.get(schema).is_some_and(|row| row.state == Some(RowState::Ready));
             if !ready || !server.schemas.contains(schema) || !server.users.contains(schema) {
@@ -241,14 +206,14 @@ impl Town {
             self.check()?;
         }
         {
-            let mut server = self.server.lock().unwrap();
+            let mut server = self.site.server.lock().unwrap();
             (server.down, server.read_only) = (false, false);
         }
         tokio::time::sleep(Duration::from_secs(1_200)).await;
         self.check()?;
         self.check_at_rest()?;
-        self.stop.cancel();
-        let drops = self.server.lock().unwrap().drops.len();
+        self.site.stop();
+        let drops = self.site.server.lock().unwrap().drops.len();
         Ok(drops)
     }
 }

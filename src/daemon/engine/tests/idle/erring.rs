@@ -8,6 +8,7 @@ use crate::{
     },
     policy,
     ports::{DatabaseHost, HostError},
+    sandbox::hosts::SandboxHosts,
 };
 use futures::future::BoxFuture;
 
