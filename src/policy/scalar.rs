@@ -4,13 +4,13 @@
 use super::problem::Code;
 use crate::model::Span;
 use rust_decimal::Decimal;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_saphyr::{Location, Spanned};
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 /// A value of any type.
 #[derive(Debug, Clone, PartialEq)]
@@ -271,42 +271,6 @@ impl<T> Default for Leaf<T> {
 impl<T> Default for List<T> {
     fn default() -> Self {
         Self(None)
-    }
-}
-
-impl<T: Read> JsonSchema for Leaf<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Leaf".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        T::schema()
-    }
-}
-
-impl<T: Read> JsonSchema for List<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "List".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "array", "items": T::schema()})
-    }
-}
-
-impl<T: Read> JsonSchema for Entries<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Entries".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object", "additionalProperties": T::schema()})
     }
 }
 

@@ -3,8 +3,10 @@
 //! Contract: it refuses nothing that the loader takes. What takes more than one field to know, `policy lint` says.
 
 use super::format::{API_VERSION, HostSpec, Metadata, PolicySpec, PriceSpec};
-use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use super::scalar::{Entries, Leaf, List, Read};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// The schema of one document, whichever kind it is of (JSON Schema, draft 7, which editors understand best).
 #[must_use]
@@ -43,4 +45,40 @@ fn document<T: JsonSchema>(kind: &str, description: &str, generator: &mut Schema
             "spec": spec,
         },
     })
+}
+
+impl<T: Read> JsonSchema for Leaf<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Leaf".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        T::schema()
+    }
+}
+
+impl<T: Read> JsonSchema for List<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "List".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "array", "items": T::schema()})
+    }
+}
+
+impl<T: Read> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Entries".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "additionalProperties": T::schema()})
+    }
 }

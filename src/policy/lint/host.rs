@@ -17,14 +17,8 @@ pub(in crate::policy) struct ReadHost {
 
 /// Reads a host; `None` if something is wrong that another document could not refer to anyway.
 pub(in crate::policy) fn host(lint: &mut Lint<'_>, document: format::Document<format::HostSpec>) -> Option<ReadHost> {
-    let start = lint.start();
-    let name = lint.name(document.metadata);
-    let Some(spec) = document.spec else {
-        lint.missing("spec", &start);
-        return None;
-    };
-    let here = lint.block(&spec);
-    let spec = spec.value;
+    let (name, spec) = lint.head(document);
+    let (spec, here) = spec?;
     let endpoint = lint.need("endpoint", spec.endpoint, &here).map(|endpoint| checked_endpoint(lint, endpoint));
     let port = lint.take("port", spec.port).map_or(3306, |port| lint.within("port", port, 1..=u32::from(u16::MAX)));
     let schemas = lint.need("schemas", spec.schemas, &here).map(|number| lint.within("schemas", number, 1..=u32::MAX));

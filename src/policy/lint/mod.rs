@@ -15,6 +15,7 @@ pub(super) use policy::{ReadPolicy, policy};
 pub(super) use prices::{ReadPrices, prices};
 
 use super::{
+    format::{self, Block},
     forms,
     problem::{Code, Place, Problem, Source},
     scalar::{At, Leaf, List, Mismatch, Scalar},
@@ -22,6 +23,9 @@ use super::{
 };
 use serde_saphyr::{Location, Spanned};
 use std::{collections::BTreeMap, ops::Range};
+
+/// Something, and where it stands.
+type Placed<T> = (T, Place);
 
 /// One document while it is being read.
 pub(super) struct Lint<'a> {
@@ -196,6 +200,33 @@ impl<'a> Lint<'a> {
                 self.report(self.problem(Code::DuplicateName, item.at, message).related(first, "first listed here"));
             }
         }
+    }
+
+    /// What every document has: its name, with the place of that, and its spec, with where it begins; each `None` where it is missing,
+    /// which is reported.
+    fn head<T>(&mut self, document: format::Document<T>) -> (Option<Placed<String>>, Option<Placed<T>>) {
+        let start = self.start();
+        let name = self.metadata(document.metadata, &start);
+        let spec = document.spec.map(|spec| {
+            let here = self.block(&spec);
+            (spec.value, here)
+        });
+        if spec.is_none() {
+            self.missing("spec", &start);
+        }
+        (name, spec)
+    }
+
+    fn metadata(&mut self, metadata: Block<format::Metadata>, start: &Place) -> Option<Placed<String>> {
+        let Some(metadata) = metadata else {
+            self.missing("metadata.name", start);
+            return None;
+        };
+        let parent = self.block(&metadata);
+        let name = self.need("metadata.name", metadata.value.name, &parent)?;
+        let name = self.label("a name", name);
+        let place = self.place(name.at);
+        Some((name.value, place))
     }
 
     /// Where a part of the document begins.

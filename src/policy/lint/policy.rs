@@ -24,14 +24,8 @@ pub(in crate::policy) struct ReadPolicy {
 
 /// Reads a policy; `None` if it has no name or no spec.
 pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<format::PolicySpec>) -> Option<ReadPolicy> {
-    let start = lint.start();
-    let name = lint.name(document.metadata);
-    let Some(spec) = document.spec else {
-        lint.missing("spec", &start);
-        return None;
-    };
-    let spec_place = lint.block(&spec);
-    let spec = spec.value;
+    let (name, spec) = lint.head(document);
+    let (spec, spec_place) = spec?;
     let mode = lint.take("mode", spec.mode).map_or(Mode::Audit, |mode| mode.value);
     let (namespaces, named) = namespaces(lint, spec.namespaces, &spec_place);
     let ttl = ttl(lint, spec.ttl);
@@ -51,22 +45,6 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let name = Arc::from(name);
     let policy = ClonePolicy { name, file, line, lines, mode, namespaces, ttl, idle, limits, quota, limit_range, databases, budget, orphans, brake };
     Some(ReadPolicy { policy, name: place, namespaces: named, hosts })
-}
-
-impl Lint<'_> {
-    /// `metadata.name`.
-    pub(super) fn name(&mut self, metadata: Block<format::Metadata>) -> Option<(String, Place)> {
-        let start = self.start();
-        let Some(metadata) = metadata else {
-            self.missing("metadata.name", &start);
-            return None;
-        };
-        let parent = self.block(&metadata);
-        let name = self.need("metadata.name", metadata.value.name, &parent)?;
-        let name = self.label("a name", name);
-        let place = self.place(name.at);
-        Some((name.value, place))
-    }
 }
 
 fn namespaces(lint: &mut Lint<'_>, block: Block<format::Namespaces>, parent: &Place) -> (Namespaces, Vec<(String, Place)>) {

@@ -22,22 +22,17 @@ pub(in crate::policy) struct ReadPrices {
 
 /// Reads a price book.
 pub(in crate::policy) fn prices(lint: &mut Lint<'_>, document: format::Document<format::PriceSpec>) -> Option<ReadPrices> {
-    let start = lint.start();
-    let name = lint.name(document.metadata);
-    let Some(spec) = document.spec else {
-        lint.missing("spec", &start);
-        return None;
-    };
-    let here = lint.block(&spec);
-    let region = lint.need("region", spec.value.region, &here).map(|region| lint.label("a region of AWS", region));
+    let (name, spec) = lint.head(document);
+    let (spec, here) = spec?;
+    let region = lint.need("region", spec.region, &here).map(|region| lint.label("a region of AWS", region));
     let mut book = PriceBook::default();
-    if spec.value.tables.is_none() {
+    if spec.tables.is_none() {
         lint.missing("tables", &here);
     }
     let mut seen = BTreeMap::new();
     let place = region.as_ref().map_or_else(|| here.clone(), |region| lint.place(region.at));
     let region: Arc<str> = region.map(|region| region.value).unwrap_or_default().into();
-    for table in spec.value.tables.into_iter().flat_map(|block| block.value) {
+    for table in spec.tables.into_iter().flat_map(|block| block.value) {
         for (of, name, figure) in figures(lint, table, &mut seen) {
             book.put(&region, of, name, figure);
         }
