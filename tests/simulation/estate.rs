@@ -46,6 +46,8 @@ pub(crate) struct Mark {
     /// How often what it is about was seen in its present soak.
     pub(crate) observations: i64,
     pub(crate) phase: String,
+    /// Since when it says that what it is about goes.
+    pub(crate) deleting: Option<i64>,
     /// Why it is an orphan, or held: a reason code.
     pub(crate) reason: String,
 }
@@ -165,6 +167,9 @@ impl Estate {
         mark.release.set(at, annotation("clonewarden.io/release").unwrap_or_default().to_owned());
         mark.observations = object.pointer("/status/soak/observations").and_then(Value::as_i64).unwrap_or_default();
         mark.phase = text(object, "/status/phase").to_owned();
+        if mark.phase == "Deleting" {
+            mark.deleting.get_or_insert(at);
+        }
         mark.reason = text(object, "/status/reason/code").to_owned();
         let snapshot = text(object, "/status/finalSnapshot/id");
         if write.daemon().is_some() && !snapshot.is_empty() {

@@ -65,13 +65,15 @@ impl Oracle {
         if self.marked(&dropped.name).any(kept) {
             return wrong("H3", "somebody keeps it");
         }
-        // A process that began later has not seen the clone go, even if its first list was an old one.
         let soak = ruled.iter().filter(|rule| rule.enforce).map(|rule| rule.soak).min().unwrap_or_default();
+        let by_mark = self.marked(&dropped.name).filter_map(|mark| Some((mark.from, mark.deleting.filter(|since| *since <= at)?))).last();
+        // A process that began later has not seen the clone go, even if its first list was an old one.
         let died = self.estate.died(&row.uid).unwrap_or(i64::MAX);
-        if died != i64::MIN && self.runs_since(&dropped.by) > died.saturating_add(WATCH_LAG) && at < died + soak - SKEW {
-            return wrong("H3", "it has not soaked");
+        match by_mark {
+            Some((from, deleting)) if deleting < from + soak - SKEW => wrong("H3", "it has not soaked"),
+            None if self.runs_since(&dropped.by) > died.saturating_add(WATCH_LAG) => wrong("H3", "it has no Orphan, and nobody saw its clone go"),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn marked(&self, name: &str) -> impl Iterator<Item = &Mark> {
