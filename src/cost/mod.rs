@@ -1,4 +1,6 @@
 //! What things cost. Pure: money is `rust_decimal`, in USD.
 
+pub mod accrual;
 pub mod book;
 pub mod rates;
+pub mod tariff;

@@ -207,7 +207,7 @@ impl<'a> Figures<'a> {
                 }
             };
             limit("clones", policy.limits.clones, &|| live().count());
-            limit("dedicatedDatabases", policy.limits.dedicated_databases, &|| live().filter(|clone| clone.dedicated).count());
+            limit("dedicatedDatabases", policy.limits.dedicated_databases, &|| live().filter(|clone| clone.database.is_dedicated()).count());
             limit("clonesPerOwner", policy.limits.clones_per_owner, &|| {
                 let mut owners: HashMap<&str, usize> = HashMap::new();
                 for owner in live().filter_map(|clone| clone.owner.as_deref()) {

@@ -5,6 +5,7 @@
 //! brake, populations, and the diagnosis of clones that are stuck or broken. The plan also says what must be remembered
 //! before it is carried out ([`Plan::state`]) and when to look again.
 
+pub mod accrual;
 pub mod admit;
 pub mod brake;
 pub mod credentials;
@@ -15,9 +16,9 @@ mod ground;
 mod idle;
 pub mod lifetime;
 mod limits;
+pub mod money;
 pub mod orphans;
 mod population;
-mod prices;
 #[cfg(test)]
 mod promises;
 pub mod quota;
@@ -94,7 +95,9 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
     quota::keep(snapshot, &ground, &mut draft);
     schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
-    prices::check(snapshot, policies, &mut draft);
+    money::check_prices(snapshot, policies, &mut draft);
+    let tariff = Arc::new(money::tariff(snapshot, policies));
+    accrual::keep(snapshot, &ground, &tariff, &mut draft);
     idle::remember(&ground, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
@@ -113,6 +116,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         state,
         interrupted,
         withdrawn,
+        tariff,
     }
 }
 

@@ -81,7 +81,7 @@ scenes! {
     hosts Alone;
     schemas Alone;
     crowd Alone;
-    idle Alone;
+    idle Beside;
 }
 
 /// How a scene ended.
@@ -108,7 +108,7 @@ async fn play_all() -> Result<Vec<Played>> {
     let mut played = vec![Played { name: "(setup)", took: begun.elapsed(), outcome: Ok(String::new()) }];
     let mut beside = JoinSet::new();
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    for scene in chosen.iter().filter(|scene| !scene.alone) {
+    for scene in chosen.iter().copied().filter(|scene| !scene.alone) {
         let (stage, places) = (Arc::clone(&stage), Arc::clone(&places));
         beside.spawn(async move {
             let _place = places.acquire().await?;
