@@ -19,7 +19,7 @@ fn stay(owner: &'static str, created: i64, gone: Option<i64>, micro: i64) -> Sta
 fn count(before: &UsageStatus, from: i64, to: i64, stays: &[Stay<'_>]) -> UsageStatus {
     // Whoever is not born by then has not been seen.
     let seen: Vec<_> =
-        stays.iter().filter(|stay| stay.created < at(to)).map(|stay| Stay { gone: stay.gone.filter(|gone| *gone < at(to)), ..*stay }).collect();
+        stays.iter().filter(|stay| stay.created < at(to)).map(|stay| Stay { gone: stay.gone.filter(|gone| *gone <= at(to)), ..*stay }).collect();
     let interval = Interval { month: Month::of(at(0)), from: at(from), to: at(to), watched: Some(at(-1_000)) };
     advance(before, false, interval, &seen, &[])
 }
