@@ -56,7 +56,8 @@ async fn spend(stage: &Stage, install: &Install, balancer: &Balancer, clones: &C
     // In its last hours a month bears more clones: they cost it less.
     let whole_lives = begun.duration_until(Month::of(begun).end()) > SignedDuration::from_hours(4);
     let names: Vec<String> = (0..12).map(|n| format!("rush-{n}")).collect();
-    let asked = join_all(names.iter().map(|name| clones.create_with(name, Some(TTL), &json!({}), &json!({})))).await;
+    let nothing = json!({});
+    let asked = join_all(names.iter().map(|name| clones.create(name, Some(TTL), &nothing))).await;
     let refused: Vec<String> = asked.iter().filter_map(|answer| answer.as_ref().err()).map(|error| format!("{error:#}")).collect();
     if whole_lives {
         ensure!(refused.len() == 10, "{} of 12 are refused: {refused:?}", refused.len());
@@ -87,8 +88,12 @@ async fn spend(stage: &Stage, install: &Install, balancer: &Balancer, clones: &C
     let expected = per_second * Decimal::from(lived);
     ensure!((accrued - expected).abs() < Decimal::new(1, 6), "${accrued} are accrued, and not ${expected}");
     ensure!(counted.estimated.is_none() && counted.unpriced.is_empty(), "estimated: {:?}, unpriced: {:?}", counted.estimated, counted.unpriced);
-    let rate = daemon.metrics().await?.sum("clonewarden_cost_usd_per_hour", &[("namespace", NAMESPACE)]);
-    ensure!((rate / living.len() as f64 - PER_HOUR.parse::<f64>()?).abs() < 1e-5, "the metric says ${rate} an hour for {}", living.len());
+    until("the metrics say what they cost", WITHIN, async || {
+        let rate = daemon.metrics().await?.sum("clonewarden_cost_usd_per_hour", &[("namespace", NAMESPACE)]);
+        ensure!((rate / living.len() as f64 - PER_HOUR.parse::<f64>()?).abs() < 1e-5, "${rate} an hour for {}", living.len());
+        Ok(())
+    })
+    .await?;
 
     // Killed; a clone goes while nobody watches.
     daemon.kill()?;
