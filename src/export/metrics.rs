@@ -2,7 +2,7 @@
 //! made from it, so that neither can lack or misname one.
 //!
 //! Contract: what a metric is called and what its labels mean never changes. No label holds text that comes from an object, a
-//! person or an error; the only names in labels are those of namespaces, policies and, bounded, clones.
+//! person or an error; the only names in labels are those of namespaces, policies, AWS' services and, bounded, clones.
 
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, core::Collector};
 use std::collections::HashMap;
@@ -47,6 +47,8 @@ pub enum Unit {
     Bytes,
     /// USD an hour.
     UsdPerHour,
+    /// USD.
+    Usd,
 }
 
 impl Unit {
@@ -60,6 +62,7 @@ impl Unit {
             Self::Timestamp => "_timestamp_seconds",
             Self::Bytes => "_bytes",
             Self::UsdPerHour => "_usd_per_hour",
+            Self::Usd => "_usd",
         }
     }
 
@@ -74,6 +77,7 @@ impl Unit {
             Self::Timestamp => "Unix seconds (UTC)",
             Self::Bytes => "bytes",
             Self::UsdPerHour => "USD an hour",
+            Self::Usd => "USD",
         }
     }
 }
@@ -311,6 +315,15 @@ metrics! {
         "How many connections a shared database host allows.";
     host_use_counted: Gauges Flag "clonewarden_host_use_counted" ["host"]
         "Whether a shared database host has been seen to count every use of its schemas; where a policy has `idle`. While it is 0, no clone on it ends because nothing uses it.";
+
+    billing_actual: Gauges Usd "clonewarden_billing_actual_usd" ["month", "service"]
+        "What AWS has billed for the days of the month that are over, unblended, by its own name of the service; this month and the last. What is small stands together under `_other`. AWS corrects the last days.";
+    billing_namespace: Gauges Usd "clonewarden_billing_namespace_usd" ["month", "namespace"]
+        "The same by the namespace that stands on what was billed (the tag of `--billing-tag`). `_untagged`: none does.";
+    billing_success: Gauges Timestamp "clonewarden_billing_last_success_timestamp_seconds" []
+        "When the bill was asked for that was read last. Absent: none was, or none is asked for.";
+    billing_calls: Counters Count "clonewarden_billing_calls_total" ["outcome"]
+        "Requests that this process sent to Cost Explorer, by how they ended (as `clonewarden_aws_requests_total`). AWS bills $0.01 for each.";
 
     evidence_complete: Gauges Flag "clonewarden_evidence_complete" ["source"]
         "Whether everything that a source has was seen. Where it was not, what needs it is held.";

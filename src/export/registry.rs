@@ -179,6 +179,11 @@ impl Metrics {
         self.families.aws_requests.raise(&[operation, outcome], whole(total));
     }
 
+    /// How many requests to Cost Explorer ended in one way since the start.
+    pub fn billing_calls(&self, outcome: &str, total: u64) {
+        self.families.billing_calls.raise(&[outcome], whole(total));
+    }
+
     /// Every metric as it is now. Takes milliseconds, reads `/proc` and waits for a plan that is just being counted: not for a
     /// task that others wait for.
     #[must_use]
@@ -285,6 +290,8 @@ impl Metrics {
         families.host_connections.replace(&figures.hosts.connections);
         families.host_connections_allowed.replace(&figures.hosts.connections_allowed);
         families.host_use_counted.replace(&figures.hosts.use_counted);
+        families.billing_actual.replace(&figures.bill.services);
+        families.billing_namespace.replace(&figures.bill.namespaces);
         families.brake_waiting.replace(&figures.brake_waiting);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
         families.overdue_oldest.clear();
@@ -327,6 +334,10 @@ impl Watcher for Metrics {
         let figures = Figures::of(snapshot, plan, &policies, Bounds { namespaces: NAMESPACES, clones: self.clones_at_most });
         self.families.plan_duration.observe(&[], took.as_secs_f64());
         let mut present = self.present();
+        self.families.billing_success.clear();
+        if let Some(bill) = &snapshot.bill {
+            self.families.billing_success.set(&[], seconds(bill.asked_at));
+        }
         self.set_plan(&figures, plan);
         present.overdue = figures.overdue_since.iter().map(|(labels, since)| (labels.map(str::to_owned), *since)).collect();
         present.evidence = self.set_evidence(plan);

@@ -1,5 +1,7 @@
 //! Reads the world: watches, sweeps and files become a [`Snapshot`](crate::model::Snapshot). Nothing here writes.
 
+mod answer;
+pub mod billing;
 pub mod files;
 pub mod hosts;
 pub mod kube;

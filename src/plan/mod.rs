@@ -6,6 +6,7 @@
 //! before it is carried out ([`Plan::state`]) and when to look again.
 
 pub mod admit;
+mod billing;
 pub mod brake;
 pub mod credentials;
 pub mod decision;
@@ -95,6 +96,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     quota::keep(snapshot, &ground, &mut draft);
     schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
     prices::check(snapshot, policies, &mut draft);
+    billing::check(snapshot, &mut draft);
     idle::remember(&ground, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();

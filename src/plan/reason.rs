@@ -72,6 +72,8 @@ pub enum Reason {
     PricesOld(Date, Arc<str>),
     /// There are no prices of this region.
     PricesUnknown(Arc<str>),
+    /// Since then AWS has not told what it bills, and why.
+    BillingUnread(Timestamp, Box<str>),
     /// The clone that it was made for, of this UID, was seen to go.
     CloneEnded(Box<str>),
     /// It was marked and is no orphan any more, and why.
@@ -132,6 +134,7 @@ impl Reason {
             Self::SchemaMissing(_) => "SchemaMissing",
             Self::PricesOld(..) => "PricesOld",
             Self::PricesUnknown(_) => "PricesUnknown",
+            Self::BillingUnread(..) => "BillingUnread",
             Self::CloneEnded(_) => "CloneEnded",
             Self::NoOrphan(_) => "NoOrphan",
             Self::Deleted => "Deleted",
@@ -243,6 +246,7 @@ impl Reason {
             Self::PricesUnknown(region) => {
                 format!("what clones cost in `{region}` is not known: write a `PriceBook` with `region: {region}` beside the policies")
             }
+            Self::BillingUnread(since, why) => format!("what AWS bills could not be read since {since:.0}: {why}"),
             Self::SchemaMissing(path) => format!("`{path}` lives on this host and has no schema there, or not all of it"),
             Self::CloneEnded(uid) => format!("its clone (uid {uid}) has ended, and its schema follows"),
             Self::NoOrphan(why) => format!("is no orphan any more: {why}"),
@@ -348,6 +352,7 @@ impl Reason {
                 put("place", json!(place));
             }
             Self::PricesUnknown(region) => put("region", json!(region)),
+            Self::BillingUnread(since, _) => put("since", json!(since)),
             Self::CloneEnded(uid) => put("ownerUid", json!(uid)),
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),

@@ -75,6 +75,7 @@ scenes! {
     adrift Alone;
     deaths Alone;
     regions Alone;
+    billing Alone;
     rights Alone;
     hosts Alone;
     schemas Alone;

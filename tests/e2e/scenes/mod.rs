@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub(crate) mod adrift;
 pub(crate) mod backlog;
+pub(crate) mod billing;
 pub(crate) mod certificates;
 pub(crate) mod crash;
 pub(crate) mod credentials;
