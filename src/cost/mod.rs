@@ -2,6 +2,7 @@
 
 pub mod book;
 mod drift;
+pub mod listing;
 pub mod rates;
 
 pub use drift::drift;

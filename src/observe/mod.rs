@@ -6,6 +6,7 @@ pub mod files;
 pub mod hosts;
 pub mod kube;
 pub mod mirror;
+pub mod pricing;
 pub mod rds;
 pub mod schemas;
 pub mod store;

@@ -76,6 +76,7 @@ scenes! {
     deaths Alone;
     regions Alone;
     billing Alone;
+    prices Alone;
     rights Alone;
     hosts Alone;
     schemas Alone;

@@ -22,6 +22,7 @@ pub(crate) mod outage;
 pub(crate) mod pause;
 pub(crate) mod people;
 pub(crate) mod placement;
+pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod rebirth;
 pub(crate) mod regions;
