@@ -16,15 +16,18 @@ use super::{
 };
 use crate::{
     daemon::lease::Fence,
-    model::{Kind, Meta, Source, State},
+    model::{
+        Kind, Meta, Month, Source, State,
+        month::{UsageStatus, object_name},
+    },
     observe::{store::Store, time_evidence},
-    plan::{Action, Decision, Plan, Target, Work},
+    plan::{Action, Decision, Plan, Target, Work, accrual},
     policy::Policies,
     ports::{ApiError, Clock, Cloud, Cluster, DatabaseHost, Pin, Secrets},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -196,13 +199,18 @@ impl Executor {
             (Target::Clone(clone), Action::Delete) => {
                 let deleted = self.tools.cluster.delete(&pin(Kind::Clone, &clone.meta)).await;
                 if deleted.is_ok() {
-                    self.tools.store.deleted_by_us(&clone.meta.uid);
+                    self.tools.store.deleted_by_us(&clone.meta.uid, accrual::reaped(decision, &self.tools.policies.borrow()));
                 }
                 deleted
             }
             (Target::Clone(clone), _) => match decision.write() {
                 Some(write) => self.tools.cluster.annotate(&pin(Kind::Clone, &clone.meta), &write.annotations()).await,
                 None => return Ending::Done,
+            },
+            (Target::Usage(namespace, month), _) => match &decision.work {
+                Some(Work::Count(Some(record), status)) => self.tools.cluster.set_status(&pin(Kind::Usage, &record.meta), &json!(status)).await,
+                Some(Work::Count(None, status)) => self.tools.cluster.create(Kind::Usage, usage_object(namespace, *month, status)).await,
+                _ => return Ending::Done,
             },
             (Target::Quota(quota), Action::Delete) => self.tools.cluster.delete(&pin(quota.kind, &quota.meta)).await,
             (Target::Quota(_) | Target::Absent(..), _) => match &decision.work {
@@ -279,7 +287,7 @@ impl Executor {
 
 /// Whether all that was written is that the same has been seen once more, or what was seen of what goes on every day.
 fn is_refresh(decision: &Decision, ending: &Ending) -> bool {
-    let noted = matches!(decision.work, Some(Work::Note(_)));
+    let noted = matches!(decision.work, Some(Work::Note(_) | Work::Count(..)));
     *ending == Ending::Done && (noted || decision.course().is_some_and(|course| course.is_refresh()))
 }
 
@@ -294,6 +302,17 @@ fn is_write(decision: &Decision) -> bool {
         Action::Delete | Action::Unmark => true,
         _ => decision.writes(),
     }
+}
+
+/// The `CloneUsage` of a namespace and a month.
+fn usage_object(namespace: &str, month: Month, status: &UsageStatus) -> Value {
+    json!({
+        "apiVersion": Kind::Usage.api_version(),
+        "kind": Kind::Usage.name(),
+        "metadata": {"name": object_name(namespace, month)},
+        "spec": {"namespace": namespace, "month": month.to_string()},
+        "status": status,
+    })
 }
 
 pub(super) fn pin(kind: Kind, meta: &Meta) -> Pin {

@@ -49,10 +49,10 @@ pub(crate) async fn annotate(api: &Transport, pin: &Pin, changes: &BTreeMap<&'st
     patch_pinned(api, pin.kind, path, patch, WRITE).await
 }
 
-/// Creates an `Orphan`, then its status. An earlier attempt may have come no further than the first step: an object that is
+/// Creates an `Orphan` or a `CloneUsage`, then its status. An earlier attempt may have come no further than the first step: an object that is
 /// the same and has no status is completed, any other one that is there already is a conflict.
 pub(crate) async fn create(api: &Transport, kind: Kind, mut wanted: Value) -> Result<(), ApiError> {
-    if kind != Kind::Orphan {
+    if !matches!(kind, Kind::Orphan | Kind::Usage) {
         return Err(refused("only objects of our own are created"));
     }
     let until = Instant::now() + WRITE;
@@ -81,7 +81,7 @@ pub(crate) async fn create(api: &Transport, kind: Kind, mut wanted: Value) -> Re
 
 /// Replaces the status of exactly the pinned object. The server takes nothing but the status of what is sent to this address.
 pub(crate) async fn set_status(api: &Transport, pin: &Pin, status: &Value) -> Result<(), ApiError> {
-    if pin.kind != Kind::Orphan {
+    if !matches!(pin.kind, Kind::Orphan | Kind::Usage) {
         return Err(refused("only the status of objects of our own is written"));
     }
     let path = pinned(pin)?;

@@ -95,7 +95,7 @@ impl<'a> Story<'a> {
             None => "not made, as far as the clone says",
         };
         self.say(&format!("  Secret {}/{}: {state}", clone.meta.namespace(), clone.secret_name()));
-        if let (Some(host), Some(schema)) = (&clone.host, schema_name(&clone.meta.uid)) {
+        if let (Some(host), Some(schema)) = (clone.database.host(), schema_name(&clone.meta.uid)) {
             let fate = self.fate(|target| matches!(target, Target::Schema(other) if other.name == schema));
             self.say(&format!("  Schema {schema} on {host}{fate}"));
         }
@@ -197,7 +197,7 @@ impl<'a> Story<'a> {
             Reading::Value(false) | Reading::Absent => {}
             Reading::Unreadable(text) => self.say(&format!("  annotation {}: `{text}` is neither \"true\" nor \"false\"", names::KEEP)),
         }
-        if let (Some(rule), Some(_), Reading::Absent) = (policy.idle, &clone.host, &clone.unused_since) {
+        if let (Some(rule), Some(_), Reading::Absent) = (policy.idle, clone.database.host(), &clone.unused_since) {
             self.say(&format!(
                 "  it ends earlier once nothing has used its database for {} ({}, spec.idle.after), as far as its host counts that",
                 rule.after,

@@ -70,26 +70,67 @@ pub struct Figure {
     pub place: Arc<str>,
 }
 
+/// Something that costs whether or not a clone lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedCost {
+    /// The table that has its price.
+    pub table: Table,
+    /// What it is called there.
+    pub name: String,
+    /// How many there are of it.
+    pub count: Decimal,
+}
+
 /// Every price that is known, of every region.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PriceBook(BTreeMap<Arc<str>, BTreeMap<(Table, String), Figure>>);
+pub struct PriceBook(BTreeMap<Arc<str>, Region>);
+
+/// What is known of one region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Region {
+    figures: BTreeMap<(Table, String), Figure>,
+    /// `None`: the book says nothing of them.
+    fixed: Option<Vec<FixedCost>>,
+    spread_over: Option<u32>,
+}
 
 impl PriceBook {
     /// Writes a figure in; the one before is gone.
     pub fn put(&mut self, region: &Arc<str>, table: Table, name: String, figure: Figure) {
-        self.0.entry(Arc::clone(region)).or_default().insert((table, name), figure);
+        self.0.entry(Arc::clone(region)).or_default().figures.insert((table, name), figure);
+    }
+
+    /// Says what costs whether or not a clone lives, and over how many clones that is spread; what was said before is gone.
+    pub fn put_fixed(&mut self, region: &Arc<str>, costs: Vec<FixedCost>, spread_over: Option<u32>) {
+        let region = self.0.entry(Arc::clone(region)).or_default();
+        (region.fixed, region.spread_over) = (Some(costs), spread_over);
+    }
+
+    /// What costs in a region whether or not a clone lives.
+    pub fn fixed(&self, region: &str) -> impl Iterator<Item = &FixedCost> {
+        self.0.get(region).and_then(|region| region.fixed.as_ref()).into_iter().flatten()
+    }
+
+    /// Over how many clones that is spread, if the book says so.
+    #[must_use]
+    pub fn spread_over(&self, region: &str) -> Option<u32> {
+        self.0.get(region)?.spread_over
     }
 
     /// What one costs, if the book says so.
     #[must_use]
     pub fn usd(&self, region: &str, table: Table, name: &str) -> Option<Decimal> {
-        self.0.get(region)?.get(&(table, name.to_owned())).map(|figure| figure.usd)
+        self.0.get(region)?.figures.get(&(table, name.to_owned())).map(|figure| figure.usd)
     }
 
     /// The figures of another book take the place of its own.
     pub fn overlay(&mut self, other: Self) {
-        for (region, figures) in other.0 {
-            self.0.entry(region).or_default().extend(figures);
+        for (region, said) in other.0 {
+            let known = self.0.entry(region).or_default();
+            known.figures.extend(said.figures);
+            if said.fixed.is_some() {
+                (known.fixed, known.spread_over) = (said.fixed, said.spread_over);
+            }
         }
     }
 
@@ -102,13 +143,13 @@ impl PriceBook {
     /// The figure of a region that was read the longest ago.
     #[must_use]
     pub fn oldest(&self, region: &str) -> Option<&Figure> {
-        self.0.get(region)?.values().min_by_key(|figure| figure.as_of)
+        self.0.get(region)?.figures.values().min_by_key(|figure| figure.as_of)
     }
 
     /// Every figure: region, table, name, by these.
     pub fn figures(&self) -> impl Iterator<Item = (&str, Table, &str, &Figure)> {
         self.0
             .iter()
-            .flat_map(|(region, figures)| figures.iter().map(move |((table, name), figure)| (region.as_ref(), *table, name.as_str(), figure)))
+            .flat_map(|(region, known)| known.figures.iter().map(move |((table, name), figure)| (region.as_ref(), *table, name.as_str(), figure)))
     }
 }

@@ -1,11 +1,13 @@
 //! What a thing costs an hour, in its parts, by the price book.
 
 use super::book::{PriceBook, Table};
-use crate::model::{cloud::CloudResource, evidence::CloudList};
+use crate::model::{cloud::CloudResource, evidence::CloudList, month::Costs};
 use rust_decimal::Decimal;
 
 /// The hours of a month by which AWS turns monthly prices into hourly ones.
 pub const HOURS_A_MONTH: Decimal = Decimal::from_parts(730, 0, 0, false, 0);
+/// The seconds of an hour.
+pub const SECONDS_AN_HOUR: Decimal = Decimal::from_parts(3_600, 0, 0, false, 0);
 
 /// What is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,27 +16,86 @@ pub enum Part {
     Instance,
     /// The capacity that a serverless database takes.
     Capacity,
+    /// A schema's share of a shared host.
+    Host,
     /// What it stores.
     Storage,
     /// What a snapshot stores.
     Backup,
+    /// The share of the nodes that is asked for.
+    Compute,
+    /// A part of what the platform costs whether or not a clone lives.
+    Fixed,
+}
+
+impl Part {
+    /// The word for it in metrics and in text.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Instance => "instance",
+            Self::Capacity => "capacity",
+            Self::Host => "host",
+            Self::Storage => "storage",
+            Self::Backup => "backup",
+            Self::Compute => "compute",
+            Self::Fixed => "fixed",
+        }
+    }
 }
 
 /// What one thing costs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rate(Vec<(Part, Decimal)>);
+pub struct Rate {
+    parts: Vec<(Part, Decimal)>,
+    /// What it may cost more than its parts say, USD an hour: a serverless database counts at its least.
+    pub beyond: Decimal,
+    /// What has no price, and is counted as nothing.
+    pub unpriced: Vec<String>,
+}
 
 impl Rate {
+    /// A rate of these parts, USD an hour each.
+    #[must_use]
+    pub fn of(parts: Vec<(Part, Decimal)>) -> Self {
+        Self { parts, ..Self::default() }
+    }
+
     /// USD an hour, each part by itself.
     #[must_use]
     pub fn parts(&self) -> &[(Part, Decimal)] {
-        &self.0
+        &self.parts
+    }
+
+    /// One more part; `None`: it has no price, in these words.
+    pub fn add(&mut self, part: Part, usd: Option<Decimal>, unpriced: impl FnOnce() -> String) {
+        match usd {
+            Some(usd) => self.parts.push((part, usd)),
+            None => self.unpriced.push(unpriced()),
+        }
     }
 
     /// USD an hour, rounded to six places.
     #[must_use]
     pub fn per_hour(&self) -> Decimal {
-        self.0.iter().fold(Decimal::ZERO, |sum, (_, usd)| sum.saturating_add(*usd)).round_dp(6).normalize()
+        self.parts.iter().fold(Decimal::ZERO, |sum, (_, usd)| sum.saturating_add(*usd)).round_dp(6).normalize()
+    }
+
+    /// USD an hour at most, rounded to six places: what a budget has to count with.
+    #[must_use]
+    pub fn at_most_per_hour(&self) -> Decimal {
+        self.per_hour().saturating_add(self.beyond).round_dp(6).normalize()
+    }
+
+    /// USD a second, by what a ledger tells apart. To a millionth of a millionth: whole seconds of it add up exactly, however time is cut.
+    #[must_use]
+    pub fn per_second(&self) -> Costs {
+        let of = |wanted: &[Part]| {
+            let parts = self.parts.iter().filter(|(part, _)| wanted.contains(part));
+            let hour = parts.fold(Decimal::ZERO, |sum, (_, usd)| sum.saturating_add(*usd));
+            hour.checked_div(SECONDS_AN_HOUR).unwrap_or_default().round_dp(12)
+        };
+        Costs::of(of(&[Part::Instance, Part::Capacity, Part::Host]), of(&[Part::Storage, Part::Backup]), of(&[Part::Compute]), of(&[Part::Fixed]))
     }
 }
 
@@ -65,7 +126,7 @@ pub fn of_resource(book: &PriceBook, resource: &CloudResource) -> Option<Rate> {
         CloudList::Snapshots => vec![(Part::Backup, stored(usd(Table::RdsBackup, "rds")?)?)],
         CloudList::ClusterSnapshots => vec![(Part::Backup, stored(usd(Table::RdsBackup, "aurora")?)?)],
     };
-    Some(Rate(parts))
+    Some(Rate::of(parts))
 }
 
 #[cfg(test)]

@@ -1,32 +1,37 @@
-//! What AWS has billed in numbers: a series for each service and each namespace that the bill names, which bounds them, in each of two
-//! months.
+//! What AWS has billed in numbers.
+//!
+//! Contract: a series for each service and each namespace that the bill names, which bounds them, in each of two months.
 
-use super::metrics::Series;
-use crate::model::bill::Bill;
-use rust_decimal::prelude::ToPrimitive;
+use super::{
+    figures::seconds,
+    metrics::{Families, Series},
+};
+use crate::{cost, model::Snapshot};
+use rust_decimal::{Decimal, prelude::ToPrimitive};
 
 /// What stands for what no namespace stands on. No namespace can be called so.
 const UNTAGGED: &str = "_untagged";
 
-/// Everything that is said of a bill.
-#[derive(Default)]
-pub(super) struct BillFigures<'a> {
-    pub(super) services: Series<'a, 2>,
-    pub(super) namespaces: Series<'a, 2>,
+/// Replaces everything that tells of the bill.
+pub(super) fn set(families: &Families, snapshot: &Snapshot) {
+    families.billing_success.clear();
+    families.cost_drift.clear();
+    let (mut services, mut namespaces) = (Series::new(), Series::new());
+    if let Some(bill) = &snapshot.bill {
+        families.billing_success.set(&[], seconds(bill.asked_at));
+        for (month, of) in &bill.months {
+            services.extend(of.services.iter().map(|(service, usd)| ([month.as_str(), service.as_str()], number(*usd))));
+            namespaces.extend(of.namespaces.iter().map(|(namespace, usd)| ([month.as_str(), namespace.as_str()], number(*usd))));
+            namespaces.insert([month, UNTAGGED], number(of.untagged));
+        }
+        for (month, namespace, ratio) in cost::drifts(bill, &snapshot.usages) {
+            families.cost_drift.set(&[&month, namespace], number(ratio));
+        }
+    }
+    families.billing_actual.replace(&services);
+    families.billing_namespace.replace(&namespaces);
 }
 
-impl<'a> BillFigures<'a> {
-    pub(super) fn of(bill: Option<&'a Bill>) -> Self {
-        let mut figures = Self::default();
-        for (name, month) in bill.iter().flat_map(|bill| &bill.months) {
-            for (service, usd) in &month.services {
-                figures.services.insert([name, service], usd.to_f64().unwrap_or_default());
-            }
-            for (namespace, usd) in &month.namespaces {
-                figures.namespaces.insert([name, namespace], usd.to_f64().unwrap_or_default());
-            }
-            figures.namespaces.insert([name, UNTAGGED], month.untagged.to_f64().unwrap_or_default());
-        }
-        figures
-    }
+fn number(amount: Decimal) -> f64 {
+    amount.to_f64().unwrap_or_default()
 }

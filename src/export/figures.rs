@@ -3,7 +3,7 @@
 //! Contract: the number of series is bounded by the policies and the code, never by the number of clones. Namespaces beyond the
 //! bound are merged, and clones get series of their own only while they are few.
 
-use super::{billing::BillFigures, hosts::HostFigures, metrics::Series};
+use super::{hosts::HostFigures, metrics::Series};
 use crate::{
     model::{
         Kind, Snapshot, WordPressClone, cloud,
@@ -55,7 +55,6 @@ pub(super) struct Figures<'a> {
     pub(super) orphans_cost: Series<'a, 2>,
     pub(super) orphans_oldest: Series<'a, 1>,
     pub(super) hosts: HostFigures<'a>,
-    pub(super) bill: BillFigures<'a>,
     pub(super) brake_on: Series<'a, 1>,
     pub(super) brake_waiting: Series<'a, 1>,
 }
@@ -90,7 +89,6 @@ impl<'a> Figures<'a> {
         figures.limits(snapshot, &governed, &own);
         figures.brakes(plan, policies);
         figures.hosts = HostFigures::of(snapshot, policies);
-        figures.bill = BillFigures::of(snapshot.bill.as_deref());
         if bounds.clones > 0 && ends.len() <= bounds.clones {
             figures.expires.extend(ends);
         } else if bounds.clones > 0 {
@@ -209,7 +207,7 @@ impl<'a> Figures<'a> {
                 }
             };
             limit("clones", policy.limits.clones, &|| live().count());
-            limit("dedicatedDatabases", policy.limits.dedicated_databases, &|| live().filter(|clone| clone.dedicated).count());
+            limit("dedicatedDatabases", policy.limits.dedicated_databases, &|| live().filter(|clone| clone.database.is_dedicated()).count());
             limit("clonesPerOwner", policy.limits.clones_per_owner, &|| {
                 let mut owners: HashMap<&str, usize> = HashMap::new();
                 for owner in live().filter_map(|clone| clone.owner.as_deref()) {

@@ -49,6 +49,8 @@ pub enum Unit {
     UsdPerHour,
     /// USD.
     Usd,
+    /// A share.
+    Ratio,
 }
 
 impl Unit {
@@ -63,6 +65,7 @@ impl Unit {
             Self::Bytes => "_bytes",
             Self::UsdPerHour => "_usd_per_hour",
             Self::Usd => "_usd",
+            Self::Ratio => "_ratio",
         }
     }
 
@@ -78,6 +81,7 @@ impl Unit {
             Self::Bytes => "bytes",
             Self::UsdPerHour => "USD an hour",
             Self::Usd => "USD",
+            Self::Ratio => "1 is 100 %",
         }
     }
 }
@@ -320,6 +324,8 @@ metrics! {
         "What AWS has billed for the days of the month that are over, unblended, by its own name of the service; this month and the last. What is small stands together under `_other`. AWS corrects the last days.";
     billing_namespace: Gauges Usd "clonewarden_billing_namespace_usd" ["month", "namespace"]
         "The same by the namespace that stands on what was billed (the tag of `--billing-tag`). `_untagged`: none does.";
+    cost_drift: Gauges Ratio "clonewarden_cost_drift_ratio" ["month", "namespace"]
+        "By which share of what AWS has billed for a namespace's databases and their storage the estimate is above it: 0.1 is ten percent too much, -1 is all of it missing. This month counts by the days that are billed. What lies on a shared host is estimated and carries no tag.";
     billing_success: Gauges Timestamp "clonewarden_billing_last_success_timestamp_seconds" []
         "When the bill was asked for that was read last. Absent: none was, or none is asked for.";
     billing_calls: Counters Count "clonewarden_billing_calls_total" ["outcome"]

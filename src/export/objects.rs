@@ -10,13 +10,12 @@
 
 mod usage;
 
-pub use usage::{Actual, CloneCounts, CloneUsage, CloneUsageSpec, CloneUsageStatus, Costs, UsageBudget};
+pub use usage::{CloneUsage, CloneUsageSpec};
 
 pub use crate::model::orphan::status::{Condition, ConditionStatus, FinalSnapshot, OrphanPhase, OrphanStatus, Soak, StatusEvidence, StatusReason};
 
-use crate::model::orphan::status::{count, moment, money};
 use kube::{CustomResource, CustomResourceExt};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something that a clone left behind and that is judged to be nobody's.
@@ -107,11 +106,6 @@ pub struct OrphanOwner {
     /// The clone's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-}
-
-/// A decimal string that is never negative.
-fn amount(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "maxLength": 40, "pattern": r"^[0-9]+(\.[0-9]+)?$"})
 }
 
 /// The CRDs of our own kinds, each with the name of the file under `deploy/crds` that holds it.

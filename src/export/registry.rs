@@ -5,6 +5,7 @@
 //! not look fresh. Nothing here fails a decision or stands before a write.
 
 use super::{
+    billing,
     figures::{Bounds, Figures, number, seconds},
     lateness::Lateness,
     metrics::{Definition, Families, Series, TABLE},
@@ -290,8 +291,6 @@ impl Metrics {
         families.host_connections.replace(&figures.hosts.connections);
         families.host_connections_allowed.replace(&figures.hosts.connections_allowed);
         families.host_use_counted.replace(&figures.hosts.use_counted);
-        families.billing_actual.replace(&figures.bill.services);
-        families.billing_namespace.replace(&figures.bill.namespaces);
         families.brake_waiting.replace(&figures.brake_waiting);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
         families.overdue_oldest.clear();
@@ -334,10 +333,7 @@ impl Watcher for Metrics {
         let figures = Figures::of(snapshot, plan, &policies, Bounds { namespaces: NAMESPACES, clones: self.clones_at_most });
         self.families.plan_duration.observe(&[], took.as_secs_f64());
         let mut present = self.present();
-        self.families.billing_success.clear();
-        if let Some(bill) = &snapshot.bill {
-            self.families.billing_success.set(&[], seconds(bill.asked_at));
-        }
+        billing::set(&self.families, snapshot);
         self.set_plan(&figures, plan);
         present.overdue = figures.overdue_since.iter().map(|(labels, since)| (labels.map(str::to_owned), *since)).collect();
         present.evidence = self.set_evidence(plan);

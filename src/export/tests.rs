@@ -321,7 +321,7 @@ fn rounds_are_counted_and_lateness_is_measured() {
     assert_eq!(world.value("clonewarden_expiry_lateness_seconds_count"), None);
     // `one` was: it is gone now. `two` is accepted in this round, three seconds late.
     world.snapshot.clones.retain(|clone| clone.meta.name() == "two");
-    world.snapshot.departed.push(Departure { uid: "uid-a-one".into(), namespace: "a".into(), created: at(-9_000), gone: at(0) });
+    world.snapshot.departed.push(Departure::new("uid-a-one", "a", at(-9_000), at(0)));
     world.plan(1, Some(Round { endings: vec![done()], ..Round::default() }));
     assert_eq!(world.value("clonewarden_expiry_lateness_seconds_count"), Some(2.0));
     assert_eq!(world.value("clonewarden_expiry_lateness_seconds_sum"), Some(5.0));

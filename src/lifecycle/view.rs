@@ -43,7 +43,7 @@ pub(crate) struct View {
 /// What has to be looked at to tell whether a clone works. A clone on a shared host has no database object.
 pub(crate) fn needed(clone: &WordPressClone) -> Vec<Scope> {
     let (namespace, uid) = (clone.meta.namespace(), clone.meta.uid.as_ref());
-    let databases = [Kind::DbInstance, Kind::DbCluster].into_iter().filter(|_| clone.dedicated);
+    let databases = [Kind::DbInstance, Kind::DbCluster].into_iter().filter(|_| clone.database.is_dedicated());
     let kinds = [Kind::Job, Kind::Pod].into_iter().chain(databases).map(|kind| follow::children(kind, namespace, uid));
     [follow::clone_itself(namespace, clone.meta.name()), follow::refusals(namespace)].into_iter().chain(kinds).collect()
 }
@@ -52,7 +52,7 @@ pub(crate) fn needed(clone: &WordPressClone) -> Vec<Scope> {
 pub(crate) fn everything(clone: &WordPressClone) -> Vec<Scope> {
     let (namespace, uid) = (clone.meta.namespace(), clone.meta.uid.as_ref());
     let of_databases = |kind: &Kind| matches!(kind, Kind::DbInstance | Kind::DbCluster);
-    let kinds = Kind::CHILDREN.into_iter().filter(|kind| clone.dedicated || !of_databases(kind));
+    let kinds = Kind::CHILDREN.into_iter().filter(|kind| clone.database.is_dedicated() || !of_databases(kind));
     let children = kinds.map(|kind| follow::children(kind, namespace, uid));
     std::iter::once(follow::clone_itself(namespace, clone.meta.name())).chain(children).collect()
 }

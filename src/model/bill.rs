@@ -3,7 +3,7 @@
 //! Contract: a day that was not told is not there; it is not zero. The sums of a month are exact: its services together, and its
 //! namespaces with what carries none, are each its whole. Everything is bounded, since it is remembered in `clonewarden-state`.
 
-use jiff::{SignedDuration, Timestamp, ToSpan, civil::Date};
+use jiff::{SignedDuration, Timestamp, ToSpan, civil::Date, tz::TimeZone};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -50,7 +50,7 @@ pub struct Bill {
     /// The sum of each day that was told.
     pub days: BTreeMap<Date, Sum>,
     /// The sums of each month, by `yyyy-mm`: of its days that were told.
-    pub months: BTreeMap<String, Month>,
+    pub months: BTreeMap<String, BilledMonth>,
 }
 
 /// What a day or a month came to.
@@ -67,7 +67,7 @@ pub struct Sum {
 /// What a month came to, in its parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Month {
+pub struct BilledMonth {
     /// All of it.
     pub sum: Sum,
     /// USD by service.
@@ -117,6 +117,20 @@ impl Bill {
         }
         bill.keep(before);
         bill
+    }
+
+    /// The first moment of a month that is not billed yet; `None`: nothing was told of it.
+    #[must_use]
+    pub fn through(&self, month: &str) -> Option<Timestamp> {
+        let last = self.days.keys().rfind(|day| month_of(**day) == month)?;
+        Some(last.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    }
+
+    /// What was billed for a namespace in a month, and until when; `None`: its tag is not in the bill.
+    #[must_use]
+    pub fn of_namespace(&self, month: &str, namespace: &str) -> Option<(Decimal, Timestamp)> {
+        let usd = self.months.get(month)?.namespaces.get(namespace)?;
+        Some((*usd, self.through(month)?))
     }
 
     fn keep(&mut self, before: Option<&Self>) {

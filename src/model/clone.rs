@@ -2,6 +2,7 @@
 
 use super::{
     credentials::SourcePassword,
+    database::Database,
     kind::Kind,
     meta::{self, Meta, Unreadable},
     names,
@@ -82,11 +83,8 @@ pub struct WordPressClone {
     pub credentials: Option<Box<str>>,
     /// `spec.sourcePassword`.
     pub source_password: Option<SourcePassword>,
-    /// `spec.useDedicatedDatabase`.
-    pub dedicated: bool,
-    /// The address of the shared host that it lives on, as [`host_address`] writes it; `None`: it has a database of its own, or
-    /// lives wherever the RGD says.
-    pub host: Option<Arc<str>>,
+    /// What it keeps its data in.
+    pub database: Database,
     /// [`names::RESERVATION`]: which promise of a place it was let in on.
     pub reservation: Option<Box<str>>,
     /// `status.state`.
@@ -121,8 +119,7 @@ impl WordPressClone {
             clone_id: spec_text(object, "cloneId").filter(|id| *id != meta.name()).map(Into::into),
             credentials: text(names::CREDENTIALS),
             source_password: spec_text(object, "sourcePassword").and_then(SourcePassword::read),
-            dedicated: wants_dedicated(object),
-            host: shared_host(object).map(|host| shared(&host)),
+            database: Database::read(object),
             reservation: text(names::RESERVATION),
             state: read_state(object.pointer("/status/state")),
             not_ready: not_ready(object),

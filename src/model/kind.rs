@@ -27,6 +27,10 @@ pub enum Kind {
     Definition,
     /// Our own `Orphan`.
     Orphan,
+    /// Our own `CloneUsage`.
+    Usage,
+    /// Nodes: what they cost is shared by the clones.
+    Node,
     /// Our `ResourceQuota` in a governed namespace.
     ResourceQuota,
     /// Our `LimitRange` in a governed namespace.
@@ -35,7 +39,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that is watched, in the order in which they are listed at start.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Clone,
         Self::Namespace,
         Self::Definition,
@@ -47,6 +51,8 @@ impl Kind {
         Self::DbInstance,
         Self::DbCluster,
         Self::Orphan,
+        Self::Usage,
+        Self::Node,
         Self::ResourceQuota,
         Self::LimitRange,
     ];
@@ -65,8 +71,8 @@ impl Kind {
             Self::Job => "batch",
             Self::Ingress => "networking.k8s.io",
             Self::DbInstance | Self::DbCluster => "rds.services.k8s.aws",
-            Self::Orphan => names::OWN_GROUP,
-            Self::Service | Self::ConfigMap | Self::Pod | Self::Namespace | Self::ResourceQuota | Self::LimitRange => "",
+            Self::Orphan | Self::Usage => names::OWN_GROUP,
+            Self::Service | Self::ConfigMap | Self::Pod | Self::Namespace | Self::Node | Self::ResourceQuota | Self::LimitRange => "",
         }
     }
 
@@ -103,6 +109,8 @@ impl Kind {
             Self::Namespace => "Namespace",
             Self::Definition => "ResourceGraphDefinition",
             Self::Orphan => "Orphan",
+            Self::Usage => "CloneUsage",
+            Self::Node => "Node",
             Self::ResourceQuota => "ResourceQuota",
             Self::LimitRange => "LimitRange",
         }
@@ -123,6 +131,8 @@ impl Kind {
             Self::Namespace => "namespaces",
             Self::Definition => "resourcegraphdefinitions",
             Self::Orphan => "orphans",
+            Self::Usage => "cloneusages",
+            Self::Node => "nodes",
             Self::ResourceQuota => "resourcequotas",
             Self::LimitRange => "limitranges",
         }
@@ -141,7 +151,7 @@ impl Kind {
     /// Whether objects of this kind live in a namespace.
     #[must_use]
     pub fn namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Definition | Self::Orphan)
+        !matches!(self, Self::Namespace | Self::Node | Self::Definition | Self::Orphan | Self::Usage)
     }
 
     /// Whether nothing but `metadata` is read, so that nothing else need be sent.
@@ -153,7 +163,7 @@ impl Kind {
     /// Whether the API may be absent from a cluster: its CRD is not installed, or not yet.
     #[must_use]
     pub fn optional(self) -> bool {
-        matches!(self, Self::Clone | Self::Definition | Self::DbInstance | Self::DbCluster | Self::Orphan)
+        matches!(self, Self::Clone | Self::Definition | Self::DbInstance | Self::DbCluster | Self::Orphan | Self::Usage)
     }
 
     /// The label selector of the watch. All `DBInstance` and `DBCluster` objects are seen: one that is not ours may claim

@@ -1,5 +1,7 @@
 //! Quantities as Kubernetes writes them, compared by value: `4` is `4000m`, and `8Gi` is `8192Mi`.
 
+use rust_decimal::{Decimal, prelude::FromPrimitive};
+
 /// An amount, exact, in thousand-millionths: the API server keeps nothing finer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Quantity(u128);
@@ -54,6 +56,12 @@ impl Quantity {
     #[must_use]
     pub fn holds(self, part: Self) -> u128 {
         self.0.checked_div(part.0).unwrap_or(u128::MAX)
+    }
+
+    /// Which part of the whole this is; `None`: the whole is nothing.
+    #[must_use]
+    pub fn part_of(self, whole: Self) -> Option<Decimal> {
+        Decimal::from_u128(self.0)?.checked_div(Decimal::from_u128(whole.0)?)
     }
 
     /// The two together.

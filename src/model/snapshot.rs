@@ -6,8 +6,11 @@ use super::{
     clone::WordPressClone,
     cloud::CloudResource,
     credentials::KeySight,
+    database::Database,
     evidence::EvidenceSet,
     meta::Unreadable,
+    month::UsageRecord,
+    node::Node,
     orphan::OrphanRecord,
     quota::Quota,
     schema::HostFacts,
@@ -52,6 +55,10 @@ pub struct Snapshot {
     pub watched_since: Option<Timestamp>,
     /// Orphans marked before.
     pub orphans: Vec<Arc<OrphanRecord>>,
+    /// What was counted of the clones of each namespace and month, sorted by name.
+    pub usages: Vec<Arc<UsageRecord>>,
+    /// Every node.
+    pub nodes: Vec<Arc<Node>>,
     /// What bounds namespaces and has our name, ours or not, sorted by kind, then `namespace/name`.
     pub quotas: Vec<Arc<Quota>>,
     /// Clones that were seen to go, not long ago. Their children may take a moment to follow.
@@ -77,6 +84,15 @@ pub enum Origin {
     Files,
 }
 
+/// Why a clone was ended by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaped {
+    /// The word for it in the ledger: `expired`, `idle`, `overLimit`.
+    pub why: &'static str,
+    /// Until when it would have lived otherwise (UTC).
+    pub instead: Timestamp,
+}
+
 /// A clone that was seen to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Departure {
@@ -88,4 +104,18 @@ pub struct Departure {
     pub created: Timestamp,
     /// When it was seen to be gone.
     pub gone: Timestamp,
+    /// Whose it was.
+    pub owner: Option<Box<str>>,
+    /// What it kept its data in.
+    pub database: Database,
+    /// Why we ended it, if we did, and until when it would have lived otherwise.
+    pub reaped: Option<Reaped>,
+}
+
+impl Departure {
+    /// One of nobody's clones, which ended by itself.
+    #[must_use]
+    pub fn new(uid: &str, namespace: &str, created: Timestamp, gone: Timestamp) -> Self {
+        Self { uid: uid.into(), namespace: namespace.into(), created, gone, owner: None, database: Database::Shared(None), reaped: None }
+    }
 }

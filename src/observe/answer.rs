@@ -20,9 +20,12 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Catches the body of the answer.
+/// The status and the body of an answer, if there was one.
+type Heard = Option<(u16, Vec<u8>)>;
+
+/// Catches the answer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ear(Arc<Mutex<Option<(u16, Vec<u8>)>>>);
+pub(super) struct Ear(Arc<Mutex<Heard>>);
 
 impl Intercept for Ear {
     fn name(&self) -> &'static str {
@@ -72,7 +75,7 @@ where
 fn judge<E: Error + 'static>(
     operation: &'static str,
     sent: Result<(), SdkError<E, HttpResponse>>,
-    heard: Option<(u16, Vec<u8>)>,
+    heard: Heard,
 ) -> (&'static str, Result<Vec<u8>, CloudError>) {
     let not_whole = |why: &str| ("cut", Err(CloudError::NotWhole(why.to_owned())));
     match (sent, heard) {

@@ -3,26 +3,23 @@
 //! What leaves the store is remembered for a while with how it went: seen deleted, seen `Terminating`, deleted by us, or just
 //! missing from a list, which is no evidence that anybody deleted it.
 
+mod held;
+
+pub use held::Trimmed;
+
 use super::hosts::Hosts;
 use crate::{
-    model::{
-        Child, Evidence, Kind, Meta, Quota, Snapshot, Source, Unreadable, WordPressClone, child::Definition, orphan::OrphanRecord,
-        snapshot::Departure,
-    },
+    model::{Evidence, Kind, Meta, Snapshot, Source, WordPressClone, snapshot::Reaped},
     plan::admit::{Residents, Tallied},
 };
-use jiff::{SignedDuration, Timestamp};
+use held::{Held, place};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::watch;
-
-/// How long a clone that has gone is remembered. Longer than any window that looks back for it.
-const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
-/// How many are remembered at most: a storm must not become a leak.
-const REMEMBER_AT_MOST: usize = 20_000;
 
 /// Everything that is watched. Cheap to share; every method takes the lock for a moment.
 #[derive(Default)]
@@ -40,70 +37,6 @@ struct Relist {
     asked: watch::Sender<u64>,
     /// The last question that a finished list came after.
     answered: watch::Sender<u64>,
-}
-
-#[derive(Default)]
-struct Held {
-    clones: BTreeMap<Arc<str>, Arc<WordPressClone>>,
-    children: BTreeMap<(Kind, Arc<str>), Arc<Child>>,
-    namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    /// The same, for those who only look; made anew when one changes.
-    shared_namespaces: Option<Arc<BTreeMap<String, BTreeMap<String, String>>>>,
-    leaving: BTreeSet<String>,
-    quotas: BTreeMap<(Kind, String), Arc<Quota>>,
-    definitions: BTreeMap<String, Definition>,
-    orphans: BTreeMap<String, Arc<OrphanRecord>>,
-    unreadable: BTreeMap<(Kind, String), Unreadable>,
-    departed: VecDeque<Departure>,
-    departed_paths: VecDeque<(Arc<str>, Timestamp)>,
-    deleted_by_us: HashSet<Box<str>>,
-    evidence: BTreeMap<Kind, Evidence>,
-    /// The identifiers of databases whose objects have gone, and when.
-    released: VecDeque<(Box<str>, Timestamp)>,
-    /// Since when no clone can have come and gone unseen.
-    watched_since: Option<Timestamp>,
-}
-
-/// One object, trimmed: what is left of the JSON once it has been read.
-pub struct Trimmed {
-    kind: Kind,
-    path: String,
-    object: Object,
-}
-
-enum Object {
-    Clone(WordPressClone),
-    Child(Child),
-    /// Its labels, and whether it is on its way out.
-    Namespace(BTreeMap<String, String>, bool),
-    Definition(Definition),
-    Orphan(OrphanRecord),
-    Quota(Quota),
-    Unreadable(Unreadable),
-    /// Something that belongs to no clone, or has another name than what is looked for.
-    Foreign,
-}
-
-impl Trimmed {
-    /// Reads an object as the API server sent it and keeps what a decision needs.
-    #[must_use]
-    pub fn read(kind: Kind, object: &Value) -> Self {
-        let Some((namespace, name)) = place(object) else {
-            // An object without a name cannot even be told apart; it counts once, as one that is alive.
-            let problem =
-                Unreadable { kind, namespace: String::new(), name: String::new(), uid: None, problem: "metadata.name is missing".to_owned() };
-            return Self { kind, path: String::new(), object: Object::Unreadable(problem) };
-        };
-        let read = match kind {
-            Kind::Clone => WordPressClone::read(object).map(Object::Clone),
-            Kind::Namespace => Ok(Object::Namespace(labels(object), object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()))),
-            Kind::ResourceQuota | Kind::LimitRange => Quota::read(kind, object).map(|quota| quota.map_or(Object::Foreign, Object::Quota)),
-            Kind::Definition => Definition::read(object).map(Object::Definition),
-            Kind::Orphan => OrphanRecord::read(object).map(Object::Orphan),
-            _ => Child::read(kind, object).map(|child| child.map_or(Object::Foreign, Object::Child)),
-        };
-        Self { kind, path: format!("{namespace}/{name}"), object: read.unwrap_or_else(Object::Unreadable) }
-    }
 }
 
 impl Store {
@@ -165,9 +98,9 @@ impl Store {
         self.held().departed_paths.iter().rev().find(|(of, _)| **of == *path).map(|(_, gone)| *gone)
     }
 
-    /// We asked for this clone's deletion, and the API server accepted.
-    pub fn deleted_by_us(&self, uid: &str) {
-        self.held().deleted_by_us.insert(uid.into());
+    /// We asked for this clone's deletion, and the API server accepted; with why that was, for the ledger.
+    pub fn deleted_by_us(&self, uid: &str, why: Option<Reaped>) {
+        self.held().deleted_by_us.insert(uid.into(), why);
     }
 
     /// A complete list replaces what was known of a kind. What is missing from it was seen to go only if it was already going.
@@ -272,6 +205,8 @@ impl Store {
             children: held.children.values().cloned().collect(),
             definitions: held.definitions.values().cloned().collect(),
             orphans: held.orphans.values().cloned().collect(),
+            usages: held.usages.values().cloned().collect(),
+            nodes: held.nodes.values().cloned().collect(),
             departed: held.departed.iter().cloned().collect(),
             released: held.released.iter().cloned().collect(),
             watched_since: held.watched_since,
@@ -282,119 +217,4 @@ impl Store {
         }
         snapshot
     }
-}
-
-impl Held {
-    fn apply(&mut self, trimmed: Trimmed) {
-        let Trimmed { kind, path, object } = trimmed;
-        if let Object::Unreadable(problem) = object {
-            // The last form that could be read is not this object any more.
-            self.forget_object(kind, &path);
-            self.unreadable.insert((kind, path), problem);
-            return;
-        }
-        self.unreadable.remove(&(kind, path.clone()));
-        match object {
-            Object::Clone(clone) => self.put_clone(clone),
-            Object::Child(child) => drop(self.children.insert((kind, Arc::clone(child.meta.path())), Arc::new(child))),
-            Object::Namespace(labels, leaving) => {
-                self.forget_object(kind, &path);
-                let name = path.trim_start_matches('/').to_owned();
-                self.leaving.extend(leaving.then(|| name.clone()));
-                self.namespaces.insert(name, labels);
-            }
-            Object::Quota(quota) => drop(self.quotas.insert((kind, path), Arc::new(quota))),
-            Object::Definition(definition) => drop(self.definitions.insert(definition.name.clone(), definition)),
-            Object::Orphan(orphan) => drop(self.orphans.insert(path, Arc::new(orphan))),
-            Object::Foreign | Object::Unreadable(_) => drop(self.children.remove(&(kind, Arc::from(path)))),
-        }
-    }
-
-    fn put_clone(&mut self, clone: WordPressClone) {
-        let path = Arc::clone(clone.meta.path());
-        let before = self.clones.insert(path, Arc::new(clone));
-        // Made again under the same name: the one before it has gone unseen.
-        if let Some(before) = before
-            && self.clones.get(before.meta.path()).is_some_and(|now| now.meta.uid != before.meta.uid)
-            && (self.deleted_by_us.remove(&before.meta.uid) | before.meta.terminating.is_some())
-        {
-            let now = self.clones.get(before.meta.path()).map_or(before.meta.created, |clone| clone.meta.created);
-            self.depart(&before.meta, now);
-        }
-    }
-
-    fn remove(&mut self, kind: Kind, path: &str, now: Timestamp, seen: bool) {
-        if let Some(gone) = self.clones.get(path).filter(|_| kind == Kind::Clone).cloned() {
-            let ours = self.deleted_by_us.remove(&gone.meta.uid);
-            if seen || ours || gone.meta.terminating.is_some() {
-                self.depart(&gone.meta, now);
-            }
-        }
-        if matches!(kind, Kind::DbInstance | Kind::DbCluster)
-            && let Some(claim) = self.children.get(&(kind, Arc::from(path))).and_then(|child| child.database.as_ref())
-        {
-            self.released.push_back((claim.identifier.clone(), now));
-        }
-        self.forget_object(kind, path);
-        self.unreadable.remove(&(kind, path.to_owned()));
-    }
-
-    fn depart(&mut self, gone: &Meta, now: Timestamp) {
-        self.departed.push_back(Departure { uid: gone.uid.clone(), namespace: Arc::from(gone.namespace()), created: gone.created, gone: now });
-        self.departed_paths.push_back((Arc::clone(gone.path()), now));
-    }
-
-    fn forget_object(&mut self, kind: Kind, path: &str) {
-        match kind {
-            Kind::Clone => drop(self.clones.remove(path)),
-            Kind::Namespace => {
-                self.shared_namespaces = None;
-                self.namespaces.remove(path.trim_start_matches('/'));
-                self.leaving.remove(path.trim_start_matches('/'));
-            }
-            Kind::ResourceQuota | Kind::LimitRange => drop(self.quotas.remove(&(kind, path.to_owned()))),
-            Kind::Definition => drop(self.definitions.remove(path.trim_start_matches('/'))),
-            Kind::Orphan => drop(self.orphans.remove(path)),
-            _ => drop(self.children.remove(&(kind, Arc::from(path)))),
-        }
-    }
-
-    fn paths(&self, kind: Kind) -> Vec<String> {
-        let mut paths: Vec<String> = match kind {
-            Kind::Clone => self.clones.keys().map(ToString::to_string).collect(),
-            Kind::Namespace => self.namespaces.keys().map(|name| format!("/{name}")).collect(),
-            Kind::Definition => self.definitions.keys().map(|name| format!("/{name}")).collect(),
-            Kind::Orphan => self.orphans.keys().cloned().collect(),
-            Kind::ResourceQuota | Kind::LimitRange => self.quotas.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.clone()).collect(),
-            _ => self.children.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.to_string()).collect(),
-        };
-        paths.extend(self.unreadable.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.clone()));
-        paths
-    }
-
-    fn forget(&mut self, now: Timestamp) {
-        while self.released.len() > REMEMBER_AT_MOST || self.released.front().is_some_and(|(_, gone)| now.duration_since(*gone) > REMEMBER) {
-            self.released.pop_front();
-        }
-        while self.departed.len() > REMEMBER_AT_MOST || self.departed.front().is_some_and(|gone| now.duration_since(gone.gone) > REMEMBER) {
-            // Whoever went before that is not remembered any more.
-            let forgotten = self.departed.pop_front().map(|gone| gone.gone);
-            self.departed_paths.pop_front();
-            self.watched_since = self.watched_since.map(|since| forgotten.map_or(since, |gone| since.max(gone)));
-        }
-    }
-}
-
-/// Where an object is: its namespace (empty if it has none) and its name.
-fn place(object: &Value) -> Option<(&str, &str)> {
-    let metadata = object.get("metadata")?;
-    let text = |key: &str| metadata.get(key).and_then(Value::as_str);
-    let name = text("name").filter(|name| !name.is_empty())?;
-    Some((text("namespace").unwrap_or_default(), name))
-}
-
-fn labels(object: &Value) -> BTreeMap<String, String> {
-    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
-    let text = |(key, value): (&String, &Value)| value.as_str().map(|value| (key.clone(), value.to_owned()));
-    labels.map(|labels| labels.iter().filter_map(text).collect()).unwrap_or_default()
 }

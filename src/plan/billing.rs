@@ -1,6 +1,6 @@
 //! Whether it is known what AWS bills. Nothing is decided by it, so only a lack that lasts is said.
 
-use super::{Draft, Reason, Target};
+use super::{Draft, Reason, Target, money::Finding};
 use crate::model::{Snapshot, Source, later};
 use jiff::SignedDuration;
 
@@ -12,7 +12,7 @@ pub(super) fn check(snapshot: &Snapshot, draft: &mut Draft) {
     let (Some(_), Some(billing)) = (snapshot.evidence.get(&Source::Billing), &snapshot.state.billing) else { return };
     let Some(since) = billing.lacking_since.filter(|since| later(*since, PATIENCE) <= draft.now) else { return };
     let why = billing.reason.as_deref().unwrap_or("no answer");
-    draft.alert(None, Target::Source(Source::Billing), Reason::BillingUnread(since, why.into()));
+    draft.alert(None, Target::Source(Source::Billing), Reason::Money(Finding::BillingUnread(since, why.into())));
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What a plan is made of: decisions, each about one target and with its reason as data.
 
 use super::{lifetime::warned_text, orphans::Course, reason::Reason};
+use crate::cost::tariff::Tariff;
 use crate::model::{
     Child, EvidenceSet, Kind, Meta, Quota, Schema, Source, State, WordPressClone,
     cloud::CloudResource,
     meta::Unreadable,
+    month::{Month, UsageRecord, UsageStatus, object_name},
     names,
     orphan::OrphanRecord,
     schema::{self, LedgerRow},
@@ -36,6 +38,8 @@ pub struct Plan {
     /// UIDs of kept clones on which an end still stands announced, and the date of that announcement: it does not count any
     /// more, even if it cannot be taken back.
     pub withdrawn: Vec<(Box<str>, Timestamp)>,
+    /// What clones cost.
+    pub tariff: Arc<Tariff>,
 }
 
 /// What is to be done.
@@ -121,6 +125,8 @@ pub enum Target {
     Quota(Arc<Quota>),
     /// One of these that is not there, in this namespace.
     Absent(Kind, Arc<str>),
+    /// The `CloneUsage` of a namespace and a month, be it there or not.
+    Usage(Arc<str>, Month),
     /// An object that cannot be read.
     Unreadable(Box<Unreadable>),
     /// A source of evidence.
@@ -158,6 +164,7 @@ impl Target {
             Self::Orphan(_) => "Orphan",
             Self::Quota(quota) => quota.kind.name(),
             Self::Absent(kind, _) => kind.name(),
+            Self::Usage(..) => Kind::Usage.name(),
             Self::Unreadable(object) => object.kind.name(),
             Self::Source(_) => "Source",
             Self::Namespace(_) => "Namespace",
@@ -176,6 +183,7 @@ impl Target {
             Self::Source(source) => source.to_string(),
             Self::Namespace(name) | Self::Policy(name) | Self::Definition(name) => name.to_string(),
             Self::Absent(kind, _) => format!("{kind} {}", self.display()),
+            Self::Usage(namespace, month) => object_name(namespace, *month),
             Self::Secret(clone) => format!("Secret {}", clone.meta.uid),
             Self::Clone(_) | Self::Child(_) | Self::Orphan(_) | Self::Quota(_) => self.meta().map(|meta| meta.uid.to_string()).unwrap_or_default(),
         }
@@ -187,6 +195,7 @@ impl Target {
         match self {
             Self::Clone(_) | Self::Child(_) | Self::Quota(_) => self.meta().map(|meta| meta.path().to_string()).unwrap_or_default(),
             Self::Absent(_, namespace) => format!("{namespace}/{}", names::OURSELVES),
+            Self::Usage(namespace, month) => object_name(namespace, *month),
             Self::Secret(clone) => format!("{}/{}", clone.meta.namespace(), clone.secret_name()),
             Self::Orphan(orphan) => orphan.meta.name().to_owned(),
             Self::Cloud(resource) => resource.id.clone(),
@@ -234,6 +243,8 @@ pub enum Work {
     Note(Arc<[(String, Memory)]>),
     /// The tags that something in AWS is to have.
     Tag(BTreeMap<String, String>),
+    /// What the `CloneUsage` is to say; `None`: there is none yet.
+    Count(Option<Arc<UsageRecord>>, Box<UsageStatus>),
     /// What the `Orphan` is to say of something that was left behind.
     Record(Box<Course>),
 }

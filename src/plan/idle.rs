@@ -82,7 +82,9 @@ impl<'a> Uses<'a> {
 
     /// Whether the clone ends because nothing uses its database; `announced` is the end that stands announced and counts.
     pub(super) fn judge(&self, clone: &WordPressClone, policy: &ClonePolicy, life: Lifetime, announced: Option<Timestamp>, now: Timestamp) -> Idle {
-        let (Some(rule), Some(host)) = (policy.idle, clone.host.as_deref().and_then(|address| self.hosts.get(address))) else { return Idle::No };
+        let (Some(rule), Some(host)) = (policy.idle, clone.database.host().map(AsRef::as_ref).and_then(|address| self.hosts.get(address))) else {
+            return Idle::No;
+        };
         let by = |since, seen| lifetime::idle(clone, life, &policy.ttl, rule, since, seen);
         let stands = announced.filter(|end| *end < life.end);
         if let Some(lack) = &host.lack {
@@ -124,7 +126,10 @@ pub(super) fn remember(ground: &Ground<'_>, draft: &mut Draft) {
     }
     for (clone, standing) in ground.clones() {
         let (Some(Standing::Governed(policy, _)), None) = (standing, clone.meta.terminating) else { continue };
-        let Some(host) = clone.host.as_deref().filter(|_| policy.idle.is_some()).and_then(|address| uses.hosts.get(address)) else { continue };
+        let Some(host) = clone.database.host().map(AsRef::as_ref).filter(|_| policy.idle.is_some()).and_then(|address| uses.hosts.get(address))
+        else {
+            continue;
+        };
         if host.lack.is_some() {
             continue;
         }

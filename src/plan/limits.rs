@@ -40,7 +40,7 @@ pub(super) fn overflow<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, draft: &
             check(policy, clones.iter().collect(), Limit::Clones, cap, draft, &mut overflow);
         }
         if let Some(cap) = limits.dedicated_databases {
-            let dedicated = clones.iter().filter(|clone| clone.dedicated).collect();
+            let dedicated = clones.iter().filter(|clone| clone.database.is_dedicated()).collect();
             check(policy, dedicated, Limit::DedicatedDatabases, cap, draft, &mut overflow);
         }
         if let Some(cap) = limits.clones_per_owner {

@@ -5,6 +5,7 @@
 //! brake, populations, and the diagnosis of clones that are stuck or broken. The plan also says what must be remembered
 //! before it is carried out ([`Plan::state`]) and when to look again.
 
+pub mod accrual;
 pub mod admit;
 mod billing;
 pub mod brake;
@@ -16,9 +17,9 @@ mod ground;
 mod idle;
 pub mod lifetime;
 mod limits;
+pub mod money;
 pub mod orphans;
 mod population;
-mod prices;
 #[cfg(test)]
 mod promises;
 pub mod quota;
@@ -95,8 +96,10 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     brake::apply(&surprises, snapshot, &ground, &mut state, &mut draft);
     quota::keep(snapshot, &ground, &mut draft);
     schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
-    prices::check(snapshot, policies, &mut draft);
+    money::check_prices(snapshot, policies, &mut draft);
     billing::check(snapshot, &mut draft);
+    let tariff = Arc::new(money::tariff(snapshot, policies));
+    accrual::keep(snapshot, &ground, &tariff, &mut draft);
     idle::remember(&ground, &mut draft);
 
     let interrupted = snapshot.state.enforced_since.keys().filter(|namespace| !state.enforced_since.contains_key(*namespace)).cloned().collect();
@@ -115,6 +118,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
         state,
         interrupted,
         withdrawn,
+        tariff,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::{
     Source, Span,
     duration::{human, roughly},
 };
-use jiff::{SignedDuration, Timestamp, civil::Date};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -68,12 +68,8 @@ pub enum Reason {
     SnapshotExpired(Timestamp, bool),
     /// A clone lives on a shared host, at this `namespace/name`, and has no schema there.
     SchemaMissing(Box<str>),
-    /// A figure of the price book was read too long ago: when, and where it stands.
-    PricesOld(Date, Arc<str>),
-    /// There are no prices of this region.
-    PricesUnknown(Arc<str>),
-    /// Since then AWS has not told what it bills, and why.
-    BillingUnread(Timestamp, Box<str>),
+    /// Something about what clones cost.
+    Money(super::money::Finding),
     /// The clone that it was made for, of this UID, was seen to go.
     CloneEnded(Box<str>),
     /// It was marked and is no orphan any more, and why.
@@ -132,9 +128,7 @@ impl Reason {
             Self::Doubtful(doubt) => doubt.code(),
             Self::SnapshotExpired(..) => "SnapshotExpired",
             Self::SchemaMissing(_) => "SchemaMissing",
-            Self::PricesOld(..) => "PricesOld",
-            Self::PricesUnknown(_) => "PricesUnknown",
-            Self::BillingUnread(..) => "BillingUnread",
+            Self::Money(finding) => finding.code(),
             Self::CloneEnded(_) => "CloneEnded",
             Self::NoOrphan(_) => "NoOrphan",
             Self::Deleted => "Deleted",
@@ -240,13 +234,7 @@ impl Reason {
             Self::NoPolicy => "is an orphan that no policy governs: it is recorded, and never deleted".to_owned(),
             Self::Doubtful(doubt) => doubt.message(),
             Self::SnapshotExpired(at, _) => format!("is a final snapshot that was kept until {at}"),
-            Self::PricesOld(date, place) => format!(
-                "costs are reckoned by a price of {date} ({place}): look it up again, and write a `PriceBook` beside the policies or take a newer release"
-            ),
-            Self::PricesUnknown(region) => {
-                format!("what clones cost in `{region}` is not known: write a `PriceBook` with `region: {region}` beside the policies")
-            }
-            Self::BillingUnread(since, why) => format!("what AWS bills could not be read since {since:.0}: {why}"),
+            Self::Money(finding) => finding.message(),
             Self::SchemaMissing(path) => format!("`{path}` lives on this host and has no schema there, or not all of it"),
             Self::CloneEnded(uid) => format!("its clone (uid {uid}) has ended, and its schema follows"),
             Self::NoOrphan(why) => format!("is no orphan any more: {why}"),
@@ -347,12 +335,7 @@ impl Reason {
                 put("recorded", json!(recorded));
             }
             Self::SchemaMissing(path) => put("clone", json!(path)),
-            Self::PricesOld(date, place) => {
-                put("asOf", json!(date));
-                put("place", json!(place));
-            }
-            Self::PricesUnknown(region) => put("region", json!(region)),
-            Self::BillingUnread(since, _) => put("since", json!(since)),
+            Self::Money(finding) => finding.facts(&mut put),
             Self::CloneEnded(uid) => put("ownerUid", json!(uid)),
             Self::NoOrphan(why) => put("why", json!(why)),
             Self::DefinitionNotReady(why) => put("why", json!(why)),

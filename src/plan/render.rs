@@ -1,7 +1,7 @@
 //! A plan as a document: JSON with the names that are a contract.
 
 use super::{Decision, Plan, Target};
-use crate::model::schema;
+use crate::model::{Kind, month::object_name, schema};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -60,10 +60,10 @@ pub fn target(target: &Target) -> Value {
     match target {
         Target::Clone(_) | Target::Child(_) | Target::Orphan(_) | Target::Quota(_) => {
             let kind = match target {
-                Target::Clone(_) => crate::model::Kind::Clone,
+                Target::Clone(_) => Kind::Clone,
                 Target::Child(child) => child.kind,
                 Target::Quota(quota) => quota.kind,
-                _ => crate::model::Kind::Orphan,
+                _ => Kind::Orphan,
             };
             let mut out = Map::from_iter([("apiVersion".to_owned(), json!(kind.api_version())), ("kind".to_owned(), json!(kind.name()))]);
             if let Some(meta) = target.meta() {
@@ -78,6 +78,9 @@ pub fn target(target: &Target) -> Value {
         }
         Target::Absent(kind, namespace) => json!({
             "apiVersion": kind.api_version(), "kind": kind.name(), "namespace": namespace, "name": crate::model::names::OURSELVES,
+        }),
+        Target::Usage(namespace, month) => json!({
+            "apiVersion": Kind::Usage.api_version(), "kind": Kind::Usage.name(), "name": object_name(namespace, *month),
         }),
         Target::Secret(clone) => json!({
             "apiVersion": "v1", "kind": "Secret", "namespace": clone.meta.namespace(), "name": clone.secret_name(),

@@ -28,7 +28,7 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, key_is_usable: bool
         return;
     }
     for (clone, standing) in ground.clones() {
-        if let (Some(address), Some(Standing::Governed(policy, _)), None) = (clone.host.as_deref(), standing, clone.meta.terminating) {
+        if let (Some(address), Some(Standing::Governed(policy, _)), None) = (clone.database.host(), standing, clone.meta.terminating) {
             there.entry(address).or_default().push((clone, policy));
         }
     }

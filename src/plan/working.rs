@@ -238,7 +238,7 @@ impl Sight<'_> {
 
     /// A database of its own needs an address, as KRO sees it too. A schema on a shared host has no object in the cluster.
     fn database(&self, lacks: &mut Lacks) {
-        if !self.clone.dedicated {
+        if !self.clone.database.is_dedicated() {
             return;
         }
         let kinds = [Kind::DbInstance, Kind::DbCluster];

@@ -273,6 +273,8 @@ pub(super) struct HostSpec {
     /// What it is in RDS.
     #[schemars(with = "Option<Rds>")]
     pub(super) rds: Block<Rds>,
+    /// What it costs, USD an hour. Left out: what the price book says of what `rds` names.
+    pub(super) cost_per_hour: Leaf<Decimal>,
 }
 
 /// `spec.rds` of a `DatabaseHost`.
@@ -295,6 +297,34 @@ pub(super) struct PriceSpec {
     /// The figures, by what they are about.
     #[schemars(with = "Option<Vec<PriceTable>>")]
     pub(super) tables: Block<Vec<Spanned<PriceTable>>>,
+    /// What the platform costs there whether or not a clone lives.
+    #[schemars(with = "Option<Fixed>")]
+    pub(super) fixed: Block<Fixed>,
+}
+
+/// `spec.fixed` of a `PriceBook`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["costs"]))]
+pub(super) struct Fixed {
+    /// What there is.
+    #[schemars(with = "Option<Vec<FixedCost>>")]
+    pub(super) costs: Block<Vec<Spanned<FixedCost>>>,
+    /// Over how many clones it is spread. Left out: as many as the policies allow.
+    pub(super) spread_over: Leaf<u32>,
+}
+
+/// One of `spec.fixed.costs`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["of", "name"]))]
+pub(super) struct FixedCost {
+    /// The table that has its price.
+    pub(super) of: Leaf<Table>,
+    /// What it is called there.
+    pub(super) name: Leaf<String>,
+    /// How many there are of it. Default: 1.
+    pub(super) count: Leaf<Decimal>,
 }
 
 /// One of `spec.tables`.

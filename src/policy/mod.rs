@@ -278,6 +278,8 @@ pub struct DatabaseHost {
     pub credentials_dir: Option<String>,
     /// What it is in AWS.
     pub rds: Option<RdsHost>,
+    /// What it costs, USD an hour, where AWS is not to be asked.
+    pub cost_per_hour: Option<Decimal>,
 }
 
 /// What a shared host is in AWS.

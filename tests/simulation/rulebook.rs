@@ -100,5 +100,6 @@ fn host() -> DatabaseHost {
         schemas: 100,
         credentials_dir: Some("/etc/h".to_owned()),
         rds: None,
+        cost_per_hour: None,
     }
 }

@@ -127,7 +127,7 @@ fn conclude(clone: &WordPressClone, view: &View) -> Result<String, Failure> {
         let unseen = output::printable(&unseen);
         return Err(Failure::failed(anyhow!("clone `{name}` is being deleted; whether all of it is gone is not known: {unseen}")));
     }
-    if clone.dedicated {
+    if clone.database.is_dedicated() {
         output::note("AWS may take some minutes more to delete the database itself; clonewarden follows that");
     }
     Ok(format!("{name} is gone, with everything it was made of\n"))

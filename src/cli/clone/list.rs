@@ -56,7 +56,7 @@ async fn list(person: &Person, namespace: Option<&str>, now: Timestamp) -> Resul
         })
         .collect();
     clones.sort_by(|(one, _), (other, _)| (one.meta.namespace(), one.meta.name()).cmp(&(other.meta.namespace(), other.meta.name())));
-    let databases = [Kind::DbInstance, Kind::DbCluster].into_iter().filter(|_| clones.iter().any(|(clone, _)| clone.dedicated));
+    let databases = [Kind::DbInstance, Kind::DbCluster].into_iter().filter(|_| clones.iter().any(|(clone, _)| clone.database.is_dedicated()));
     // Of those that are being deleted everything that is left is told.
     let rest =
         [Kind::Service, Kind::Ingress, Kind::ConfigMap].into_iter().filter(|_| clones.iter().any(|(clone, _)| clone.meta.terminating.is_some()));

@@ -279,7 +279,7 @@ async fn what_goes_wrong_is_told_apart_and_nothing_is_sent_twice() {
         (400, r#"{"__type":"DataUnavailableException","Message":"just enabled"}"#.to_owned()),
         (503, "busy".to_owned()),
         (400, "<html>".to_owned()),
-        (200, whole[..whole.len() / 2].to_owned()),
+        (200, whole.get(..whole.len() / 2).unwrap().to_owned()),
         (200, whole.replace(r#""Unit":"USD""#, r#""Unit":"EUR""#)),
         (200, "{}".to_owned()),
     ];

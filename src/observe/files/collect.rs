@@ -2,8 +2,8 @@
 
 use super::named::{self, LISTS, Named};
 use crate::model::{
-    Child, Evidence, Kind, Quota, Snapshot, Source, Unreadable, WordPressClone, child::Definition, cloud::CloudResource, evidence::CloudList,
-    orphan::OrphanRecord,
+    Child, Evidence, Kind, Node, Quota, Snapshot, Source, Unreadable, WordPressClone, child::Definition, cloud::CloudResource, evidence::CloudList,
+    month::UsageRecord, orphan::OrphanRecord,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -33,6 +33,8 @@ enum Object {
     Namespace(BTreeMap<String, String>, bool),
     Definition(Definition),
     Orphan(Arc<OrphanRecord>),
+    Usage(Arc<UsageRecord>),
+    Node(Arc<Node>),
     Quota(Arc<Quota>),
 }
 
@@ -210,6 +212,8 @@ impl Collection {
             Kind::ResourceQuota | Kind::LimitRange => Quota::read(kind, object).map(|quota| quota.map(|quota| Object::Quota(Arc::new(quota)))),
             Kind::Definition => Definition::read(object).map(|definition| Some(Object::Definition(definition))),
             Kind::Orphan => OrphanRecord::read(object).map(|orphan| Some(Object::Orphan(Arc::new(orphan)))),
+            Kind::Usage => UsageRecord::read(object).map(|usage| Some(Object::Usage(Arc::new(usage)))),
+            Kind::Node => Node::read(object).map(|node| Some(Object::Node(Arc::new(node)))),
             _ => Child::read(kind, object).map(|child| child.map(|child| Object::Child(Arc::new(child)))),
         };
         match read {
@@ -342,6 +346,8 @@ impl Collection {
                 }
                 Object::Definition(definition) => snapshot.definitions.push(definition),
                 Object::Orphan(orphan) => snapshot.orphans.push(orphan),
+                Object::Usage(usage) => snapshot.usages.push(usage),
+                Object::Node(node) => snapshot.nodes.push(node),
                 Object::Quota(quota) => snapshot.quotas.push(quota),
             }
         }

@@ -78,6 +78,8 @@ fn names_kind(kind: Kind, stem: &str) -> bool {
         Kind::Definition => &["rgd", "rgds"],
         Kind::ResourceQuota => &["quota"],
         Kind::LimitRange => &["limits"],
+        Kind::Node => &["no"],
+        Kind::Usage => &["cusage"],
         _ => &[],
     };
     let (bare, group) = stem.split_once('.').unwrap_or((stem, kind.group()));
@@ -110,6 +112,8 @@ mod tests {
             ("orphans", Kind::Orphan),
             ("resourcequotas", Kind::ResourceQuota),
             ("limits", Kind::LimitRange),
+            ("nodes", Kind::Node),
+            ("cloneusages", Kind::Usage),
         ] {
             assert_eq!(Named::after(stem), Named::Objects(kind), "{stem}");
         }

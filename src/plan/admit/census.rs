@@ -88,11 +88,11 @@ impl Tallies {
         for clones in clones.chunk_by(|one, next| one.meta.namespace() == next.meta.namespace()) {
             let mut tally = Tally { clones: clones.len(), ..Tally::default() };
             for clone in clones {
-                tally.dedicated = tally.dedicated.saturating_add(usize::from(clone.dedicated));
+                tally.dedicated = tally.dedicated.saturating_add(usize::from(clone.database.is_dedicated()));
                 if let Some(owner) = &clone.owner {
                     count(&mut tally.owners, owner);
                 }
-                if let Some(host) = &clone.host {
+                if let Some(host) = clone.database.host() {
                     count(&mut tallies.hosts, host);
                 }
             }
@@ -107,7 +107,7 @@ impl Tallies {
 fn strangers(clones: &[Arc<WordPressClone>], hosts: &BTreeMap<String, HostRoom>) -> HashMap<String, usize> {
     let mut own: HashMap<&str, HashSet<String>> = hosts.keys().map(|address| (address.as_str(), HashSet::new())).collect();
     for clone in clones {
-        if let Some(names) = clone.host.as_deref().and_then(|address| own.get_mut(address)) {
+        if let Some(names) = clone.database.host().map(AsRef::as_ref).and_then(|address| own.get_mut(address)) {
             names.extend(schema_name(&clone.meta.uid));
         }
     }
@@ -216,12 +216,12 @@ impl<'a> Census<'a> {
     /// Databases that clones of the namespace have for themselves, those that dead clones left included.
     pub(super) fn dedicated(&self) -> usize {
         // A database of the newcomer's own namesake is one that is left, too.
-        let living = self.here().iter().filter(|clone| clone.dedicated && !self.is_newcomer(clone));
+        let living = self.here().iter().filter(|clone| clone.database.is_dedicated() && !self.is_newcomer(clone));
         let living: HashSet<&str> = living.map(|clone| clone.meta.uid.as_ref()).collect();
         let here = self.residents.databases.iter().filter(|database| database.meta.namespace() == self.namespace);
         let left: HashSet<&str> =
             here.filter_map(|database| database.owner.as_ref()).map(|owner| owner.uid.as_ref()).filter(|uid| !living.contains(uid)).collect();
-        self.names(self.tally(|tally| tally.dedicated), |clone| clone.dedicated, |claim| self.is_here(claim) && claim.dedicated)
+        self.names(self.tally(|tally| tally.dedicated), |clone| clone.database.is_dedicated(), |claim| self.is_here(claim) && claim.dedicated)
             .saturating_add(left.len())
     }
 
@@ -237,7 +237,11 @@ impl<'a> Census<'a> {
     pub(super) fn on_host(&self, address: &str) -> usize {
         let living = self.tallies().hosts.get(address).copied().unwrap_or_default();
         let strangers = self.tallies().strangers.get(address).copied().unwrap_or_default();
-        strangers.saturating_add(self.names(living, |clone| clone.host.as_deref() == Some(address), |claim| claim.host.as_deref() == Some(address)))
+        strangers.saturating_add(self.names(
+            living,
+            |clone| clone.database.host().map(AsRef::as_ref) == Some(address),
+            |claim| claim.host.as_deref() == Some(address),
+        ))
     }
 
     /// Whether a shared host did not answer when it was looked at last.

@@ -1,7 +1,7 @@
 //! A new clone: its lifetime and its owner are filled in, its database is chosen, and a place is promised to it, or not.
 
 use super::{
-    Claim, Database, Refusal, Request, Town, Verdict, annotation, as_count,
+    Claim, Refusal, Request, Town, Verdict, annotation, as_count,
     census::Census,
     edit::Edit,
     placement::{self, Choice},
@@ -9,7 +9,7 @@ use super::{
     shape,
 };
 use crate::{
-    model::{Kind, Quantity, Reading, clone, names},
+    model::{Database, Kind, Quantity, Reading, clone, names},
     policy::{ClonePolicy, Mode, Ttl},
 };
 use rust_decimal::prelude::ToPrimitive;
@@ -205,7 +205,7 @@ fn limits(claim: &Claim, policy: &ClonePolicy, census: &Census<'_>, warnings: &m
         listed(census, &[Kind::DbInstance, Kind::DbCluster])?;
     }
     if claim.dedicated {
-        let leaving = || census.leaving(|clone| clone.dedicated);
+        let leaving = || census.leaving(|clone| clone.database.is_dedicated());
         check("dedicated databases".to_owned(), "limits.dedicatedDatabases", limits.dedicated_databases, &|| census.dedicated(), &leaving)?;
     }
     let owner = claim.owner.as_str();

@@ -22,7 +22,7 @@ mod tests;
 mod update;
 
 pub use census::{Claim, Residents, Tallied};
-pub use placement::Database;
+
 pub use refusal::{Exhausted, Reached, Refusal};
 pub use seal::Sealing;
 pub use update::ceiling_of;

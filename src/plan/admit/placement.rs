@@ -4,24 +4,12 @@
 //! side: the first shared rule from there on, else a shared database; never a dedicated one by mistake.
 
 use super::{Refusal, census::Census};
-use crate::policy::{ClonePolicy, DatabaseHost, Placement, Policies, select::Facts};
+use crate::{
+    model::database::{self, Database, USUAL_CLASS},
+    policy::{ClonePolicy, DatabaseHost, Placement, Policies, select::Facts},
+};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
-
-/// The instance class of a dedicated database where neither clone nor policy says one; the RGD's own default.
-/// Source: `deploy/kro/wordpress-clone.yaml`, after the original design's `db.t3.micro`.
-const USUAL_CLASS: &str = "db.t3.micro";
-
-/// The database that was chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Database {
-    /// A schema on this host; `None`: on the one that the RGD names.
-    Shared(Option<String>),
-    /// An instance of its own, of this class.
-    Dedicated(String),
-    /// An Aurora Serverless v2 cluster of its own, with its least and most capacity in ACU.
-    Serverless(Decimal, Decimal),
-}
 
 /// What was chosen, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,11 +63,10 @@ struct Wish {
 
 impl Wish {
     fn of(clone: &Value) -> Self {
-        let capacity = |field: &str| clone.pointer(field).and_then(Value::as_f64).and_then(|number| Decimal::try_from(number).ok());
         Self {
             dedicated: crate::model::clone::wants_dedicated(clone),
             class: clone.pointer("/spec/databaseSize").and_then(Value::as_str).map(str::to_owned),
-            capacity: capacity("/spec/serverless/minACU").zip(capacity("/spec/serverless/maxACU")),
+            capacity: database::capacity(clone),
         }
     }
 
@@ -89,7 +76,7 @@ impl Wish {
             (false, _) => (Database::Shared(None), "shared: no rule matches, and the clone asks for no database of its own"),
             (true, Some((least, most))) => (Database::Serverless(least, most), "serverless: no rule matches, and the clone asks for it"),
             (true, None) => {
-                (Database::Dedicated(self.class.unwrap_or_else(|| USUAL_CLASS.to_owned())), "dedicated: no rule matches, and the clone asks for it")
+                (Database::Dedicated(self.class.as_deref().unwrap_or(USUAL_CLASS).into()), "dedicated: no rule matches, and the clone asks for it")
             }
         };
         Choice { database, reason: reason.to_owned(), warnings: Vec::new() }
@@ -105,7 +92,7 @@ fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, 
                 warnings.push(format!("{said} gives this clone a shared database; `useDedicatedDatabase` was a wish"));
             }
             let host = room(rule, hosts, policy, policies, census)?;
-            (Database::Shared(Some(host.address())), format!("shared on `{}`", host.name))
+            (Database::Shared(Some(host.address().into())), format!("shared on `{}`", host.name))
         }
         Placement::Dedicated { classes } => {
             let wished = wish.class.as_ref().filter(|class| classes.contains(class));
@@ -114,7 +101,7 @@ fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, 
                 warnings.push(format!("`{other}` is not among the classes of {said} ({}); it gets `{class}`", classes.join(", ")));
             }
             let outcome = format!("dedicated `{class}`");
-            (Database::Dedicated(class), outcome)
+            (Database::Dedicated(class.into()), outcome)
         }
         Placement::Serverless { min_acu, max_acu } => (Database::Serverless(*min_acu, *max_acu), format!("serverless {min_acu} to {max_acu} ACU")),
     };

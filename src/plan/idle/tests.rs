@@ -192,8 +192,10 @@ fn whatever_is_not_known_to_be_unused_is_used() {
         ("its user is missing", &|it| its_schema(it).user = false),
         ("it was used a moment too late before the look", &late),
         ("somebody has extended it", &|it| edit(it, |clone| clone.extend_until = Reading::Value(at("16:00:01")))),
-        ("it lives on another host", &|it| edit(it, |clone| clone.host = Some(Arc::from("other.example.com:3306")))),
-        ("it has a database of its own", &|it| edit(it, |clone| clone.host = None)),
+        ("it lives on another host", &|it| {
+            edit(it, |clone| clone.database = crate::model::Database::Shared(Some(Arc::from("other.example.com:3306"))))
+        }),
+        ("it has a database of its own", &|it| edit(it, |clone| clone.database = crate::model::Database::Dedicated(Arc::from("db.t3.micro")))),
         ("it is too young", &|it| edit(it, |clone| clone.meta.created = at("15:44:01"))),
     ];
     for (name, change) in worlds {

@@ -94,7 +94,7 @@ fn host() -> Source {
 
 fn seen_to_go(mut snapshot: Snapshot) -> Snapshot {
     let at = |seconds| now().checked_sub(SignedDuration::from_secs(seconds)).unwrap();
-    snapshot.departed = vec![Departure { uid: UID.into(), namespace: Arc::from("n"), created: at(9_000), gone: at(1) }];
+    snapshot.departed = vec![Departure::new(UID, "n", at(9_000), at(1))];
     snapshot.state.enforced_since.insert("n".to_owned(), at(90_000));
     snapshot
 }

@@ -28,6 +28,12 @@ pub(in crate::policy) fn host(lint: &mut Lint<'_>, document: format::Document<fo
         lint.report(problem.help("name the folder in which the daemon finds the credentials, or take the line out"));
     }
     let rds = rds(lint, spec.rds);
+    let cost_per_hour = lint.take("costPerHour", spec.cost_per_hour).map(|cost| {
+        if cost.value.is_sign_negative() {
+            lint.report(lint.problem(Code::BadValue, cost.at, format!("nothing costs {} USD an hour", cost.value)));
+        }
+        cost.value
+    });
     let (name, place) = name?;
     let host = DatabaseHost {
         name,
@@ -38,6 +44,7 @@ pub(in crate::policy) fn host(lint: &mut Lint<'_>, document: format::Document<fo
         schemas: schemas.unwrap_or(1),
         credentials_dir: credentials_dir.map(|dir| dir.value),
         rds,
+        cost_per_hour,
     };
     Some(ReadHost { host, name: place })
 }

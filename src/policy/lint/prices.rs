@@ -2,7 +2,7 @@
 
 use super::Lint;
 use crate::{
-    cost::book::{Figure, PriceBook, Table},
+    cost::book::{Figure, FixedCost, PriceBook, Table},
     policy::{
         format,
         problem::{Code, Place, Problem},
@@ -37,7 +37,34 @@ pub(in crate::policy) fn prices(lint: &mut Lint<'_>, document: format::Document<
             book.put(&region, of, name, figure);
         }
     }
+    fixed(lint, spec.fixed, &region, &mut book);
     Some(ReadPrices { book, name: name?, region: (region.to_string(), place) })
+}
+
+fn fixed(lint: &mut Lint<'_>, block: format::Block<format::Fixed>, region: &Arc<str>, book: &mut PriceBook) {
+    let Some(block) = block else { return };
+    let here = lint.block(&block);
+    if block.value.costs.is_none() {
+        lint.missing("fixed.costs", &here);
+    }
+    let mut costs = Vec::new();
+    for cost in block.value.costs.into_iter().flat_map(|block| block.value) {
+        let here = lint.block(&cost);
+        let table = lint.need("fixed.costs.of", cost.value.of, &here);
+        let name = lint.need("fixed.costs.name", cost.value.name, &here);
+        let count = lint.take("fixed.costs.count", cost.value.count);
+        if let Some(odd) = count.as_ref().filter(|count| count.value.is_sign_negative()) {
+            lint.report(lint.problem(Code::BadValue, odd.at, format!("there cannot be {} of something", odd.value)));
+        }
+        if let Some(monthly) = table.as_ref().filter(|table| table.value.unit() != "hour") {
+            let message = format!("what is in `{}` has no price an hour", monthly.value.word());
+            lint.report(lint.problem(Code::BadValue, monthly.at, message));
+        }
+        let (Some(table), Some(name)) = (table, name) else { continue };
+        costs.push(FixedCost { table: table.value, name: name.value, count: count.map_or(Decimal::ONE, |count| count.value) });
+    }
+    let spread_over = lint.take("fixed.spreadOver", block.value.spread_over).map(|over| over.value);
+    book.put_fixed(region, costs, spread_over);
 }
 
 fn figures(lint: &mut Lint<'_>, table: Spanned<format::PriceTable>, seen: &mut BTreeMap<(Table, String), Location>) -> Vec<(Table, String, Figure)> {

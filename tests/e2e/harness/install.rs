@@ -30,7 +30,7 @@ const SHIPPED: &str = "system:serviceaccount:clonewarden:clonewarden";
 /// The ConfigMap that every namespace has.
 const PROBE: &str = "kube-root-ca.crt";
 /// RBAC is in force once the API server's own caches have it.
-const IN_FORCE_WITHIN: Duration = Duration::from_secs(20);
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(40);
 
 /// One installation.
 pub(crate) struct Install {
@@ -234,7 +234,7 @@ impl Install {
     pub(crate) async fn until_deleted_exactly(&self, expected: &[String]) -> Result<Vec<Deed>> {
         let mut expected = expected.to_vec();
         expected.sort();
-        until("the audit log has exactly the expected deletes", Duration::from_secs(10), async || {
+        until("the audit log has exactly the expected deletes", Duration::from_secs(30), async || {
             let deleted = self.deleted().await?;
             let mut names: Vec<_> = deleted.iter().map(|deed| format!("{}/{}", deed.namespace, deed.name)).collect();
             names.sort();

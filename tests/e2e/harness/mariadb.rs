@@ -28,6 +28,7 @@ pub(crate) fn host(mariadb: &MariaDb, port: u16) -> DatabaseHost {
         schemas: 100,
         credentials_dir: Some(mariadb.credentials.display().to_string()),
         rds: None,
+        cost_per_hour: None,
     }
 }
 

@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 const BACKLOG: usize = 25;
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(40);
 
 fn rules(mode: &str) -> String {
     format!("mode: {mode}\nttl: {{minimum: 5s, default: 1h, maximum: 1h, warnings: [], grace: 5s}}")

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const RULES: &str = "ttl: {minimum: 5s, default: 1h, maximum: 1h, warnings: [], grace: 5s}";
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(40);
 /// What the Secret of a clone holds, under each key.
 type Held = BTreeMap<String, String>;
 

@@ -66,7 +66,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 
     aws.control("shift", &json!({"seconds": SLOW + 1.0})).await?;
     daemon.until_metric(STEP_WITHIN, "clonewarden_decisions", &going, 0.0).await?;
-    until("AWS has nothing but the snapshot that a person took", Duration::from_secs(10), async || {
+    until("AWS has nothing but the snapshot that a person took", Duration::from_secs(30), async || {
         let left: Vec<_> = aws.everything(REGION).await?.into_keys().collect();
         ensure!(left == [("DBSnapshot".to_owned(), "before-the-end".to_owned())], "it has {left:?}");
         Ok(())

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(40);
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let install = Install::new(&stage, "definition").await?;

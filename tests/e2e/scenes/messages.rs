@@ -105,7 +105,7 @@ async fn talk(stage: &Arc<Stage>, install: &Install, balancer: &Balancer) -> Res
     say("where one clone may be", "create", clone(POOR, "one", json!({}), json!({}))).await?;
     say("one more than may be", "create", clone(POOR, "two", json!({}), json!({}))).await?;
     install.govern(POOR, &[POOR], "mode: enforce\nquota: {requests.cpu: 300m}")?;
-    until("the limit is gone", Duration::from_secs(15), async || {
+    until("the limit is gone", Duration::from_secs(40), async || {
         let said = kubectl(stage, "create --dry-run=server", &clone(POOR, "two", json!({}), json!({}))).await?;
         ensure!(!said.contains("LimitReached"), "{said}");
         Ok(())

@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const ORPHANS: &str = "/apis/clonewarden.io/v1alpha1/orphans";
 const KINDS: [&str; 5] = ["ConfigMap", "Ingress", "Job", "Pod", "Service"];
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(40);
 /// What a clone that was just seen to go leaves behind may be on its way out too: it is left alone for so long.
 const FOLLOW: SignedDuration = SignedDuration::from_secs(60);
 /// Then the next turn of the loop marks it; one comes at least every minute.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(40);
 /// The holder reads the state once a second; a write that has begun is finished.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(3);
 

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 const OURS: &str = "quota";
 const THEIRS: &str = "quota-theirs";
 const AUDIT: &str = "quota-audit";
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(40);
 
 /// What the policy wants. The API server writes `4` for `4000m` and completes the LimitRange: neither is drift.
 const RULES: &str =

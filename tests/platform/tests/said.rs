@@ -2,7 +2,7 @@
 //!
 //! Run by `clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic, and so do its helpers")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic, and so do its helpers")]
 
 #[path = "common/aws.rs"]
 #[expect(dead_code, reason = "the tests of RDS need more of it")]

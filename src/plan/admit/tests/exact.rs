@@ -63,7 +63,7 @@ proptest! {
                 _ => {}
             }
             prop_assert!(etcd.len() <= 3);
-            prop_assert!(etcd.iter().filter(|clone| clone.dedicated).count() <= 1);
+            prop_assert!(etcd.iter().filter(|clone| clone.database.is_dedicated()).count() <= 1);
             for owner in ["o0", "o1"] {
                 prop_assert!(etcd.iter().filter(|clone| clone.owner.as_deref() == Some(owner)).count() <= 2);
             }

@@ -21,7 +21,7 @@ fn a_look_that_is_dated_ahead_does_not_stop_the_count() {
 fn a_departure_that_is_dated_ahead_is_not_waited_for() {
     let mut scene = Scene::new();
     scene.children.push(object(Kind::Service, |_| {}));
-    let departed = |gone| Departure { uid: UID.into(), namespace: NAMESPACE.into(), created: gone, gone };
+    let departed = |gone| Departure::new(UID, NAMESPACE, gone, gone);
     scene.departed = vec![departed(scene.now)];
     assert!(about(&scene.look(), "wordpress-production/clone-1-db").is_empty(), "its clone went just now: it follows");
     scene.departed = vec![departed(scene.now + SignedDuration::from_hours(2))];

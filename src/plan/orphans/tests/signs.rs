@@ -45,7 +45,7 @@ fn a_clock_set_back_does_not_make_the_id_shared() {
     scene.watched_since = Some("2026-02-05T14:00:00Z".parse().unwrap());
     scene.now = "2026-02-05T14:20:00Z".parse().unwrap();
     let gone = scene.now + SignedDuration::from_secs(10);
-    scene.departed = vec![Departure { uid: UID.into(), namespace: Arc::from(NAMESPACE), created: gone, gone }];
+    scene.departed = vec![Departure::new(UID, NAMESPACE, gone, gone)];
     let plan = scene.look();
     assert!(!codes(&plan).contains(&"ClusterIdShared"), "{:?} {:?}", codes(&plan), scene.state.cluster_id_shared);
 }
@@ -57,7 +57,7 @@ fn a_departure_within_the_millisecond_of_the_plan_counts() {
     scene.watched_since = Some("2026-02-05T14:00:00Z".parse().unwrap());
     scene.now = "2026-02-05T14:30:00Z".parse().unwrap();
     let gone = scene.now + SignedDuration::from_micros(300);
-    scene.departed = vec![Departure { uid: UID.into(), namespace: Arc::from(NAMESPACE), created: "2026-02-05T14:05:00Z".parse().unwrap(), gone }];
+    scene.departed = vec![Departure::new(UID, NAMESPACE, "2026-02-05T14:05:00Z".parse().unwrap(), gone)];
     let plan = scene.look();
     assert!(!codes(&plan).contains(&"ClusterIdShared"), "{:?}", codes(&plan));
     scene.now += SignedDuration::from_secs(1);

@@ -366,7 +366,7 @@ fn a_database_of_a_clone_that_never_was_here_shows_that_the_id_is_shared() {
     let mut scene = Scene::with(instance(|object| object["InstanceCreateTime"] = json!("2026-02-05T14:10:00Z")));
     scene.watched_since = Some("2026-02-05T14:00:00Z".parse().unwrap());
     let gone = "2026-02-05T14:00:00Z".parse().unwrap();
-    scene.departed = vec![Departure { uid: UID.into(), namespace: Arc::from(NAMESPACE), created: gone, gone }];
+    scene.departed = vec![Departure::new(UID, NAMESPACE, gone, gone)];
     assert_eq!(deletes(&scene.live(65)).len(), 1);
 }
 

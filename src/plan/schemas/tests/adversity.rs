@@ -45,7 +45,7 @@ fn a_row_that_somebody_edited_takes_no_living_clone_its_schema() {
         snapshot.orphans = vec![soaked(uid)];
         assert_eq!(enforced(&snapshot), ["hold Claimed", "hold SchemaForeign"], "{uid}");
         snapshot.orphans.clear();
-        snapshot.departed = vec![Departure { uid: uid.into(), namespace: Arc::from("n"), created: at(9_000), gone: at(1) }];
+        snapshot.departed = vec![Departure::new(uid, "n", at(9_000), at(1))];
         assert_eq!(enforced(&snapshot), ["hold Claimed", "hold SchemaForeign"], "{uid}");
     }
     // One that cannot be read lives.

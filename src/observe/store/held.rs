@@ -1,0 +1,220 @@
+//! What the store holds: the objects, each trimmed to what a decision needs, and what is remembered of those that have gone.
+
+use crate::model::{
+    Child, Evidence, Kind, Node, Quota, Unreadable, WordPressClone,
+    child::Definition,
+    month::UsageRecord,
+    orphan::OrphanRecord,
+    snapshot::{Departure, Reaped},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+/// How long a clone that has gone is remembered. Longer than any window that looks back for it.
+const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
+/// How many are remembered at most: a storm must not become a leak.
+const REMEMBER_AT_MOST: usize = 20_000;
+
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) clones: BTreeMap<Arc<str>, Arc<WordPressClone>>,
+    pub(super) children: BTreeMap<(Kind, Arc<str>), Arc<Child>>,
+    pub(super) namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// The same, for those who only look; made anew when one changes.
+    pub(super) shared_namespaces: Option<Arc<BTreeMap<String, BTreeMap<String, String>>>>,
+    pub(super) leaving: BTreeSet<String>,
+    pub(super) quotas: BTreeMap<(Kind, String), Arc<Quota>>,
+    pub(super) definitions: BTreeMap<String, Definition>,
+    pub(super) orphans: BTreeMap<String, Arc<OrphanRecord>>,
+    pub(super) usages: BTreeMap<String, Arc<UsageRecord>>,
+    pub(super) nodes: BTreeMap<String, Arc<Node>>,
+    pub(super) unreadable: BTreeMap<(Kind, String), Unreadable>,
+    pub(super) departed: VecDeque<Departure>,
+    pub(super) departed_paths: VecDeque<(Arc<str>, Timestamp)>,
+    /// UIDs, with why, and when each would have ended otherwise.
+    pub(super) deleted_by_us: HashMap<Box<str>, Option<Reaped>>,
+    pub(super) evidence: BTreeMap<Kind, Evidence>,
+    /// The identifiers of databases whose objects have gone, and when.
+    pub(super) released: VecDeque<(Box<str>, Timestamp)>,
+    /// Since when no clone can have come and gone unseen.
+    pub(super) watched_since: Option<Timestamp>,
+}
+
+/// One object, trimmed: what is left of the JSON once it has been read.
+pub struct Trimmed {
+    kind: Kind,
+    pub(super) path: String,
+    object: Object,
+}
+
+enum Object {
+    Clone(WordPressClone),
+    Child(Child),
+    /// Its labels, and whether it is on its way out.
+    Namespace(BTreeMap<String, String>, bool),
+    Definition(Definition),
+    Orphan(OrphanRecord),
+    Usage(UsageRecord),
+    Node(Node),
+    Quota(Quota),
+    Unreadable(Unreadable),
+    /// Something that belongs to no clone, or has another name than what is looked for.
+    Foreign,
+}
+
+impl Trimmed {
+    /// Reads an object as the API server sent it and keeps what a decision needs.
+    #[must_use]
+    pub fn read(kind: Kind, object: &Value) -> Self {
+        let Some((namespace, name)) = place(object) else {
+            // An object without a name cannot even be told apart; it counts once, as one that is alive.
+            let problem =
+                Unreadable { kind, namespace: String::new(), name: String::new(), uid: None, problem: "metadata.name is missing".to_owned() };
+            return Self { kind, path: String::new(), object: Object::Unreadable(problem) };
+        };
+        let read = match kind {
+            Kind::Clone => WordPressClone::read(object).map(Object::Clone),
+            Kind::Namespace => Ok(Object::Namespace(labels(object), object.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()))),
+            Kind::ResourceQuota | Kind::LimitRange => Quota::read(kind, object).map(|quota| quota.map_or(Object::Foreign, Object::Quota)),
+            Kind::Definition => Definition::read(object).map(Object::Definition),
+            Kind::Orphan => OrphanRecord::read(object).map(Object::Orphan),
+            Kind::Usage => UsageRecord::read(object).map(Object::Usage),
+            Kind::Node => Node::read(object).map(Object::Node),
+            _ => Child::read(kind, object).map(|child| child.map_or(Object::Foreign, Object::Child)),
+        };
+        Self { kind, path: format!("{namespace}/{name}"), object: read.unwrap_or_else(Object::Unreadable) }
+    }
+}
+
+impl Held {
+    pub(super) fn apply(&mut self, trimmed: Trimmed) {
+        let Trimmed { kind, path, object } = trimmed;
+        if let Object::Unreadable(problem) = object {
+            // The last form that could be read is not this object any more.
+            self.forget_object(kind, &path);
+            self.unreadable.insert((kind, path), problem);
+            return;
+        }
+        self.unreadable.remove(&(kind, path.clone()));
+        match object {
+            Object::Clone(clone) => self.put_clone(clone),
+            Object::Child(child) => drop(self.children.insert((kind, Arc::clone(child.meta.path())), Arc::new(child))),
+            Object::Namespace(labels, leaving) => {
+                self.forget_object(kind, &path);
+                let name = path.trim_start_matches('/').to_owned();
+                self.leaving.extend(leaving.then(|| name.clone()));
+                self.namespaces.insert(name, labels);
+            }
+            Object::Quota(quota) => drop(self.quotas.insert((kind, path), Arc::new(quota))),
+            Object::Definition(definition) => drop(self.definitions.insert(definition.name.clone(), definition)),
+            Object::Orphan(orphan) => drop(self.orphans.insert(path, Arc::new(orphan))),
+            Object::Usage(usage) => drop(self.usages.insert(path, Arc::new(usage))),
+            Object::Node(node) => drop(self.nodes.insert(path, Arc::new(node))),
+            Object::Foreign | Object::Unreadable(_) => drop(self.children.remove(&(kind, Arc::from(path)))),
+        }
+    }
+
+    fn put_clone(&mut self, clone: WordPressClone) {
+        let path = Arc::clone(clone.meta.path());
+        let before = self.clones.insert(path, Arc::new(clone));
+        // Made again under the same name: the one before it has gone unseen.
+        if let Some(before) = before
+            && self.clones.get(before.meta.path()).is_some_and(|now| now.meta.uid != before.meta.uid)
+        {
+            let ours = self.deleted_by_us.remove(&before.meta.uid);
+            let now = self.clones.get(before.meta.path()).map_or(before.meta.created, |clone| clone.meta.created);
+            if ours.is_some() || before.meta.terminating.is_some() {
+                self.depart(&before, now, ours.flatten());
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, kind: Kind, path: &str, now: Timestamp, seen: bool) {
+        if let Some(gone) = self.clones.get(path).filter(|_| kind == Kind::Clone).cloned() {
+            let ours = self.deleted_by_us.remove(&gone.meta.uid);
+            if seen || ours.is_some() || gone.meta.terminating.is_some() {
+                self.depart(&gone, now, ours.flatten());
+            }
+        }
+        if matches!(kind, Kind::DbInstance | Kind::DbCluster)
+            && let Some(claim) = self.children.get(&(kind, Arc::from(path))).and_then(|child| child.database.as_ref())
+        {
+            self.released.push_back((claim.identifier.clone(), now));
+        }
+        self.forget_object(kind, path);
+        self.unreadable.remove(&(kind, path.to_owned()));
+    }
+
+    fn depart(&mut self, clone: &WordPressClone, now: Timestamp, reaped: Option<Reaped>) {
+        let gone = &clone.meta;
+        self.departed.push_back(Departure {
+            owner: clone.owner.clone(),
+            database: clone.database.clone(),
+            reaped,
+            ..Departure::new(&gone.uid, gone.namespace(), gone.created, now)
+        });
+        self.departed_paths.push_back((Arc::clone(gone.path()), now));
+    }
+
+    fn forget_object(&mut self, kind: Kind, path: &str) {
+        match kind {
+            Kind::Clone => drop(self.clones.remove(path)),
+            Kind::Namespace => {
+                self.shared_namespaces = None;
+                self.namespaces.remove(path.trim_start_matches('/'));
+                self.leaving.remove(path.trim_start_matches('/'));
+            }
+            Kind::ResourceQuota | Kind::LimitRange => drop(self.quotas.remove(&(kind, path.to_owned()))),
+            Kind::Definition => drop(self.definitions.remove(path.trim_start_matches('/'))),
+            Kind::Orphan => drop(self.orphans.remove(path)),
+            Kind::Usage => drop(self.usages.remove(path)),
+            Kind::Node => drop(self.nodes.remove(path)),
+            _ => drop(self.children.remove(&(kind, Arc::from(path)))),
+        }
+    }
+
+    pub(super) fn paths(&self, kind: Kind) -> Vec<String> {
+        let mut paths: Vec<String> = match kind {
+            Kind::Clone => self.clones.keys().map(ToString::to_string).collect(),
+            Kind::Namespace => self.namespaces.keys().map(|name| format!("/{name}")).collect(),
+            Kind::Definition => self.definitions.keys().map(|name| format!("/{name}")).collect(),
+            Kind::Orphan => self.orphans.keys().cloned().collect(),
+            Kind::Usage => self.usages.keys().cloned().collect(),
+            Kind::Node => self.nodes.keys().cloned().collect(),
+            Kind::ResourceQuota | Kind::LimitRange => self.quotas.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.clone()).collect(),
+            _ => self.children.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.to_string()).collect(),
+        };
+        paths.extend(self.unreadable.keys().filter(|(of, _)| *of == kind).map(|(_, path)| path.clone()));
+        paths
+    }
+
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        while self.released.len() > REMEMBER_AT_MOST || self.released.front().is_some_and(|(_, gone)| now.duration_since(*gone) > REMEMBER) {
+            self.released.pop_front();
+        }
+        while self.departed.len() > REMEMBER_AT_MOST || self.departed.front().is_some_and(|gone| now.duration_since(gone.gone) > REMEMBER) {
+            // Whoever went before that is not remembered any more.
+            let forgotten = self.departed.pop_front().map(|gone| gone.gone);
+            self.departed_paths.pop_front();
+            self.watched_since = self.watched_since.map(|since| forgotten.map_or(since, |gone| since.max(gone)));
+        }
+    }
+}
+
+/// Where an object is: its namespace (empty if it has none) and its name.
+pub(super) fn place(object: &Value) -> Option<(&str, &str)> {
+    let metadata = object.get("metadata")?;
+    let text = |key: &str| metadata.get(key).and_then(Value::as_str);
+    let name = text("name").filter(|name| !name.is_empty())?;
+    Some((text("namespace").unwrap_or_default(), name))
+}
+
+fn labels(object: &Value) -> BTreeMap<String, String> {
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let text = |(key, value): (&String, &Value)| value.as_str().map(|value| (key.clone(), value.to_owned()));
+    labels.map(|labels| labels.iter().filter_map(text).collect()).unwrap_or_default()
+}

@@ -1,0 +1,262 @@
+//! When the ledger of a namespace is advanced, and what from: a checkpoint is a decision like any other, made from what is seen now and
+//! what the `CloneUsage` says. So a restart, a failover and a missed minute are the same path, and a checkpoint that was written twice
+//! counts once.
+
+use super::{
+    Action, Decision, Draft, Reason, Target, Work,
+    ground::Ground,
+    lifetime::{self, Cause},
+    money::Finding,
+};
+use crate::cost::{
+    accrual::{self, Interval, Reaping, Stay},
+    rates::SECONDS_AN_HOUR,
+    tariff::Tariff,
+};
+use crate::model::{
+    Database, Kind, Month, Reading, Snapshot, Source, WordPressClone, later,
+    month::{Actual, Costs, UsageBudget, UsageRecord, UsageStatus},
+    snapshot::{Departure, Origin, Reaped},
+};
+use crate::policy::{ClonePolicy, Policies, Ttl};
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// How often a ledger is advanced: as much as this is estimated after a kill.
+pub const CHECKPOINT: SignedDuration = SignedDuration::from_secs(60);
+/// How often that of a namespace is in which nobody lives.
+const AT_REST: SignedDuration = SignedDuration::from_hours(1);
+/// How long a watch may be behind. What is younger than this is counted by the next checkpoint.
+const SETTLED: SignedDuration = SignedDuration::from_secs(10);
+
+/// Advances each ledger that is due.
+pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, draft: &mut Draft) {
+    let known = |kind| snapshot.evidence.lack(&Source::Objects(kind), draft.now).is_none();
+    // Who lives is known, what was counted is known, and so is the time.
+    if snapshot.origin == Origin::Files || !known(Kind::Clone) || !known(Kind::Usage) || !ground.clock_trusted() {
+        return;
+    }
+    let to = whole_second(earlier(draft.now, SETTLED));
+    let rates = Rates::of(tariff);
+    let mut ledgers: BTreeMap<&str, &Arc<UsageRecord>> = BTreeMap::new();
+    for record in snapshot.usages.iter().filter(|record| record.month <= Month::of(to)) {
+        let last = ledgers.entry(&record.namespace).or_insert(record);
+        if last.month < record.month {
+            *last = record;
+        }
+    }
+    let unreadable: BTreeSet<&str> =
+        snapshot.unreadable.iter().filter(|object| object.kind == Kind::Usage).map(|object| object.name.as_str()).collect();
+    let homes: BTreeMap<&str, &[Arc<WordPressClone>]> =
+        ground.governed().filter_map(|(_, clones)| Some((clones.first()?.meta.namespace(), clones))).collect();
+    let namespaces: BTreeSet<&str> = homes.keys().chain(ledgers.keys()).copied().collect();
+    let mut waits = Vec::new();
+    for namespace in namespaces {
+        let Some(policy) = ground.policy_of(namespace) else { continue };
+        let clones = homes.get(namespace).copied().unwrap_or_default();
+        let before = ledgers.get(namespace).copied();
+        let month = match before {
+            // A month that is over is counted to its end before the next one begins.
+            Some(record) if through(record) >= record.month.end() => next_month(record.month, clones, to),
+            Some(record) => record.month,
+            None => Month::of(to),
+        };
+        if unreadable.contains(crate::model::month::object_name(namespace, month).as_str()) {
+            continue;
+        }
+        let record = before.filter(|record| record.month == month);
+        let from = record.map_or(month.start(), |record| through(record));
+        let quiet = clones.is_empty() && record.is_none_or(|record| record.status.owners.iter().all(|owner| owner.live == 0));
+        if quiet && record.is_none() {
+            continue;
+        }
+        let due = later(from, if quiet { AT_REST } else { CHECKPOINT }).min(month.end());
+        if record.is_some_and(|record| record.status.accrued_through.is_some()) && to < due {
+            waits.push(later(due, SETTLED));
+            continue;
+        }
+        let interval = Interval { month, from, to: to.min(month.end()), watched: snapshot.watched_since };
+        let desk = Desk { snapshot, policy, rates: &rates };
+        let status = desk.advance(before, record.is_none(), interval, clones);
+        let action = if record.is_some() { Action::Update } else { Action::Create };
+        let reason = Reason::Money(Finding::Counted(interval.to));
+        let decision = Decision::new(action, Some(&policy.name), Target::Usage(namespace.into(), month), reason);
+        waits.push(later(later(interval.to, CHECKPOINT), SETTLED));
+        draft.decisions.push(decision.with(Work::Count(record.map(Arc::clone), Box::new(status))));
+    }
+    waits.into_iter().for_each(|at| draft.wake_at(at));
+}
+
+/// Up to when a ledger is counted.
+fn through(record: &UsageRecord) -> Timestamp {
+    record.status.accrued_through.unwrap_or(record.month.start())
+}
+
+/// The next month of which something is to be counted: this one, unless a clone lives that was there in one before.
+fn next_month(last: Month, clones: &[Arc<WordPressClone>], to: Timestamp) -> Month {
+    let this = Month::of(to);
+    if clones.iter().any(|clone| clone.meta.created < this.start()) { last.next().min(this) } else { this }
+}
+
+/// What it takes to advance one ledger.
+struct Desk<'a> {
+    snapshot: &'a Snapshot,
+    policy: &'a ClonePolicy,
+    rates: &'a Rates<'a>,
+}
+
+impl Desk<'_> {
+    fn advance(&self, before: Option<&Arc<UsageRecord>>, fresh: bool, interval: Interval, clones: &[Arc<WordPressClone>]) -> UsageStatus {
+        let namespace = clones.first().map(|clone| clone.meta.namespace()).or(before.map(|record| record.namespace.as_str())).unwrap_or_default();
+        let gone = self.snapshot.departed.iter().filter(|gone| *gone.namespace == *namespace && gone.gone >= interval.from);
+        let living: BTreeSet<&str> = clones.iter().map(|clone| clone.meta.uid.as_ref()).collect();
+        let gone: Vec<&Departure> = gone.filter(|gone| !living.contains(gone.uid.as_ref())).collect();
+        let stays: Vec<Stay<'_>> = clones
+            .iter()
+            .map(|clone| self.rates.stay(clone, &self.policy.ttl, interval.month))
+            .chain(gone.iter().map(|gone| self.rates.gone(gone)))
+            .filter(|stay| stay.created < interval.to)
+            .collect();
+        let reapings: Vec<Reaping> = gone
+            .iter()
+            .filter_map(|gone| {
+                let Reaped { why, instead } = gone.reaped?;
+                Some(Reaping { why, at: gone.gone, instead, per_second: self.rates.of_database(&gone.database).per_second.total })
+            })
+            .chain(self.orphans(namespace, interval))
+            .collect();
+        // A ledger of the month before says who lived when it ended; of an earlier one that is too long ago.
+        let nothing = UsageStatus::default();
+        let before = before.filter(|record| !fresh || record.month.next() == interval.month).map_or(&nothing, |record| &record.status);
+        let mut status = accrual::advance(before, fresh, interval, &stays, &reapings);
+        status.unpriced = self.rates.unpriced(clones);
+        // Once told, it stays until AWS corrects it.
+        if let Some((amount, as_of)) = self.snapshot.bill.as_ref().and_then(|bill| bill.of_namespace(&interval.month.to_string(), namespace)) {
+            status.actual = Some(Actual { amount: amount.round_dp(4).normalize(), as_of });
+        }
+        status.budget = self.policy.budget.as_ref().map(|budget| {
+            let used = accrual::accrued(&status).saturating_add(status.committed.unwrap_or_default());
+            let percent = used.saturating_mul(Decimal::ONE_HUNDRED).checked_div(budget.monthly).map(|percent| percent.round_dp(1).normalize());
+            UsageBudget { policy: self.policy.name.to_string(), monthly: budget.monthly, used_percent: percent }
+        });
+        status
+    }
+
+    /// What was left behind and is gone: nothing else would have ended it.
+    fn orphans<'s>(&'s self, namespace: &'s str, interval: Interval) -> impl Iterator<Item = Reaping> + 's {
+        let of = self.snapshot.orphans.iter().filter(move |record| record.namespace.as_deref() == Some(namespace));
+        of.filter_map(move |record| {
+            let status = record.status.as_ref()?;
+            let per_second = status.cost_per_hour?.checked_div(SECONDS_AN_HOUR)?.round_dp(12);
+            Some(Reaping { why: "orphan", at: status.deleted_at?, instead: interval.month.end(), per_second })
+        })
+    }
+}
+
+/// Why a clone that we end would have lived on, and until when, for the ledger: to the policy's ceiling where its own end has come, and
+/// to its own end where something else ends it.
+#[must_use]
+pub fn reaped(decision: &Decision, policies: &Policies) -> Option<Reaped> {
+    let (Target::Clone(clone), Reason::Expired(life, _)) = (&decision.target, &decision.reason) else { return None };
+    let policy = policies.policies.iter().find(|policy| decision.policy.as_ref() == Some(&policy.name))?;
+    let own_end = || lifetime::lifetime(clone, &policy.ttl).end;
+    Some(match life.cause {
+        Cause::OverLimit => Reaped { why: "overLimit", instead: own_end() },
+        Cause::Idle(..) => Reaped { why: "idle", instead: own_end() },
+        _ => Reaped { why: "expired", instead: life.ceiling },
+    })
+}
+
+/// What each kind of clone costs, made once.
+pub struct Rates<'a> {
+    tariff: &'a Tariff,
+    known: RefCell<BTreeMap<Database, Priced>>,
+}
+
+/// What a clone costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Priced {
+    /// USD a second.
+    pub per_second: Costs,
+    /// USD a second at most.
+    pub at_most: Decimal,
+    /// What has no price.
+    pub unpriced: Vec<String>,
+}
+
+impl<'a> Rates<'a> {
+    /// Rates by this tariff.
+    #[must_use]
+    pub fn of(tariff: &'a Tariff) -> Self {
+        Self { tariff, known: RefCell::default() }
+    }
+
+    /// What a clone costs that keeps its data there.
+    #[must_use]
+    pub fn of_database(&self, database: &Database) -> Priced {
+        if let Some(known) = self.known.borrow().get(database) {
+            return known.clone();
+        }
+        let rate = self.tariff.rate(database);
+        let per_second = rate.per_second();
+        let beyond = rate.beyond.checked_div(SECONDS_AN_HOUR).unwrap_or_default().round_dp(12);
+        let priced = Priced { at_most: per_second.total.saturating_add(beyond), per_second, unpriced: rate.unpriced };
+        self.known.borrow_mut().insert(database.clone(), priced.clone());
+        priced
+    }
+
+    /// The life of a clone that is there. One that is kept lives on for the rest of the month, as far as anybody knows.
+    #[must_use]
+    pub fn stay<'c>(&self, clone: &'c WordPressClone, ttl: &Ttl, month: Month) -> Stay<'c> {
+        let priced = self.of_database(&clone.database);
+        let ends = match (clone.meta.terminating, clone.keep == Reading::Value(true)) {
+            (Some(since), _) => since,
+            (None, true) => month.end(),
+            (None, false) => {
+                let end = lifetime::lifetime(clone, ttl).end;
+                clone.expires_at.value().map_or(end, |announced| end.max(*announced))
+            }
+        };
+        Stay {
+            owner: clone.owner.as_deref().unwrap_or_default(),
+            created: clone.meta.created,
+            gone: None,
+            ends,
+            per_second: priced.per_second,
+            at_most: priced.at_most,
+        }
+    }
+
+    /// The life of a clone that has gone.
+    #[must_use]
+    pub fn gone<'c>(&self, gone: &'c Departure) -> Stay<'c> {
+        let priced = self.of_database(&gone.database);
+        Stay {
+            owner: gone.owner.as_deref().unwrap_or_default(),
+            created: gone.created,
+            gone: Some(gone.gone),
+            ends: gone.gone,
+            per_second: priced.per_second,
+            at_most: priced.at_most,
+        }
+    }
+
+    fn unpriced(&self, clones: &[Arc<WordPressClone>]) -> Vec<String> {
+        let databases: BTreeSet<&Database> = clones.iter().map(|clone| &clone.database).collect();
+        let all: BTreeSet<String> = databases.into_iter().flat_map(|database| self.of_database(database).unpriced).collect();
+        all.into_iter().collect()
+    }
+}
+
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn earlier(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
+}

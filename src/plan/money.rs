@@ -1,0 +1,209 @@
+//! What things cost here, as far as the snapshot tells, and whether the figures behind it can be trusted.
+
+use super::{Draft, Reason, Target};
+use crate::cost::{
+    rates,
+    tariff::{Needs, SharedHost, Tariff},
+};
+use crate::model::{Node, Quantity, Snapshot, Source, cloud::CloudResource, later, names};
+use crate::policy::{DatabaseHost, Namespaces, Policies, RdsHost};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// How long a figure may stand. AWS changes prices rarely, and announces it.
+const STANDS: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+/// What was found about money.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    /// What a namespace's clones cost is counted up to then.
+    Counted(Timestamp),
+    /// A figure of the price book was read too long ago: when, and where it stands.
+    PricesOld(Date, Arc<str>),
+    /// There are no prices of this region.
+    PricesUnknown(Arc<str>),
+    /// So much of a budget is spent or committed: USD, the budget, and the percent from which that is said.
+    BudgetNear(Decimal, Decimal, u32),
+    /// More than the budget is spent or committed: USD, and the budget.
+    BudgetExceeded(Decimal, Decimal),
+    /// Since then AWS has not told what it bills, and why.
+    BillingUnread(Timestamp, Box<str>),
+    /// What clones cost is counted without these, whose prices are not known.
+    Unpriced(Vec<String>),
+}
+
+impl Finding {
+    /// The code: CamelCase, each with a line in the docs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Counted(_) => "UsageCounted",
+            Self::PricesOld(..) => "PricesOld",
+            Self::PricesUnknown(_) => "PricesUnknown",
+            Self::BudgetNear(..) => "BudgetNear",
+            Self::BudgetExceeded(..) => "BudgetExceeded",
+            Self::BillingUnread(..) => "BillingUnread",
+            Self::Unpriced(_) => "Unpriced",
+        }
+    }
+
+    /// One sentence for people.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Counted(through) => format!("what its clones cost is counted up to {through}"),
+            Self::PricesOld(date, place) => format!(
+                "costs are reckoned by a price of {date} ({place}): look it up again, and write a `PriceBook` beside the policies or take a newer release"
+            ),
+            Self::PricesUnknown(region) => {
+                format!("what clones cost in `{region}` is not known: write a `PriceBook` with `region: {region}` beside the policies")
+            }
+            Self::BudgetNear(used, monthly, percent) => {
+                format!("${used:.2} of the month's ${monthly:.2} are spent or committed, which is {percent} % or more")
+            }
+            Self::BudgetExceeded(used, monthly) => {
+                format!(
+                    "${used:.2} are spent or committed, and the month's budget is ${monthly:.2}: end clones, shorten their lives, or raise the budget"
+                )
+            }
+            Self::BillingUnread(since, why) => format!("what AWS bills could not be read since {since:.0}: {why}"),
+            Self::Unpriced(what) => format!(
+                "costs are counted without what has no price ({}): write it in a `PriceBook` beside the policies, or say `costPerHour` of the host",
+                what.join(", ")
+            ),
+        }
+    }
+
+    /// The numbers and dates behind the sentence.
+    pub(super) fn facts(&self, put: &mut dyn FnMut(&str, Value)) {
+        match self {
+            Self::Counted(through) => put("through", json!(through)),
+            Self::PricesOld(date, place) => {
+                put("asOf", json!(date));
+                put("place", json!(place));
+            }
+            Self::PricesUnknown(region) => put("region", json!(region)),
+            Self::BudgetNear(used, monthly, percent) => {
+                put("used", json!(used));
+                put("monthly", json!(monthly));
+                put("warnAt", json!(percent));
+            }
+            Self::BudgetExceeded(used, monthly) => {
+                put("used", json!(used));
+                put("monthly", json!(monthly));
+            }
+            Self::BillingUnread(since, why) => {
+                put("since", json!(since));
+                put("why", json!(why));
+            }
+            Self::Unpriced(what) => put("unpriced", json!(what)),
+        }
+    }
+}
+
+/// What clones cost here. The region is that of the nodes, else the first in which AWS is swept; where neither is known nothing has a
+/// price.
+#[must_use]
+pub fn tariff(snapshot: &Snapshot, policies: &Policies) -> Tariff {
+    let of_nodes = snapshot.nodes.iter().find_map(|node| node.region.clone());
+    let swept =
+        || snapshot.evidence.iter().find_map(|(source, _)| if let Source::Cloud(region, _) = source { Some(Arc::clone(region)) } else { None });
+    let needs: BTreeMap<String, Quantity> =
+        snapshot.definitions.iter().find(|definition| definition.makes_clones).map(|definition| definition.needs.clone()).unwrap_or_default();
+    let region = of_nodes.or_else(swept);
+    assembled(policies, region, &snapshot.nodes, Needs::of(&needs), slots(snapshot, policies), |host| {
+        snapshot
+            .cloud
+            .iter()
+            .find(|found| is_host(found, host))
+            .and_then(|found| rates::of_resource(&policies.prices, found))
+            .map(|rate| rate.per_hour())
+    })
+}
+
+/// What clones cost where these nodes run, on the hosts of these policies, each of which costs that much where its policy does not say.
+#[must_use]
+pub fn assembled(
+    policies: &Policies,
+    region: Option<Arc<str>>,
+    nodes: &[Arc<Node>],
+    needs: Needs,
+    slots: Option<u32>,
+    cost_of: impl Fn(&DatabaseHost) -> Option<Decimal>,
+) -> Tariff {
+    let tariff = Tariff::new(Arc::clone(&policies.prices), region, nodes, needs).spread_over(slots);
+    policies.hosts.iter().fold(tariff, |tariff, host| {
+        let per_hour = host.cost_per_hour.or_else(|| cost_of(host));
+        tariff.with_host(&host.address(), SharedHost { name: host.name.as_str().into(), per_hour, schemas: host.schemas })
+    })
+}
+
+fn is_host(found: &CloudResource, host: &DatabaseHost) -> bool {
+    match &host.rds {
+        Some(RdsHost::Instance(id)) => found.kind() == "DBInstance" && found.id == *id,
+        Some(RdsHost::Cluster(id)) => found.kind() == "DBCluster" && found.id == *id,
+        None => false,
+    }
+}
+
+/// How many clones the policies allow, all namespaces together; `None`: one of them allows any number.
+fn slots(snapshot: &Snapshot, policies: &Policies) -> Option<u32> {
+    let of = |policy: &Arc<crate::policy::ClonePolicy>| {
+        let namespaces = match &policy.namespaces {
+            Namespaces::Names(names) => names.len(),
+            Namespaces::Selector(_) => snapshot.namespaces.iter().filter(|(name, labels)| policy.namespaces.contains(name, Some(*labels))).count(),
+        };
+        policy.limits.clones?.checked_mul(u32::try_from(namespaces).ok()?)
+    };
+    policies.policies.iter().try_fold(0_u32, |sum, policy| sum.checked_add(of(policy)?))
+}
+
+/// Looks at the book of each region in which a clone has, or had, a database.
+pub(super) fn check_prices(snapshot: &Snapshot, policies: &Policies, draft: &mut Draft) {
+    let ours = snapshot.cloud.iter().filter(|found| found.tag(names::TAG_CLONE_UID).is_some());
+    let regions: BTreeSet<&Arc<str>> = ours.map(|found| &found.region).collect();
+    for region in regions {
+        let finding = match policies.prices.oldest(region) {
+            None => Finding::PricesUnknown(Arc::clone(region)),
+            Some(figure) => match figure.as_of.to_zoned(TimeZone::UTC) {
+                Ok(read) if later(read.timestamp(), STANDS) > draft.now => continue,
+                _ => Finding::PricesOld(figure.as_of, Arc::clone(&figure.place)),
+            },
+        };
+        draft.alert(None, Target::Source(Source::Prices(Arc::clone(region))), Reason::Money(finding));
+    }
+}
+#[cfg(test)]
+mod tests {
+    use crate::model::{Snapshot, cloud::CloudResource, evidence::CloudList};
+    use crate::plan::plan;
+    use crate::policy::load_files;
+    use jiff::Timestamp;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn said(region: &str, now: &str) -> Vec<String> {
+        let text = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [n]}}\n";
+        let policies = load_files(vec![("p.yaml".to_owned(), text.into())]).unwrap();
+        let object = json!({
+            "DBInstanceIdentifier": "c", "DBInstanceArn": format!("arn:aws:rds:{region}:1:db:c"), "DBInstanceStatus": "available",
+            "TagList": [{"Key": "CloneUid", "Value": "u"}],
+        });
+        let snapshot = Snapshot { cloud: vec![Arc::new(CloudResource::read(CloudList::Instances, &object).unwrap())], ..Snapshot::default() };
+        let plan = plan(&snapshot, &policies, now.parse::<Timestamp>().unwrap());
+        let about = plan.decisions.iter().filter(|decision| decision.target.key().starts_with("prices/"));
+        about.map(|decision| format!("{} {} {}", decision.action.word(), decision.target.display(), decision.reason.code())).collect()
+    }
+
+    #[test]
+    fn a_book_that_is_missing_or_old_is_said() {
+        assert_eq!(said("us-east-1", "2027-02-05T00:00:00Z"), Vec::<String>::new());
+        assert_eq!(said("us-east-1", "2027-12-31T00:00:00Z"), ["alert prices/us-east-1 PricesOld"]);
+        assert_eq!(said("eu-west-1", "2026-02-05T00:00:00Z"), ["alert prices/eu-west-1 PricesUnknown"]);
+    }
+}
