@@ -13,7 +13,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let aws = stage.empty_sky().await?;
     let install = Install::new(&stage, "prices").await?;
     install.govern("prices", &["prices"], "mode: audit")?;
-    let (cache, book) = (install.file("cache"), install.policies().join("prices.yaml"));
+    let (cache, book) = (install.file("cache"), install.policies().join("book.yaml"));
     aws.control("static", &list()).await?;
     aws.control("faults", &json!([{"op": OPERATION, "code": "ThrottlingException", "status": 400}])).await?;
 
