@@ -94,9 +94,11 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 38] = [
+const NEED_A_DAEMON: [&str; 42] = [
     "AccountChanged",
     "BillingUnread",
+    "BudgetExceeded",
+    "BudgetNear",
     "Busy",
     "ClaimsForeign",
     "ClockUntrusted",
@@ -128,6 +130,8 @@ const NEED_A_DAEMON: [&str; 38] = [
     "StuckDeleting",
     "TagsGone",
     "Unclaimed",
+    "Unpriced",
+    "UsageCounted",
     "UseNotCounted",
     "UseNoted",
     "Vetoed",

@@ -10,6 +10,7 @@
 //! Pure: the same question about the same residents and promises has the same answer. In audit nothing is changed, refused or
 //! promised: what would be is a warning.
 
+pub mod budget;
 mod census;
 mod create;
 mod edit;
