@@ -49,8 +49,10 @@ impl Asking {
         let look = LOOK.min(every.unsigned_abs());
         self.vitals.sweeps.expect_bills(every.unsigned_abs(), self.clock.now());
         loop {
-            let billing = self.vitals.keeper.state().map(|state| state.billing.unwrap_or_default());
-            if self.may_write() && billing.is_some_and(|billing| billing.is_due(self.clock.now(), every)) {
+            let (billing, now) = (self.vitals.keeper.state().map(|state| state.billing.unwrap_or_default()), self.clock.now());
+            // With no call left the bill that was read is as good as it gets today: that is no failure.
+            let may_ask = |billing: Billing| billing.is_due(now, every) && billing.has_left(today(now), self.bills.calls_per_day);
+            if self.may_write() && billing.is_some_and(may_ask) {
                 self.ask().await;
             }
             tokio::select! {

@@ -213,6 +213,12 @@ impl Billing {
         left
     }
 
+    /// Whether a call is left of those that may be made in a day.
+    #[must_use]
+    pub fn has_left(&self, today: Date, at_most: u32) -> bool {
+        self.clone().spend(today, at_most)
+    }
+
     /// Whether it is time to ask again, where that is done every so often. What was asked ahead of now was dated by a wrong clock.
     #[must_use]
     pub fn is_due(&self, now: Timestamp, every: SignedDuration) -> bool {

@@ -115,6 +115,21 @@ async fn a_day_costs_no_more_than_was_said_whoever_asks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bill_that_took_the_last_call_is_good_for_the_day() {
+    let mut site = Site::new();
+    let (vitals, tasks) = site.start(2);
+    hours(20).await;
+    let remembered = site.remembered().await;
+    assert_eq!((site.asked(), remembered.reason, remembered.lacking_since), (2, None, None));
+    let mut snapshot = crate::model::Snapshot { state: vitals.keeper.state().unwrap(), ..crate::model::Snapshot::default() };
+    vitals.sweeps.add_to(&mut snapshot);
+    assert_eq!(snapshot.evidence.lack(&crate::model::Source::Billing, site.clock.now()), None);
+    hours(4).await;
+    assert_eq!(site.asked(), 4, "the next day has calls of its own");
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_that_both_believe_to_hold_the_lease_never_spend_one_call_twice() {
     let mut site = Site::new();
     let (one, other) = (site.start(7), site.start(7));
