@@ -9,9 +9,14 @@ use crate::{cost::book::PriceBook, policy::prices};
 use serde_json::{Value, json};
 use std::{fmt::Write, path::PathBuf, sync::Arc};
 
+mod refresh;
+
 /// `prices`
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The folder with the policy files: what its `PriceBook`s say takes the place of what is built in
     #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR")]
     policies: Option<PathBuf>,
@@ -21,6 +26,12 @@ pub(super) struct Args {
     /// How to print them
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Look the figures up in AWS' price list, and write a `PriceBook` of them to put beside the policies.
+    Refresh(refresh::Args),
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +44,9 @@ enum Format {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(Command::Refresh(args)) = &args.command {
+        return refresh::run(args);
+    }
     let book = match &args.policies {
         Some(folder) => inputs::load(folder)?.prices,
         None => prices::built_in(),

@@ -2,8 +2,12 @@
 
 pub mod accrual;
 pub mod book;
+mod drift;
+pub mod listing;
 pub mod rates;
 pub mod tariff;
+
+pub use drift::{drift, drifts};
 
 /// Money for people: cents, and less where there are none. (`{:.2}` of a decimal cuts off.)
 #[must_use]

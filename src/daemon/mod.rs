@@ -1,5 +1,6 @@
 //! Wiring: settings, lease, schedule, HTTP, shutdown. Nothing here decides what happens to a clone.
 
+pub mod billing;
 pub mod engine;
 pub mod health;
 pub mod http;

@@ -1,6 +1,7 @@
 //! `clonewarden run`: settings, policies, listener, cluster; then the engine until a signal, a lost lease or a dead part.
 
 use super::{
+    billing::Asking,
     engine::{Ended, Engine, Vitals},
     lease, reload, schedule,
     settings::Settings,
@@ -11,7 +12,7 @@ use crate::{
     admission::{self, Admission, Shared},
     api::{self, Opened},
     model::Kind,
-    observe::{kube::KubeCluster, rds::RdsCloud, schemas::MySqlHosts},
+    observe::{billing::CostExplorer, kube::KubeCluster, rds::RdsCloud, schemas::MySqlHosts},
     plan,
     policy::Policies,
     ports::{Clock, Cloud, CloudError, Cluster, NoCloud},
@@ -23,6 +24,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -113,7 +115,24 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
         None => Arc::new(NoCloud),
     };
 
-    let _alarm = schedule::start(settings.sweep_every, Arc::clone(&sweep), Arc::clone(&wake)).await?;
+    let alarm = schedule::start(settings.sweep_every, Arc::clone(&sweep), Arc::clone(&wake)).await?;
+    let mut asking = match settings.bills {
+        None => None,
+        Some(bills) => {
+            let (explorer, asked) = (CostExplorer::connect().await, Arc::new(Notify::new()));
+            schedule::add_billing(&alarm, bills.every, Arc::clone(&asked)).await?;
+            let attempts = explorer.attempts();
+            shell.metrics().before_gathering(move |metrics| {
+                for (attempt, count) in attempts.counts() {
+                    metrics.billing_calls(attempt.outcome, count);
+                }
+            });
+            let (cluster, clock, wake) = (Arc::clone(&cluster), Arc::clone(&clock), Arc::clone(&wake));
+            let account = settings.aws_account.as_deref().map(Arc::from);
+            let asking = Asking { billing: Arc::new(explorer), cluster, clock, vitals: vitals.clone(), bills, account, asked, wake };
+            Some(tokio::spawn(asking.run()))
+        }
+    };
     let follower = tokio::spawn(reload::follow(settings.policies.clone(), Arc::clone(&clock), set_policies, set_broken, Arc::clone(&wake)));
     tokio::spawn(stop_on_signal(stop.clone())?);
     let cluster_id = match settings.cluster_id {
@@ -171,6 +190,7 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
         ended = engine.run(stop.clone()) => ended,
         () = died(webhook.as_mut()) => Ended::TaskDied("admission"),
         () = ended(api.as_mut()) => Ended::TaskDied("API"),
+        () = asked(asking.as_mut()) => Ended::TaskDied("billing"),
     };
     if let Some(webhook) = webhook {
         let following = tokio::spawn(async move { lease::follow(last.0.as_ref(), &last.1).await });
@@ -188,6 +208,9 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
         api.close().await;
     }
     follower.abort();
+    if let Some(asking) = asking {
+        asking.abort();
+    }
     shell.end().await;
     match ended {
         Ended::Stopped => {
@@ -212,6 +235,14 @@ async fn died(webhook: Option<&mut Admission>) {
 async fn ended(api: Option<&mut Opened>) {
     match api {
         Some(api) => api.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn asked(asking: Option<&mut JoinHandle<()>>) {
+    match asking {
+        // It ends by a panic alone.
+        Some(asking) => drop(asking.await),
         None => std::future::pending().await,
     }
 }

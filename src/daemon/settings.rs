@@ -2,6 +2,10 @@
 //!
 //! Contract: everything is checked before anything starts, and every problem is reported at once.
 
+mod billing;
+
+pub use billing::Bills;
+
 use crate::model::{Span, names};
 use clap::Args;
 use serde::Deserialize;
@@ -50,6 +54,15 @@ pub struct RunArgs {
     /// The AWS regions whose databases are governed, separated by commas; default: no AWS at all.
     #[arg(long, env = "CLONEWARDEN_AWS_REGIONS", value_name = "REGIONS")]
     pub aws_regions: Option<String>,
+    /// The most requests to Cost Explorer in a day (UTC), of $0.01 each; default: 0, which is never to ask for the bill.
+    #[arg(long, env = "CLONEWARDEN_BILLING_CALLS_PER_DAY", value_name = "N")]
+    pub billing_calls_per_day: Option<String>,
+    /// How often the bill is asked for: a divisor of a day, in whole hours.
+    #[arg(long, env = "CLONEWARDEN_BILLING_EVERY", value_name = "DURATION")]
+    pub billing_every: Option<String>,
+    /// The cost allocation tag that holds the namespace; default: Namespace.
+    #[arg(long, env = "CLONEWARDEN_BILLING_TAG", value_name = "KEY")]
+    pub billing_tag: Option<String>,
     /// The certificates by which shared database hosts are trusted (PEM), such as the AWS CA bundle.
     #[arg(long, env = "CLONEWARDEN_DATABASE_CA", value_name = "FILE")]
     pub database_ca: Option<String>,
@@ -93,6 +106,8 @@ pub struct Settings {
     pub aws_account: Option<String>,
     /// The AWS regions that are governed; none: there is no AWS.
     pub aws_regions: Vec<Arc<str>>,
+    /// How often the bill is asked for, if it is.
+    pub bills: Option<Bills>,
     /// The certificates by which shared database hosts are trusted.
     pub database_ca: PathBuf,
     /// How often everything is looked at.
@@ -200,6 +215,12 @@ impl RunArgs {
             check.that(valid, || format!("--aws-account: `{account}` is no account: it has 12 digits, such as 123456789012"));
         }
         let aws_regions = check.regions(&self.aws_regions.or(file.aws_regions).unwrap_or_default());
+        let bills = billing::Wanted {
+            calls_per_day: self.billing_calls_per_day.or(file.billing_calls_per_day),
+            every: self.billing_every.or(file.billing_every),
+            tag: self.billing_tag.or(file.billing_tag),
+        };
+        let bills = bills.settle(&mut check, !aws_regions.is_empty());
         let namespace = self.namespace.or(file.namespace);
         let database_ca = self.database_ca.or(file.database_ca).unwrap_or_else(|| DATABASE_CA.to_owned());
         let journal = self.journal.or(file.journal).filter(|path| path != "-").map(PathBuf::from);
@@ -214,6 +235,7 @@ impl RunArgs {
                 namespace,
                 aws_account,
                 aws_regions,
+                bills,
                 database_ca: PathBuf::from(database_ca),
                 sweep_every,
                 journal,

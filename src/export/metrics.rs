@@ -2,7 +2,7 @@
 //! made from it, so that neither can lack or misname one.
 //!
 //! Contract: what a metric is called and what its labels mean never changes. No label holds text that comes from an object, a
-//! person or an error; the only names in labels are those of namespaces, policies and, bounded, clones.
+//! person or an error; the only names in labels are those of namespaces, policies, AWS' services and, bounded, clones.
 
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, core::Collector};
 use std::collections::HashMap;
@@ -49,6 +49,8 @@ pub enum Unit {
     Usd,
     /// USD an hour.
     UsdPerHour,
+    /// A share.
+    Ratio,
 }
 
 impl Unit {
@@ -63,6 +65,7 @@ impl Unit {
             Self::Bytes => "_bytes",
             Self::Usd => "_usd",
             Self::UsdPerHour => "_usd_per_hour",
+            Self::Ratio => "_ratio",
         }
     }
 
@@ -78,6 +81,7 @@ impl Unit {
             Self::Bytes => "bytes",
             Self::Usd => "USD",
             Self::UsdPerHour => "USD an hour",
+            Self::Ratio => "1 is 100 %",
         }
     }
 }
@@ -334,6 +338,17 @@ metrics! {
         "What was reaped this month would have cost so much until it would have ended otherwise: `expired`, `idle`, `overLimit`, `orphan`.";
     cost_counted: Gauges Timestamp "clonewarden_cost_counted_timestamp_seconds" ["namespace"]
         "Up to when the costs of a namespace are counted.";
+
+    billing_actual: Gauges Usd "clonewarden_billing_actual_usd" ["month", "service"]
+        "What AWS has billed for the days of the month that are over, unblended, by its own name of the service; this month and the last. What is small stands together under `_other`. AWS corrects the last days.";
+    billing_namespace: Gauges Usd "clonewarden_billing_namespace_usd" ["month", "namespace"]
+        "The same by the namespace that stands on what was billed (the tag of `--billing-tag`). `_untagged`: none does.";
+    cost_drift: Gauges Ratio "clonewarden_cost_drift_ratio" ["month", "namespace"]
+        "By which share of what AWS has billed for a namespace's databases and their storage the estimate is above it: 0.1 is ten percent too much, -1 is all of it missing. This month counts by the days that are billed. What lies on a shared host is estimated and carries no tag.";
+    billing_success: Gauges Timestamp "clonewarden_billing_last_success_timestamp_seconds" []
+        "When the bill was asked for that was read last. Absent: none was, or none is asked for.";
+    billing_calls: Counters Count "clonewarden_billing_calls_total" ["outcome"]
+        "Requests that this process sent to Cost Explorer, by how they ended (as `clonewarden_aws_requests_total`). AWS bills $0.01 for each.";
 
     evidence_complete: Gauges Flag "clonewarden_evidence_complete" ["source"]
         "Whether everything that a source has was seen. Where it was not, what needs it is held.";

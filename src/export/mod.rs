@@ -1,5 +1,6 @@
 //! What the daemon tells about itself: metrics, and objects in the cluster.
 
+mod billing;
 mod figures;
 mod hosts;
 mod lateness;

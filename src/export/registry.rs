@@ -5,6 +5,7 @@
 //! not look fresh. Nothing here fails a decision or stands before a write.
 
 use super::{
+    billing,
     figures::{Bounds, Figures, number, seconds},
     lateness::Lateness,
     metrics::{Definition, Families, Series, TABLE},
@@ -179,6 +180,11 @@ impl Metrics {
         self.families.aws_requests.raise(&[operation, outcome], whole(total));
     }
 
+    /// How many requests to Cost Explorer ended in one way since the start.
+    pub fn billing_calls(&self, outcome: &str, total: u64) {
+        self.families.billing_calls.raise(&[outcome], whole(total));
+    }
+
     /// Every metric as it is now. Takes milliseconds, reads `/proc` and waits for a plan that is just being counted: not for a
     /// task that others wait for.
     #[must_use]
@@ -337,6 +343,7 @@ impl Watcher for Metrics {
         let figures = Figures::of(snapshot, plan, &policies, Bounds { namespaces: NAMESPACES, clones: self.clones_at_most });
         self.families.plan_duration.observe(&[], took.as_secs_f64());
         let mut present = self.present();
+        billing::set(&self.families, snapshot);
         self.set_plan(&figures, plan);
         present.overdue = figures.overdue_since.iter().map(|(labels, since)| (labels.map(str::to_owned), *since)).collect();
         present.evidence = self.set_evidence(plan);

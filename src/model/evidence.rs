@@ -20,6 +20,8 @@ pub enum Source {
     Host(Arc<str>),
     /// The price book of a region of AWS.
     Prices(Arc<str>),
+    /// What AWS has billed.
+    Billing,
 }
 
 impl CloudList {
@@ -48,6 +50,7 @@ impl fmt::Display for Source {
             Self::Time => f.write_str("time"),
             Self::Host(host) => write!(f, "mysql/{host}"),
             Self::Key => f.write_str("credentials-key"),
+            Self::Billing => f.write_str("billing"),
             Self::Prices(region) => write!(f, "prices/{region}"),
             Self::Cloud(region, CloudList::Instances) => write!(f, "rds/{region}"),
             Self::Cloud(region, CloudList::Clusters) => write!(f, "rds/{region}/clusters"),

@@ -1,6 +1,7 @@
 //! One look at the world: every object that a decision reads, with how well each source is known.
 
 use super::{
+    bill::Bill,
     child::{Child, Definition},
     clone::WordPressClone,
     cloud::CloudResource,
@@ -65,6 +66,8 @@ pub struct Snapshot {
     /// Clones that were seen kept while an end stood announced on them, and the date of that announcement: it does not count.
     /// The date is what tells it from a later one, not what is compared with a clock, which may have been wrong then.
     pub withdrawn: BTreeMap<Box<str>, Timestamp>,
+    /// What AWS has billed, if that is asked for and was ever told.
+    pub bill: Option<Arc<Bill>>,
     /// What is known of the key that credentials are derived under.
     pub key: KeySight,
     /// What is remembered across restarts.

@@ -42,6 +42,9 @@ pub struct State {
     /// A person has said that another key is all right; until one is there.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub credentials_key_accepted: bool,
+    /// What is remembered of asking for bills.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub billing: Option<super::bill::Billing>,
     /// What people let go last, newest last.
     pub releases: Vec<Release>,
 }

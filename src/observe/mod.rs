@@ -1,9 +1,12 @@
 //! Reads the world: watches, sweeps and files become a [`Snapshot`](crate::model::Snapshot). Nothing here writes.
 
+mod answer;
+pub mod billing;
 pub mod files;
 pub mod hosts;
 pub mod kube;
 pub mod mirror;
+pub mod pricing;
 pub mod rds;
 pub mod schemas;
 pub mod store;

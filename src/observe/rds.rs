@@ -15,7 +15,7 @@ mod call;
 mod counts;
 #[cfg(test)]
 pub(crate) mod fake;
-mod fault;
+pub(crate) mod fault;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! A list that fails keeps what was known, marked incomplete: missing is not empty. One region that fails holds only itself.
 
+use super::billing;
 use crate::{
     model::{Evidence, Snapshot, Source, cloud::CloudResource, evidence::CloudList},
     ports::{CloudError, Sweep},
@@ -29,6 +30,8 @@ struct Held {
     successes: BTreeMap<Arc<str>, Timestamp>,
     /// The account that answered last.
     account: Option<Arc<str>>,
+    /// How often a bill is asked for, and since when; `None`: never.
+    bills: Option<(Duration, Timestamp)>,
 }
 
 struct Known {
@@ -94,9 +97,17 @@ impl Sweeps {
         }
     }
 
-    /// Adds to a snapshot what is known of AWS.
+    /// Bills will be asked for every so often, from now on.
+    pub fn expect_bills(&self, every: Duration, now: Timestamp) {
+        self.held().bills = Some((every, now));
+    }
+
+    /// Adds to a snapshot, which has its state already, what is known of AWS.
     pub fn add_to(&self, snapshot: &mut Snapshot) {
         let held = self.held();
+        if let Some((every, since)) = held.bills {
+            billing::add_to(snapshot, every, since);
+        }
         snapshot.account.clone_from(&held.account);
         for (source, known) in &held.lists {
             snapshot.evidence.insert(source.clone(), known.evidence.clone());

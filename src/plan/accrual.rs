@@ -15,7 +15,7 @@ use crate::cost::{
 };
 use crate::model::{
     Database, Kind, Month, Reading, Snapshot, Source, WordPressClone, later,
-    month::{Costs, UsageBudget, UsageRecord, UsageStatus},
+    month::{Actual, Costs, UsageBudget, UsageRecord, UsageStatus},
     orphan::status::{Condition, ConditionStatus},
     snapshot::{Departure, Origin, Reaped},
 };
@@ -154,6 +154,10 @@ impl Desk<'_> {
         let before = before.filter(|record| !fresh || record.month.next() == interval.month).map_or(&nothing, |record| &record.status);
         let mut status = accrual::advance(before, fresh, interval, &stays, &reapings);
         status.unpriced = self.rates.unpriced(clones);
+        // Once told, it stays until AWS corrects it.
+        if let Some((amount, as_of)) = self.snapshot.bill.as_ref().and_then(|bill| bill.of_namespace(&interval.month.to_string(), namespace)) {
+            status.actual = Some(Actual { amount: amount.round_dp(4).normalize(), as_of });
+        }
         status.budget = self.policy.budget.as_ref().map(|budget| {
             let used = accrual::accrued(&status).saturating_add(status.committed.unwrap_or_default());
             status.conditions = vec![within_budget(used <= budget.monthly, before, interval.to)];

@@ -7,6 +7,7 @@
 
 pub mod accrual;
 pub mod admit;
+mod billing;
 pub mod brake;
 pub mod credentials;
 pub mod decision;
@@ -96,6 +97,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     quota::keep(snapshot, &ground, &mut draft);
     schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
     money::check_prices(snapshot, policies, &mut draft);
+    billing::check(snapshot, &mut draft);
     let tariff = Arc::new(money::tariff(snapshot, policies));
     accrual::keep(snapshot, &ground, &tariff, &mut draft);
     idle::remember(&ground, &mut draft);

@@ -31,6 +31,8 @@ pub enum Finding {
     BudgetNear(Decimal, Decimal, u32),
     /// More than the budget is spent or committed: USD, and the budget.
     BudgetExceeded(Decimal, Decimal),
+    /// Since then AWS has not told what it bills, and why.
+    BillingUnread(Timestamp, Box<str>),
     /// What clones cost is counted without these, whose prices are not known.
     Unpriced(Vec<String>),
 }
@@ -45,6 +47,7 @@ impl Finding {
             Self::PricesUnknown(_) => "PricesUnknown",
             Self::BudgetNear(..) => "BudgetNear",
             Self::BudgetExceeded(..) => "BudgetExceeded",
+            Self::BillingUnread(..) => "BillingUnread",
             Self::Unpriced(_) => "Unpriced",
         }
     }
@@ -68,6 +71,7 @@ impl Finding {
                 let (used, monthly) = (dollars(*used), dollars(*monthly));
                 format!("{used} are spent or committed, and the month's budget is {monthly}: end clones, shorten their lives, or raise the budget")
             }
+            Self::BillingUnread(since, why) => format!("what AWS bills could not be read since {since:.0}: {why}"),
             Self::Unpriced(what) => format!(
                 "costs are counted without what has no price ({}): write it in a `PriceBook` beside the policies, or say `costPerHour` of the host",
                 what.join(", ")
@@ -92,6 +96,10 @@ impl Finding {
             Self::BudgetExceeded(used, monthly) => {
                 put("used", json!(used));
                 put("monthly", json!(monthly));
+            }
+            Self::BillingUnread(since, why) => {
+                put("since", json!(since));
+                put("why", json!(why));
             }
             Self::Unpriced(what) => put("unpriced", json!(what)),
         }

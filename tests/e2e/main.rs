@@ -78,6 +78,8 @@ scenes! {
     adrift Alone;
     deaths Alone;
     regions Alone;
+    billing Alone;
+    prices Alone;
     rights Alone;
     hosts Alone;
     schemas Alone;

@@ -54,6 +54,43 @@ fn regions_are_checked_and_are_there_once() {
 }
 
 #[test]
+fn nobody_pays_for_a_bill_who_did_not_say_so() {
+    let settle = |calls: Option<&str>, every: Option<&str>, tag: Option<&str>, regions: &str| {
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        let args = RunArgs {
+            policies: policies(),
+            aws_regions: Some(regions.into()),
+            billing_calls_per_day: text(calls),
+            billing_every: text(every),
+            billing_tag: text(tag),
+            ..RunArgs::default()
+        };
+        args.settle().map(|settings| settings.bills)
+    };
+    assert_eq!((settle(None, None, None, "us-east-1"), settle(Some("0"), None, None, "")), (Ok(None), Ok(None)));
+    let bills = settle(Some("12"), None, None, "us-east-1").unwrap().unwrap();
+    assert_eq!((bills.calls_per_day, bills.every.as_secs(), bills.tag.as_ref()), (12, 21_600, "Namespace"));
+    for (calls, every, tag, regions) in [
+        (Some("12"), None, None, ""),
+        (Some("-1"), None, None, "us-east-1"),
+        (Some("many"), None, None, "us-east-1"),
+        (Some("1"), Some("5h"), None, "us-east-1"),
+        (Some("1"), Some("7m"), None, "us-east-1"),
+        (Some("1"), Some("48h"), None, "us-east-1"),
+        (Some("1"), None, Some(""), "us-east-1"),
+        (Some("1"), None, Some("a$b"), "us-east-1"),
+        (None, Some("6h"), None, "us-east-1"),
+        (Some("0"), None, Some("Team"), "us-east-1"),
+    ] {
+        let problems = settle(calls, every, tag, regions).unwrap_err().0;
+        assert!(problems.iter().all(|problem| problem.starts_with("--billing-")), "{calls:?} {every:?} {tag:?}: {problems:?}");
+    }
+    for every in ["1s", "30s", "15m", "1h", "12h", "24h", "1d"] {
+        assert!(settle(Some("1"), Some(every), None, "us-east-1").is_ok(), "{every}");
+    }
+}
+
+#[test]
 fn a_flag_goes_before_the_file_and_an_unknown_key_is_an_error() {
     let path = std::env::temp_dir().join(format!("clonewarden-settings-{}.yaml", std::process::id()));
     std::fs::write(&path, "listen: 127.0.0.1:1\nlogFormat: json\n").unwrap();

@@ -25,7 +25,7 @@ impl Attempts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn count(&self, operation: &'static str, outcome: &'static str) {
+    pub(crate) fn count(&self, operation: &'static str, outcome: &'static str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(Attempt { operation, outcome }).or_default();
         *count = count.saturating_add(1);

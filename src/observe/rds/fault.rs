@@ -10,7 +10,9 @@ use std::error::Error;
 const CUT: usize = 300;
 
 /// Codes by which AWS asks for fewer requests.
-const THROTTLED: [&str; 9] = [
+const THROTTLED: [&str; 10] = [
+    // Cost Explorer.
+    "LimitExceededException",
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
@@ -45,7 +47,7 @@ const FORBIDDEN: [&str; 17] = [
 
 /// A whole answer of AWS that says why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// The HTTP status.
     pub(super) status: u16,
     /// AWS' code.
@@ -63,8 +65,13 @@ impl Fault {
         Some(Self { status, message: words(&code, message), code })
     }
 
+    /// The same of a service that does not answer in XML.
+    pub(crate) fn said(status: u16, code: &str, message: &str) -> Self {
+        Self { status, code: code.to_owned(), message: words(code, message) }
+    }
+
     /// What it means for whoever asked for `operation`.
-    pub(super) fn error(&self, operation: &str) -> CloudError {
+    pub(crate) fn error(&self, operation: &str) -> CloudError {
         let (code, message) = (self.code.clone(), self.message.clone());
         match self.outcome(operation) {
             "not_found" => CloudError::NotFound,
@@ -76,7 +83,7 @@ impl Fault {
     }
 
     /// The same as a word for the counts.
-    pub(super) fn outcome(&self, operation: &str) -> &'static str {
+    pub(crate) fn outcome(&self, operation: &str) -> &'static str {
         let code = self.code.as_str();
         if THROTTLED.contains(&code) || self.status == 429 {
             "throttled"
@@ -124,7 +131,7 @@ fn words(code: &str, message: &str) -> String {
 }
 
 /// Why no answer came that could be judged.
-pub(super) fn failure(error: &(dyn Error + 'static)) -> CloudError {
+pub(crate) fn failure(error: &(dyn Error + 'static)) -> CloudError {
     let mut links = std::iter::successors(Some(error), |link| (**link).source());
     match links.find_map(|link| link.downcast_ref::<CredentialsError>()) {
         Some(CredentialsError::ProviderTimedOut(_)) => CloudError::Unavailable("whoever hands out credentials does not answer".to_owned()),

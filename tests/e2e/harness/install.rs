@@ -137,7 +137,12 @@ impl Install {
 
     /// Starts a daemon that governs databases in these regions of AWS, and sweeps them every second.
     pub(crate) fn start_with_aws(&self, aws: &Aws, regions: &str) -> Result<Daemon> {
-        self.spawn(self.command_with_aws(aws), &["--cluster-id", CLUSTER_ID, "--aws-regions", regions, "--sweep-every", "1s"])
+        self.start_with_aws_and(aws, &["--cluster-id", CLUSTER_ID, "--aws-regions", regions, "--sweep-every", "1s"])
+    }
+
+    /// Starts a daemon with credentials for AWS and these flags.
+    pub(crate) fn start_with_aws_and(&self, aws: &Aws, flags: &[&str]) -> Result<Daemon> {
+        self.spawn(self.command_with_aws(aws), flags)
     }
 
     /// `clonewarden` with credentials for AWS.

@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub(crate) mod adrift;
 pub(crate) mod backlog;
+pub(crate) mod billing;
 pub(crate) mod certificates;
 pub(crate) mod crash;
 pub(crate) mod credentials;
@@ -22,6 +23,7 @@ pub(crate) mod outage;
 pub(crate) mod pause;
 pub(crate) mod people;
 pub(crate) mod placement;
+pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod rebirth;
 pub(crate) mod regions;

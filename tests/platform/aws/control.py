@@ -21,6 +21,10 @@ POST faults  [{...}, ...]                   in place of all others; the first th
                                               "repeatMarker"  the marker asked with    "shortPage"   so many resources less
                                               "lostAnswer"    the call is carried out, and then hung up on
 GET  faults                                 those that are left
+POST static  {TARGET: [{"match": M, "answer": {...}}, ...]}
+                                            in place of all others: what a call of TARGET (its header x-amz-target, such as
+                                            AWSInsightsIndexService.GetCostAndUsage) is answered, as often as it comes: the first
+                                            answer whose "match" is a part of the body; without one it always fits
 GET  calls   ?since=N                       every call but the first N: op, service, region, parameters (no passwords), status
                                             (null: no answer), fault, at (seconds of the wall clock), userAgent
 GET  ready                                  {} once it serves
@@ -35,6 +39,7 @@ from moto.moto_api._internal import moto_api_backend
 from moto.rds.models import rds_backends
 
 import faults
+import static
 from agenda import AGENDA
 from states import ACCOUNT, REGIONS, SUBNET_GROUP
 
@@ -48,6 +53,7 @@ class Control:
 
     def __init__(self):
         self.faults = faults.Faults()
+        self.static = static.Static()
         self.calls = []
         self.skew = 0
         self.routes = {
@@ -60,6 +66,7 @@ class Control:
             ("POST", "rds"): self._rds,
             ("POST", "reset"): lambda _: self.reset(),
             ("POST", "shift"): self._shift,
+            ("POST", "static"): self._static,
             ("POST", "timing"): self._timing,
         }
 
@@ -84,6 +91,7 @@ class Control:
         moto_api_backend.reset()
         AGENDA.reset()
         self.faults.set([])
+        self.static.set({})
         self.calls.clear()
         self.skew = 0
         for region in REGIONS:
@@ -118,6 +126,11 @@ class Control:
             if wrong := faults.problem(fault):
                 raise Refused(f"{json.dumps(fault)}: {wrong}")
         self.faults.set(wish)
+
+    def _static(self, wish):
+        if wrong := static.problem(wish):
+            raise Refused(wrong)
+        self.static.set(wish)
 
     def _bulk(self, wish):
         kinds = {"region": str, "count": int, "prefix": str, "tags": dict}

@@ -1,5 +1,6 @@
 """What can be made to go wrong with a call: an error in the service's form, or an answer that is late, short or missing."""
 
+import json
 import re
 import time
 from xml.sax.saxutils import escape
@@ -26,10 +27,12 @@ OTHERS = {"op": str, "region": str, "match": str, "times": int, "status": int, "
 NAMESPACES = {"rds": "http://rds.amazonaws.com/doc/2014-10-31/", "sts": "https://sts.amazonaws.com/doc/2011-06-15/"}
 
 
-def error(service, status, code, message):
-    """An error as a service of the Query protocol writes it."""
+def error(call, status, code, message):
+    """An error as the service of a call writes it."""
+    if call.target:
+        return json.dumps({"__type": code, "Message": message}).encode()
     side = "Receiver" if status >= 500 else "Sender"
-    namespace = NAMESPACES.get(service, NAMESPACES["rds"])
+    namespace = NAMESPACES.get(call.service, NAMESPACES["rds"])
     return (
         f'<ErrorResponse xmlns="{namespace}"><Error><Type>{side}</Type><Code>{escape(code)}</Code>'
         f"<Message>{escape(message)}</Message></Error><RequestId>00000000-0000-0000-0000-000000000000</RequestId></ErrorResponse>"
@@ -83,7 +86,7 @@ def before(fault, call):
         time.sleep(fault["latencyMs"] / 1000)
     if "code" in fault:
         status = fault.get("status", 400)
-        return status, error(call.service, status, fault["code"], fault.get("message", f"{fault['code']}, as a test wishes"))
+        return status, error(call, status, fault["code"], fault.get("message", f"{fault['code']}, as a test wishes"))
     return None
 
 

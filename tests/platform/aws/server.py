@@ -5,6 +5,7 @@ usage: server.py PORT
     server   HTTP: one lock around moto, faults, the Date header, a record of every call
     states   RDS' resources, which take time to come and go        agenda   what happens to them when
     answers  pages of lists                                        faults   what can go wrong with a call
+    static   what a test has said beforehand of other services
     control  the control API, by which a test sets all of it
 
 Nothing is kept: a restart is an empty account. Signatures are not checked; the region is the one that a call is signed for.
@@ -12,6 +13,7 @@ A service that is to behave other than moto's gets a module beside `states`, and
 """
 
 import io
+import json
 import os
 import socket
 import sys
@@ -44,11 +46,19 @@ class Call:
         self.text = unquote_plus(body.decode("utf-8", "replace"))
         self.parameters = {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
         # The Query protocol says it in the body, the JSON protocols in a header.
-        self.op = self.parameters.get("Action") or env.get("HTTP_X_AMZ_TARGET", "").rsplit(".", 1)[-1]
+        self.target = env.get("HTTP_X_AMZ_TARGET", "")
+        self.op = self.parameters.get("Action") or self.target.rsplit(".", 1)[-1]
+        if self.target:
+            self.text = body.decode("utf-8", "replace")
+            self.parameters = json.loads(body or b"{}")
         # AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, ...
         scope = env.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
         self.region, self.service = (scope[2], scope[3]) if len(scope) == 5 else ("", "")
         self.user_agent = env.get("HTTP_USER_AGENT", "")
+
+    def content_type(self):
+        """What its service answers in."""
+        return "application/x-amz-json-1.1" if self.target else "text/xml"
 
     def record(self, status, fault, at):
         """What GET /control/calls shows of it."""
@@ -89,7 +99,7 @@ class Server:
         # Outside of the lock: a call that is late makes no other late.
         answer = faults.before(fault, call)
         if answer:
-            status, headers, body = f"{answer[0]} Fault", {"Content-Type": "text/xml"}, answer[1]
+            status, headers, body = f"{answer[0]} Fault", {"Content-Type": call.content_type()}, answer[1]
         elif fault.get("reset"):
             self._hang_up(env, call, fault, at)
         else:
@@ -104,6 +114,9 @@ class Server:
 
     def _ask_moto(self, env, call):
         got = []
+        said = self.control.static.answer(call)
+        if said is not None:
+            return "200 OK", {"Content-Type": call.content_type()}, said
 
         def start(status, headers, _=None):
             got[:] = [status, {name: value for name, value in headers if name.lower() not in ("content-length", "date")}]
@@ -115,8 +128,8 @@ class Server:
             got, body = ["500"], b""
         if got[0].startswith("500"):
             # moto's own is a page of HTML, which clients take for an outage and ask again.
-            body = faults.error(call.service, 501, "NotImplemented", f"the test platform's AWS cannot {call.op or 'do this'}: see its log")
-            return "501 Not Implemented", {"Content-Type": "text/xml"}, body
+            body = faults.error(call, 501, "NotImplemented", f"the test platform's AWS cannot {call.op or 'do this'}: see its log")
+            return "501 Not Implemented", {"Content-Type": call.content_type()}, body
         return *got, body
 
     def _send(self, start, status, headers, body):

@@ -381,6 +381,8 @@ fn what_the_control_api_does_not_know_is_refused_in_words() {
         ("POST", "faults", r#"[{"op": "X"}]"#, "this one has none"),
         ("POST", "faults", r#"[{"reset": true, "code": "X"}]"#, "this one has code, reset"),
         ("POST", "faults", r#"[{"reset": true, "tims": 2}]"#, "no `tims`"),
+        ("POST", "static", "[]", "by target"),
+        ("POST", "static", r#"{"X.Y": [{"answr": {}}]}"#, "not an `answer`"),
         ("POST", "rds", r#"{"region": "us-east-1", "set": {}}"#, "one of id, cluster"),
         ("POST", "rds", r#"{"region": "us-east-1", "id": "none", "set": {}}"#, "no id none"),
         ("POST", "rds", r#"{"region": "nowhere", "id": "none", "set": {}}"#, "no region nowhere"),
