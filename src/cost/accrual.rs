@@ -94,8 +94,8 @@ pub struct Interval {
 #[must_use]
 pub fn advance(before: &UsageStatus, fresh: bool, interval: Interval, stays: &[Stay<'_>], reapings: &[Reaping]) -> UsageStatus {
     let Interval { month, from, to, .. } = interval;
-    let mut book = Book::open(before, fresh);
-    let lost = lost(before, &book, interval, stays);
+    let lost = lost(before, &Book::open(before), interval, stays);
+    let mut book = if fresh { Book::default() } else { Book::open(before) };
     for account in book.accounts.values_mut() {
         (account.live, account.per_hour) = (0, Costs::default());
     }
@@ -202,17 +202,14 @@ fn lost(before: &UsageStatus, book: &Book, interval: Interval, stays: &[Stay<'_>
 }
 
 /// The accounts of a month while they are added to.
+#[derive(Default)]
 struct Book {
     accounts: BTreeMap<String, OwnerCosts>,
 }
 
 impl Book {
-    fn open(before: &UsageStatus, fresh: bool) -> Self {
-        let accounts = before.owners.iter().map(|owner| {
-            let account = if fresh { OwnerCosts { owner: owner.owner.clone(), ..OwnerCosts::default() } } else { owner.clone() };
-            (owner.owner.clone(), account)
-        });
-        Self { accounts: accounts.collect() }
+    fn open(before: &UsageStatus) -> Self {
+        Self { accounts: before.owners.iter().map(|owner| (owner.owner.clone(), owner.clone())).collect() }
     }
 
     /// The account that somebody's clones are counted on.

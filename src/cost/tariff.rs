@@ -32,6 +32,8 @@ pub struct Tariff {
     fixed: Rate,
     /// Over how many clones that is spread; `None`: over none.
     slots: Option<u32>,
+    /// What is not known that it should be made of, in words. What is missing is not free: nothing is counted by such a tariff.
+    pub lack: Option<String>,
 }
 
 /// What the Pod of one clone asks for.
@@ -75,6 +77,8 @@ impl Compute {
             let table = if node.spot { Table::Ec2Spot } else { Table::Ec2 };
             let known = node.instance_type.as_deref().and_then(|class| book.usd(node.region.as_deref().or(region)?, table, class));
             match known {
+                // One that just joins does not say yet what there is of it to share.
+                Some(_) if node.cpu == Quantity::default() || node.memory == Quantity::default() => {}
                 Some(usd) => {
                     compute.total = compute.total.saturating_add(usd);
                     compute.spot = compute.spot.saturating_add(if node.spot { usd } else { Decimal::ZERO });
@@ -124,7 +128,7 @@ impl Tariff {
             fixed.add(Part::Fixed, usd, || format!("{} {}", cost.table.word(), cost.name));
         }
         let slots = region.as_deref().and_then(|region| book.spread_over(region));
-        Self { book, region, compute, needs, hosts: BTreeMap::new(), fixed, slots }
+        Self { book, region, compute, needs, hosts: BTreeMap::new(), fixed, slots, lack: None }
     }
 
     /// The same, with a host of this address that clones share.

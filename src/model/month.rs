@@ -95,6 +95,10 @@ impl UsageRecord {
             None | Some(Value::Null) => UsageStatus::default(),
             Some(status) => serde_json::from_value(status.clone()).map_err(|error| unreadable(format!("status: {error}")))?,
         };
+        // A copy under another name must not take its place.
+        if meta.name() != object_name(&namespace, month) {
+            return Err(unreadable(format!("it should be called {}", object_name(&namespace, month))));
+        }
         Ok(Self { namespace, month, status, meta })
     }
 }
@@ -143,7 +147,7 @@ pub struct UsageStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["reason"]))]
     pub savings: Vec<Saving>,
-    /// What each owner's clones have cost, exactly. Of very many owners those with the least are summed up in the one without a name.
+    /// What each owner's clones have cost, exactly. Of very many owners, those who come last are summed up in the one without a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["owner"]))]
     pub owners: Vec<OwnerCosts>,

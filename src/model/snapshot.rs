@@ -104,6 +104,8 @@ pub struct Departure {
     pub created: Timestamp,
     /// When it was seen to be gone.
     pub gone: Timestamp,
+    /// Whether it was seen to go then; it may have been missing from a list, and may have gone long before.
+    pub seen: bool,
     /// Whose it was.
     pub owner: Option<Box<str>>,
     /// What it kept its data in.
@@ -116,6 +118,6 @@ impl Departure {
     /// One of nobody's clones, which ended by itself.
     #[must_use]
     pub fn new(uid: &str, namespace: &str, created: Timestamp, gone: Timestamp) -> Self {
-        Self { uid: uid.into(), namespace: namespace.into(), created, gone, owner: None, database: Database::Shared(None), reaped: None }
+        Self { uid: uid.into(), namespace: namespace.into(), created, gone, seen: true, owner: None, database: Database::Shared(None), reaped: None }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     Action, Decision, Draft, Reason, Target, Work,
-    ground::Ground,
+    ground::{Ground, Standing},
     lifetime::{self, Cause},
     money::Finding,
 };
@@ -15,7 +15,7 @@ use crate::cost::{
 };
 use crate::model::{
     Database, Kind, Month, Reading, Snapshot, Source, WordPressClone, later,
-    month::{Actual, Costs, UsageBudget, UsageRecord, UsageStatus},
+    month::{Actual, Costs, UsageBudget, UsageRecord, UsageStatus, object_name},
     orphan::status::{Condition, ConditionStatus},
     snapshot::{Departure, Origin, Reaped},
 };
@@ -30,6 +30,9 @@ use std::{
 
 /// How often that of a namespace is in which nobody lives.
 const AT_REST: SignedDuration = SignedDuration::from_hours(1);
+/// How many things without a price a ledger names, and how much of each.
+const UNPRICED: usize = 20;
+const UNPRICED_CHARS: usize = 100;
 /// How long a watch may be behind. What is younger than this is counted by the next checkpoint.
 const SETTLED: SignedDuration = SignedDuration::from_secs(10);
 
@@ -39,8 +42,15 @@ const WITHIN_BUDGET: &str = "WithinBudget";
 /// Advances each ledger that is due.
 pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, draft: &mut Draft) {
     let known = |kind| snapshot.evidence.lack(&Source::Objects(kind), draft.now).is_none();
-    // Who lives is known, what was counted is known, and so is the time.
-    if snapshot.origin == Origin::Files || !known(Kind::Clone) || !known(Kind::Usage) || !ground.clock_trusted() {
+    if snapshot.origin == Origin::Files || !known(Kind::Clone) || !ground.clock_trusted() {
+        return;
+    }
+    // What is not known is not free: without the nodes, say, clones would be counted for nothing, and never again.
+    let usages = snapshot.evidence.lack(&Source::Objects(Kind::Usage), draft.now).map(|lack| format!("{}: {lack}", Kind::Usage.source()));
+    if let Some(lack) = usages.or_else(|| tariff.lack.clone()) {
+        if ground.governed().next().is_some() {
+            draft.alert(None, Target::Source(Source::Objects(Kind::Usage)), Reason::Money(Finding::NotCounted(lack)));
+        }
         return;
     }
     let to = whole_second(earlier(draft.now, SETTLED));
@@ -59,18 +69,29 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
     let namespaces: BTreeSet<&str> = homes.keys().chain(ledgers.keys()).copied().collect();
     let mut waits = Vec::new();
     for namespace in namespaces {
-        let Some(policy) = ground.policy_of(namespace) else { continue };
-        let clones = homes.get(namespace).copied().unwrap_or_default();
         let before = ledgers.get(namespace).copied();
+        let policy = match ground.standing(namespace) {
+            Some(Standing::Governed(policy, _)) => policy,
+            Some(Standing::Conflict(..) | Standing::Unknown(_)) => continue,
+            // Nobody's any more: what lived there until now is counted, and nothing after it.
+            None => {
+                draft.decisions.extend(before.and_then(|record| closed(record, to, snapshot, &rates)));
+                continue;
+            }
+        };
+        let clones = homes.get(namespace).copied().unwrap_or_default();
         let month = match before {
             // A month that is over is counted to its end before the next one begins.
             Some(record) if through(record) >= record.month.end() => next_month(record.month, clones, to),
             Some(record) => record.month,
             None => Month::of(to),
         };
-        if unreadable.contains(crate::model::month::object_name(namespace, month).as_str()) {
-            continue;
-        }
+        // What stands in one that cannot be read must not be lost, and the months after it are counted all the same.
+        let is_unreadable = |month| unreadable.contains(object_name(namespace, month).as_str());
+        let month = std::iter::successors(Some(month), |month| Some(month.next()))
+            .take_while(|month| month.start() <= to)
+            .find(|month| !is_unreadable(*month));
+        let Some(month) = month else { continue };
         let record = before.filter(|record| record.month == month);
         let from = record.map_or(month.start(), |record| through(record));
         let quiet = clones.is_empty() && record.is_none_or(|record| record.status.owners.iter().all(|owner| owner.live == 0));
@@ -84,8 +105,8 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
             continue;
         }
         let interval = Interval { month, from, to: to.min(month.end()), watched: snapshot.watched_since };
-        let desk = Desk { snapshot, policy, rates: &rates };
-        let status = desk.advance(before, record.is_none(), interval, clones);
+        let desk = Desk { snapshot, rates: &rates };
+        let status = desk.budgeted(desk.advance(before, record.is_none(), interval, clones, Some(&policy.ttl)), before, policy);
         let action = if record.is_some() { Action::Update } else { Action::Create };
         let reason = Reason::Money(Finding::Counted(interval.to));
         let decision = Decision::new(action, Some(&policy.name), Target::Usage(namespace.into(), month), reason);
@@ -122,22 +143,47 @@ fn next_month(last: Month, clones: &[Arc<WordPressClone>], to: Timestamp) -> Mon
     if clones.iter().any(|clone| clone.meta.created < this.start()) { last.next().min(this) } else { this }
 }
 
+/// The last checkpoint of a ledger whose namespace nobody governs any more.
+fn closed(record: &Arc<UsageRecord>, to: Timestamp, snapshot: &Snapshot, rates: &Rates<'_>) -> Option<Decision> {
+    let (from, to) = (through(record), to.min(record.month.end()));
+    if to <= from || record.status.owners.iter().all(|owner| owner.live == 0) {
+        return None;
+    }
+    let interval = Interval { month: record.month, from, to, watched: snapshot.watched_since };
+    let clones: Vec<_> = snapshot.clones.iter().filter(|clone| clone.meta.namespace() == record.namespace).cloned().collect();
+    let status = Desk { snapshot, rates }.advance(Some(record), false, interval, &clones, None);
+    let target = Target::Usage(record.namespace.as_str().into(), record.month);
+    let decision = Decision::new(Action::Update, None, target, Reason::Money(Finding::Counted(to)));
+    Some(decision.with(Work::Count(Some(Arc::clone(record)), Box::new(status))))
+}
+
 /// What it takes to advance one ledger.
 struct Desk<'a> {
     snapshot: &'a Snapshot,
-    policy: &'a ClonePolicy,
     rates: &'a Rates<'a>,
 }
 
 impl Desk<'_> {
-    fn advance(&self, before: Option<&Arc<UsageRecord>>, fresh: bool, interval: Interval, clones: &[Arc<WordPressClone>]) -> UsageStatus {
+    /// The ledger at the end of the interval. Without a policy (`ttl`) it is the last one: whoever lives, lives elsewhere from then on.
+    fn advance(
+        &self,
+        before: Option<&Arc<UsageRecord>>,
+        fresh: bool,
+        interval: Interval,
+        clones: &[Arc<WordPressClone>],
+        ttl: Option<&Ttl>,
+    ) -> UsageStatus {
         let namespace = clones.first().map(|clone| clone.meta.namespace()).or(before.map(|record| record.namespace.as_str())).unwrap_or_default();
-        let gone = self.snapshot.departed.iter().filter(|gone| *gone.namespace == *namespace && gone.gone >= interval.from);
+        // When one went that was only missing from a list nobody knows: it is estimated, as if nobody had watched.
+        let gone = self.snapshot.departed.iter().filter(|gone| gone.seen && *gone.namespace == *namespace && gone.gone >= interval.from);
         let living: BTreeSet<&str> = clones.iter().map(|clone| clone.meta.uid.as_ref()).collect();
         let gone: Vec<&Departure> = gone.filter(|gone| !living.contains(gone.uid.as_ref())).collect();
         let stays: Vec<Stay<'_>> = clones
             .iter()
-            .map(|clone| self.rates.stay(clone, &self.policy.ttl, interval.month))
+            .map(|clone| match ttl {
+                Some(ttl) => self.rates.stay(clone, ttl, interval.to),
+                None => Stay { gone: Some(interval.to), ..self.rates.stay(clone, &Ttl::default(), interval.to) },
+            })
             .chain(gone.iter().map(|gone| self.rates.gone(gone)))
             .filter(|stay| stay.created < interval.to)
             .collect();
@@ -158,11 +204,16 @@ impl Desk<'_> {
         if let Some((amount, as_of)) = self.snapshot.bill.as_ref().and_then(|bill| bill.of_namespace(&interval.month.to_string(), namespace)) {
             status.actual = Some(Actual { amount: amount.round_dp(4).normalize(), as_of });
         }
-        status.budget = self.policy.budget.as_ref().map(|budget| {
+        status
+    }
+
+    /// The same, against the budget of the policy.
+    fn budgeted(&self, mut status: UsageStatus, before: Option<&Arc<UsageRecord>>, policy: &ClonePolicy) -> UsageStatus {
+        status.budget = policy.budget.as_ref().map(|budget| {
             let used = accrual::accrued(&status).saturating_add(status.committed.unwrap_or_default());
-            status.conditions = vec![within_budget(used <= budget.monthly, before, interval.to)];
+            status.conditions = vec![within_budget(used <= budget.monthly, before, status.accrued_through)];
             let percent = used.saturating_mul(Decimal::ONE_HUNDRED).checked_div(budget.monthly).map(|percent| percent.round_dp(1).normalize());
-            UsageBudget { policy: self.policy.name.to_string(), monthly: budget.monthly, used_percent: percent }
+            UsageBudget { policy: policy.name.to_string(), monthly: budget.monthly, used_percent: percent }
         });
         status
     }
@@ -179,15 +230,15 @@ impl Desk<'_> {
 }
 
 /// The condition that no more is spent and committed than the budget allows, since when that is so.
-fn within_budget(within: bool, before: &UsageStatus, at: Timestamp) -> Condition {
+fn within_budget(within: bool, before: Option<&Arc<UsageRecord>>, at: Option<Timestamp>) -> Condition {
     let status = if within { ConditionStatus::True } else { ConditionStatus::False };
-    let known = before.conditions.iter().find(|known| known.r#type == WITHIN_BUDGET && known.status == status);
+    let known = before.into_iter().flat_map(|record| &record.status.conditions).find(|known| known.r#type == WITHIN_BUDGET && known.status == status);
     Condition {
         r#type: WITHIN_BUDGET.to_owned(),
         status,
         reason: if within { "Within" } else { "Exceeded" }.to_owned(),
         message: String::new(),
-        last_transition_time: known.and_then(|known| known.last_transition_time).or(Some(at)),
+        last_transition_time: known.and_then(|known| known.last_transition_time).or(at),
         observed_generation: None,
     }
 }
@@ -244,13 +295,14 @@ impl<'a> Rates<'a> {
         priced
     }
 
-    /// The life of a clone that is there. One that is kept lives on for the rest of the month, as far as anybody knows.
+    /// The life of a clone that is there. One that is kept lives on for the rest of the month, as far as anybody knows; one whose end has
+    /// passed, until now.
     #[must_use]
-    pub fn stay<'c>(&self, clone: &'c WordPressClone, ttl: &Ttl, month: Month) -> Stay<'c> {
+    pub fn stay<'c>(&self, clone: &'c WordPressClone, ttl: &Ttl, now: Timestamp) -> Stay<'c> {
         let priced = self.of_database(&clone.database);
         let ends = match (clone.meta.terminating, clone.keep == Reading::Value(true)) {
-            (Some(since), _) => since,
-            (None, true) => month.end(),
+            (Some(_), _) => now,
+            (None, true) => Month::of(now).end(),
             (None, false) => {
                 let end = lifetime::lifetime(clone, ttl).end;
                 clone.expires_at.value().map_or(end, |announced| end.max(*announced))
@@ -260,7 +312,7 @@ impl<'a> Rates<'a> {
             owner: clone.owner.as_deref().unwrap_or_default(),
             created: clone.meta.created,
             gone: None,
-            ends,
+            ends: ends.max(now),
             per_second: priced.per_second,
             at_most: priced.at_most,
         }
@@ -283,7 +335,8 @@ impl<'a> Rates<'a> {
     fn unpriced(&self, clones: &[Arc<WordPressClone>]) -> Vec<String> {
         let databases: BTreeSet<&Database> = clones.iter().map(|clone| &clone.database).collect();
         let all: BTreeSet<String> = databases.into_iter().flat_map(|database| self.of_database(database).unpriced).collect();
-        all.into_iter().collect()
+        // What a clone says of itself may be long.
+        all.into_iter().take(UNPRICED).map(|what| what.chars().take(UNPRICED_CHARS).collect()).collect()
     }
 }
 

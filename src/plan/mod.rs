@@ -98,7 +98,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     schemas::keep(snapshot, &ground, key_is_usable, &mut draft);
     money::check_prices(snapshot, policies, &mut draft);
     billing::check(snapshot, &mut draft);
-    let tariff = Arc::new(money::tariff(snapshot, policies));
+    let tariff = Arc::new(money::tariff(snapshot, policies, now));
     accrual::keep(snapshot, &ground, &tariff, &mut draft);
     idle::remember(&ground, &mut draft);
 

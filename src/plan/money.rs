@@ -5,7 +5,7 @@ use crate::cost::{
     dollars, rates,
     tariff::{Needs, SharedHost, Tariff},
 };
-use crate::model::{Node, Quantity, Snapshot, Source, cloud::CloudResource, later, names};
+use crate::model::{Kind, Node, Quantity, Snapshot, Source, cloud::CloudResource, evidence::CloudList, later, names};
 use crate::policy::{DatabaseHost, Namespaces, Policies, RdsHost};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use rust_decimal::Decimal;
@@ -33,6 +33,8 @@ pub enum Finding {
     BudgetExceeded(Decimal, Decimal),
     /// Since then AWS has not told what it bills, and why.
     BillingUnread(Timestamp, Box<str>),
+    /// Nothing is counted, since that is not known.
+    NotCounted(String),
     /// What clones cost is counted without these, whose prices are not known.
     Unpriced(Vec<String>),
 }
@@ -48,6 +50,7 @@ impl Finding {
             Self::BudgetNear(..) => "BudgetNear",
             Self::BudgetExceeded(..) => "BudgetExceeded",
             Self::BillingUnread(..) => "BillingUnread",
+            Self::NotCounted(_) => "CostsNotCounted",
             Self::Unpriced(_) => "Unpriced",
         }
     }
@@ -72,6 +75,11 @@ impl Finding {
                 format!("{used} are spent or committed, and the month's budget is {monthly}: end clones, shorten their lives, or raise the budget")
             }
             Self::BillingUnread(since, why) => format!("what AWS bills could not be read since {since:.0}: {why}"),
+            Self::NotCounted(lack) => {
+                format!(
+                    "what clones cost is not counted until this is known ({lack}): apply the present deploy/rbac.yaml and deploy/crds if that is why"
+                )
+            }
             Self::Unpriced(what) => format!(
                 "costs are counted without what has no price ({}): write it in a `PriceBook` beside the policies, or say `costPerHour` of the host",
                 what.join(", ")
@@ -101,6 +109,7 @@ impl Finding {
                 put("since", json!(since));
                 put("why", json!(why));
             }
+            Self::NotCounted(lack) => put("lack", json!(lack)),
             Self::Unpriced(what) => put("unpriced", json!(what)),
         }
     }
@@ -109,21 +118,23 @@ impl Finding {
 /// What clones cost here. The region is that of the nodes, else the first in which AWS is swept; where neither is known nothing has a
 /// price.
 #[must_use]
-pub fn tariff(snapshot: &Snapshot, policies: &Policies) -> Tariff {
+pub fn tariff(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Tariff {
     let of_nodes = snapshot.nodes.iter().find_map(|node| node.region.clone());
     let swept =
         || snapshot.evidence.iter().find_map(|(source, _)| if let Source::Cloud(region, _) = source { Some(Arc::clone(region)) } else { None });
     let needs: BTreeMap<String, Quantity> =
         snapshot.definitions.iter().find(|definition| definition.makes_clones).map(|definition| definition.needs.clone()).unwrap_or_default();
     let region = of_nodes.or_else(swept);
-    assembled(policies, region, &snapshot.nodes, Needs::of(&needs), slots(snapshot, policies), |host| {
-        snapshot
-            .cloud
-            .iter()
-            .find(|found| is_host(found, host))
-            .and_then(|found| rates::of_resource(&policies.prices, found))
-            .map(|rate| rate.per_hour())
-    })
+    let in_aws = |host: &DatabaseHost| snapshot.cloud.iter().find(|found| is_host(found, host));
+    let mut tariff = assembled(policies, region, &snapshot.nodes, Needs::of(&needs), slots(snapshot, policies), |host| {
+        in_aws(host).and_then(|found| rates::of_resource(&policies.prices, found)).map(|rate| rate.per_hour())
+    });
+    let unseen = policies.hosts.iter().any(|host| host.rds.is_some() && host.cost_per_hour.is_none() && in_aws(host).is_none());
+    let lists =
+        snapshot.evidence.iter().filter(|(source, _)| unseen && matches!(source, Source::Cloud(_, CloudList::Instances | CloudList::Clusters)));
+    let lists = lists.map(|(source, _)| source.clone()).chain([Kind::Node, Kind::Definition].map(Source::Objects));
+    tariff.lack = lists.filter_map(|source| Some(format!("{source}: {}", snapshot.evidence.lack(&source, now)?))).next();
+    tariff
 }
 
 /// What clones cost where these nodes run, on the hosts of these policies, each of which costs that much where its policy does not say.

@@ -132,7 +132,7 @@ impl Held {
             let ours = self.deleted_by_us.remove(&before.meta.uid);
             let now = self.clones.get(before.meta.path()).map_or(before.meta.created, |clone| clone.meta.created);
             if ours.is_some() || before.meta.terminating.is_some() {
-                self.depart(&before, now, ours.flatten());
+                self.depart(&before, now, true, ours.flatten());
             }
         }
     }
@@ -141,7 +141,7 @@ impl Held {
         if let Some(gone) = self.clones.get(path).filter(|_| kind == Kind::Clone).cloned() {
             let ours = self.deleted_by_us.remove(&gone.meta.uid);
             if seen || ours.is_some() || gone.meta.terminating.is_some() {
-                self.depart(&gone, now, ours.flatten());
+                self.depart(&gone, now, seen, ours.flatten());
             }
         }
         if matches!(kind, Kind::DbInstance | Kind::DbCluster)
@@ -153,12 +153,13 @@ impl Held {
         self.unreadable.remove(&(kind, path.to_owned()));
     }
 
-    fn depart(&mut self, clone: &WordPressClone, now: Timestamp, reaped: Option<Reaped>) {
+    fn depart(&mut self, clone: &WordPressClone, now: Timestamp, seen: bool, reaped: Option<Reaped>) {
         let gone = &clone.meta;
         self.departed.push_back(Departure {
             owner: clone.owner.clone(),
             database: clone.database.clone(),
             reaped,
+            seen,
             ..Departure::new(&gone.uid, gone.namespace(), gone.created, now)
         });
         self.departed_paths.push_back((Arc::clone(gone.path()), now));
@@ -188,7 +189,7 @@ impl Held {
         let usages: Vec<_> = self.usages.values().filter(|record| record.month == month).cloned().collect();
         // Whoever went before the oldest of these ledgers was advanced is counted in all of them.
         let oldest = usages.iter().map(|record| record.status.accrued_through.unwrap_or(month.start())).min().unwrap_or(month.start());
-        let departed: Vec<_> = self.departed.iter().rev().take_while(|gone| gone.gone >= oldest).cloned().collect();
+        let departed: Vec<_> = self.departed.iter().filter(|gone| gone.gone >= oldest).cloned().collect();
         Some(Arc::new(Money { at, tariff, usages, departed }))
     }
 

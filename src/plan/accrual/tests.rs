@@ -217,13 +217,83 @@ proptest! {
             }
         }
         let through = snapshot.usages.iter().filter_map(|record| record.status.accrued_through).max().unwrap();
-        let rates = crate::plan::money::tariff(&world(now), &policies);
+        let rates = crate::plan::money::tariff(&world(now), &policies, now);
         let rates = Rates::of(&rates);
         let per_second = ["db.t3.micro", "db.t3.small"].map(|class| rates.of_database(&Database::Dedicated(class.into())).per_second.total);
         let lived = Decimal::from(accrual::seconds(born, through));
         prop_assert_eq!(total(&snapshot), (per_second[0] + per_second[1]) * lived);
         prop_assert!(snapshot.usages.iter().all(|record| record.status.estimated.is_none()));
     }
+}
+
+#[test]
+fn what_is_not_known_is_not_free() {
+    let (policies, born) = (policies(""), time("2026-02-05T10:00:00Z"));
+    let now = time("2026-02-05T10:01:00Z");
+    let mut snapshot = world(now);
+    snapshot.clones = vec![clone("a", "ada", born, "db.t3.micro")];
+    for kind in [Kind::Node, Kind::Definition, Kind::Usage] {
+        let mut blind = snapshot.clone();
+        blind.evidence.insert(Source::Objects(kind), Evidence::incomplete(now, "403"));
+        let plan = plan(&blind, &policies, now);
+        assert!(written(&plan).is_empty() && said(&plan) == ["CostsNotCounted"], "{kind}: {:?}", said(&plan));
+    }
+    // A host whose price only a sweep can tell.
+    let host =
+        "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {name: h}\nspec: {endpoint: h.example, schemas: 2, rds: {instance: h}}\n";
+    let policy =
+        format!("apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: p}}\nspec: {{namespaces: {{names: [{NAMESPACE}]}}}}\n");
+    let hosted = load_files(vec![("h.yaml".to_owned(), host.into()), ("p.yaml".to_owned(), policy.into())]).unwrap();
+    let sweep = Source::Cloud("us-east-1".into(), crate::model::evidence::CloudList::Instances);
+    snapshot.evidence.insert(sweep.clone(), Evidence::incomplete(now, "no sweep has ended yet"));
+    assert!(written(&plan(&snapshot, &hosted, now)).is_empty());
+    snapshot.evidence.insert(sweep, Evidence::complete(now));
+    assert_eq!(written(&plan(&snapshot, &hosted, now)).len(), 1, "it is known not to be there");
+}
+
+#[test]
+fn a_ledger_of_nobody_is_closed() {
+    let (policies, born) = (policies(""), time("2026-02-05T10:00:00Z"));
+    let mut snapshot = world(born);
+    snapshot.clones = vec![clone("a", "ada", born, "db.t3.micro")];
+    let now = time("2026-02-05T10:01:00Z");
+    let counted = plan(&at(&snapshot, now), &policies, now);
+    store(&mut snapshot, &counted);
+    let other = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [elsewhere]}}\n";
+    let other = load_files(vec![("p.yaml".to_owned(), other.into())]).unwrap();
+    for (now, writes) in [("2026-02-05T10:01:30Z", 1), ("2026-02-05T10:03:00Z", 0)] {
+        let now = time(now);
+        let plan = plan(&at(&snapshot, now), &other, now);
+        assert_eq!(written(&plan).len(), writes, "{now}");
+        store(&mut snapshot, &plan);
+    }
+    let status = &snapshot.usages[0].status;
+    assert_eq!((status.owners[0].clone_seconds, status.owners[0].live, status.committed), (80, 0, Some(Decimal::ZERO)));
+}
+
+#[test]
+fn a_copy_is_no_ledger_and_one_that_cannot_be_read_is_passed_over() {
+    let (policies, born) = (policies(""), time("2026-01-20T00:00:00Z"));
+    let now = time("2026-03-05T00:00:00Z");
+    let object = |name: &str, month: &str| {
+        UsageRecord::read(&json!({
+            "metadata": {"name": name, "uid": name, "creationTimestamp": "2026-02-01T00:00:00Z"},
+            "spec": {"namespace": NAMESPACE, "month": month}, "status": {"accruedThrough": "2026-02-01T00:00:00Z"},
+        }))
+    };
+    assert!(object("a-backup", "2026-01").unwrap_err().problem.contains("it should be called shop-2026-01"));
+    let mut snapshot = world(now);
+    snapshot.clones = vec![clone("a", "ada", born, "db.t3.micro")];
+    snapshot.usages = vec![Arc::new(object("shop-2026-01", "2026-01").unwrap())];
+    snapshot.unreadable = vec![crate::model::Unreadable {
+        kind: Kind::Usage,
+        namespace: String::new(),
+        name: "shop-2026-02".into(),
+        uid: None,
+        problem: String::new(),
+    }];
+    let plan = plan(&snapshot, &policies, now);
+    assert_eq!(written(&plan)[0].0, "shop-2026-03");
 }
 
 #[test]

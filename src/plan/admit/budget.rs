@@ -174,7 +174,7 @@ pub(super) fn spent<'a>(
         let stay = rates.gone(gone);
         stay.per_second.total.saturating_mul(Decimal::from(stay.within(through, month.end())))
     });
-    let living = living.map(|clone| rates.stay(clone, &policy.ttl, month).committed(through, month));
+    let living = living.map(|clone| rates.stay(clone, &policy.ttl, money.at).committed(through, month));
     let add = |sum: Decimal, usd: Decimal| sum.saturating_add(usd);
     Spent { accrued: gone.fold(counted, add), committed: living.chain(promised.map(|claim| claim.usd)).fold(Decimal::ZERO, add) }
 }
