@@ -159,6 +159,10 @@ impl<'a> Census<'a> {
         self.residents
     }
 
+    pub(super) fn namespace(&self) -> &'a str {
+        self.namespace
+    }
+
     fn is_newcomer(&self, clone: &WordPressClone) -> bool {
         clone.meta.name() == self.name && clone.meta.namespace() == self.namespace
     }

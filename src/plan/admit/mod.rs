@@ -11,8 +11,10 @@
 //! promised: what would be is a warning.
 
 mod census;
+mod count;
 mod create;
 mod edit;
+mod newcomer;
 mod placement;
 mod refusal;
 mod seal;
@@ -22,7 +24,8 @@ mod tests;
 mod update;
 
 pub use census::{Claim, Residents, Tallied};
-
+pub use count::{Count, Of};
+pub use newcomer::{Asked, Newcomer, Rule};
 pub use refusal::{Exhausted, Reached, Refusal};
 pub use seal::Sealing;
 pub use update::ceiling_of;
