@@ -3,17 +3,20 @@
 //! Contract: time is whole seconds, and a clone costs from its creation until it is gone, by the second. So the sum is the same however
 //! the time between is cut, what the owners have paid is the whole, and each second belongs to one month of UTC. The ledger itself says
 //! who lived at its last checkpoint and what that cost: where nobody watched since then, those of whom nothing is known any more are
-//! counted for half of the time in which they may have gone, and that is marked as estimated.
+//! counted for half of the time in which they may have gone, at most for as long as it is from one checkpoint to the next, and that is marked
+//! as estimated.
 
 use super::rates::SECONDS_AN_HOUR;
 use crate::model::{
     Month, ceil_to_second,
     month::{CloneCounts, Costs, OwnerCosts, Saving, UsageStatus},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
+/// How often a ledger is advanced, and the most that is estimated of a clone that went while nobody watched.
+pub const CHECKPOINT: SignedDuration = SignedDuration::from_secs(60);
 /// How many owners have accounts of their own in a month; whoever comes after them shares the one without a name.
 const OWNERS: usize = 200;
 
@@ -179,7 +182,7 @@ struct Lost {
 /// Of each owner, what is estimated for those who went while nobody watched.
 fn lost(before: &UsageStatus, book: &Book, interval: Interval, stays: &[Stay<'_>]) -> Vec<(String, Lost)> {
     let unwatched = interval.watched.map_or(interval.to, |watched| ceil_to_second(watched).min(interval.to));
-    let half = seconds(interval.from, unwatched).div_euclid(2);
+    let half = seconds(interval.from, unwatched).div_euclid(2).min(CHECKPOINT.as_secs().unsigned_abs());
     let mut known: BTreeMap<&str, (u32, Costs)> = BTreeMap::new();
     for stay in stays.iter().filter(|stay| stay.lived_at(interval.from)) {
         let (count, costs) = known.entry(book.name(stay.owner)).or_default();

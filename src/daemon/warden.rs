@@ -145,6 +145,7 @@ impl Warden {
         let policies = Arc::clone(&self.policies.borrow());
         let plan = Arc::new((self.planner)(&snapshot, &policies, now));
         let took = begun.elapsed();
+        self.store.priced(plan.now, &plan.tariff);
         let round = if self.fence.holds() {
             self.tell_changes(&plan);
             Some(self.executor.execute(&plan, &base).await)

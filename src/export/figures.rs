@@ -3,7 +3,7 @@
 //! Contract: the number of series is bounded by the policies and the code, never by the number of clones. Namespaces beyond the
 //! bound are merged, and clones get series of their own only while they are few.
 
-use super::{hosts::HostFigures, metrics::Series};
+use super::{hosts::HostFigures, metrics::Series, money::MoneyFigures};
 use crate::{
     model::{
         Kind, Snapshot, WordPressClone, cloud,
@@ -55,6 +55,7 @@ pub(super) struct Figures<'a> {
     pub(super) orphans_cost: Series<'a, 2>,
     pub(super) orphans_oldest: Series<'a, 1>,
     pub(super) hosts: HostFigures<'a>,
+    pub(super) money: MoneyFigures<'a>,
     pub(super) brake_on: Series<'a, 1>,
     pub(super) brake_waiting: Series<'a, 1>,
 }
@@ -89,6 +90,7 @@ impl<'a> Figures<'a> {
         figures.limits(snapshot, &governed, &own);
         figures.brakes(plan, policies);
         figures.hosts = HostFigures::of(snapshot, policies);
+        figures.money = MoneyFigures::of(snapshot, plan, &|namespace| own.named(namespace));
         if bounds.clones > 0 && ends.len() <= bounds.clones {
             figures.expires.extend(ends);
         } else if bounds.clones > 0 {

@@ -45,6 +45,8 @@ pub enum Unit {
     Timestamp,
     /// Bytes.
     Bytes,
+    /// USD.
+    Usd,
     /// USD an hour.
     UsdPerHour,
 }
@@ -59,6 +61,7 @@ impl Unit {
             Self::Seconds => "_seconds",
             Self::Timestamp => "_timestamp_seconds",
             Self::Bytes => "_bytes",
+            Self::Usd => "_usd",
             Self::UsdPerHour => "_usd_per_hour",
         }
     }
@@ -73,6 +76,7 @@ impl Unit {
             Self::Seconds => "seconds",
             Self::Timestamp => "Unix seconds (UTC)",
             Self::Bytes => "bytes",
+            Self::Usd => "USD",
             Self::UsdPerHour => "USD an hour",
         }
     }
@@ -311,6 +315,25 @@ metrics! {
         "How many connections a shared database host allows.";
     host_use_counted: Gauges Flag "clonewarden_host_use_counted" ["host"]
         "Whether a shared database host has been seen to count every use of its schemas; where a policy has `idle`. While it is 0, no clone on it ends because nothing uses it.";
+
+    cost: Gauges UsdPerHour "clonewarden_cost_usd_per_hour" ["namespace", "part"]
+        "What the clones of a namespace cost now, by the price book, as of its last checkpoint: `databases` (or shares of hosts), `storage`, `compute` (shares of nodes), `fixed` (parts of what the platform costs anyway).";
+    cost_unallocated: Gauges UsdPerHour "clonewarden_cost_unallocated_usd_per_hour" ["part"]
+        "What is paid for now and no clone bears: `compute` (nodes), `hosts` (shared database hosts), `fixed`.";
+    cost_accrued: Gauges Usd "clonewarden_cost_accrued_usd" ["namespace", "part"]
+        "What the clones of a namespace have cost this month (UTC), up to its last checkpoint.";
+    cost_estimated: Gauges Usd "clonewarden_cost_estimated_usd" ["namespace"]
+        "How much of what is accrued is estimated, since nobody watched when clones went.";
+    cost_committed: Gauges Usd "clonewarden_cost_committed_usd" ["namespace"]
+        "What the clones of a namespace will still cost this month if each lives to its end.";
+    cost_forecast: Gauges Usd "clonewarden_cost_forecast_usd" ["namespace"]
+        "What this month will have cost when it is over: as it has gone until now, and at least what is committed.";
+    budget: Gauges Usd "clonewarden_budget_usd" ["namespace", "policy"]
+        "What the clones of a namespace may cost a month, as its policy says.";
+    saved: Gauges Usd "clonewarden_saved_usd" ["namespace", "reason"]
+        "What was reaped this month would have cost so much until it would have ended otherwise: `expired`, `idle`, `overLimit`, `orphan`.";
+    cost_counted: Gauges Timestamp "clonewarden_cost_counted_timestamp_seconds" ["namespace"]
+        "Up to when the costs of a namespace are counted.";
 
     evidence_complete: Gauges Flag "clonewarden_evidence_complete" ["source"]
         "Whether everything that a source has was seen. Where it was not, what needs it is held.";

@@ -4,6 +4,7 @@ mod figures;
 mod hosts;
 mod lateness;
 pub mod metrics;
+mod money;
 pub mod objects;
 mod process;
 pub mod registry;

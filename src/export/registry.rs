@@ -285,6 +285,16 @@ impl Metrics {
         families.host_connections.replace(&figures.hosts.connections);
         families.host_connections_allowed.replace(&figures.hosts.connections_allowed);
         families.host_use_counted.replace(&figures.hosts.use_counted);
+        let money = &figures.money;
+        families.cost.replace(&money.per_hour);
+        families.cost_unallocated.replace(&money.unallocated);
+        families.cost_accrued.replace(&money.accrued);
+        families.cost_estimated.replace(&money.estimated);
+        families.cost_committed.replace(&money.committed);
+        families.cost_forecast.replace(&money.forecast);
+        families.budget.replace(&money.budget);
+        families.saved.replace(&money.saved);
+        families.cost_counted.replace(&money.through);
         families.brake_waiting.replace(&figures.brake_waiting);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
         families.overdue_oldest.clear();

@@ -9,6 +9,7 @@ pub use held::Trimmed;
 
 use super::hosts::Hosts;
 use crate::{
+    cost::tariff::Tariff,
     model::{Evidence, Kind, Meta, Snapshot, Source, WordPressClone, snapshot::Reaped},
     plan::admit::{Residents, Tallied},
 };
@@ -155,6 +156,11 @@ impl Store {
         namespaces
     }
 
+    /// What clones cost, as a plan has found it.
+    pub fn priced(&self, at: Timestamp, tariff: &Arc<Tariff>) {
+        self.held().tariff = Some((at, Arc::clone(tariff)));
+    }
+
     /// Who takes up room.
     pub fn residents(&self) -> Residents {
         let namespaces = self.namespaces();
@@ -178,6 +184,7 @@ impl Store {
         let unlisted = [Kind::DbInstance, Kind::DbCluster, Kind::Definition, Kind::ResourceQuota];
         let unlisted = unlisted.into_iter().filter(|kind| held.evidence.get(kind).is_none_or(|evidence| !evidence.complete && !evidence.absent));
         Residents {
+            money: held.money(),
             needs: definition.map(|definition| definition.needs.clone()).unwrap_or_default(),
             platform: definition.map(|definition| definition.platform.clone()).unwrap_or_default(),
             unlisted: unlisted.collect(),

@@ -9,7 +9,7 @@ use super::{
     money::Finding,
 };
 use crate::cost::{
-    accrual::{self, Interval, Reaping, Stay},
+    accrual::{self, CHECKPOINT, Interval, Reaping, Stay},
     rates::SECONDS_AN_HOUR,
     tariff::Tariff,
 };
@@ -27,8 +27,6 @@ use std::{
     sync::Arc,
 };
 
-/// How often a ledger is advanced: as much as this is estimated after a kill.
-pub const CHECKPOINT: SignedDuration = SignedDuration::from_secs(60);
 /// How often that of a namespace is in which nobody lives.
 const AT_REST: SignedDuration = SignedDuration::from_hours(1);
 /// How long a watch may be behind. What is younger than this is counted by the next checkpoint.
@@ -75,6 +73,7 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
         if quiet && record.is_none() {
             continue;
         }
+        record.into_iter().for_each(|record| tell(record, policy, draft));
         let due = later(from, if quiet { AT_REST } else { CHECKPOINT }).min(month.end());
         if record.is_some_and(|record| record.status.accrued_through.is_some()) && to < due {
             waits.push(later(due, SETTLED));
@@ -90,6 +89,22 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
         draft.decisions.push(decision.with(Work::Count(record.map(Arc::clone), Box::new(status))));
     }
     waits.into_iter().for_each(|at| draft.wake_at(at));
+}
+
+/// Says that a budget is near its end or beyond it, and what it does not count.
+fn tell(record: &UsageRecord, policy: &Arc<ClonePolicy>, draft: &mut Draft) {
+    let Some(budget) = &policy.budget else { return };
+    let target = || Target::Namespace(record.namespace.as_str().into());
+    let used = accrual::accrued(&record.status).saturating_add(record.status.committed.unwrap_or_default());
+    let warned = budget.monthly.saturating_mul(budget.warn_at.into()).checked_div(Decimal::ONE_HUNDRED).unwrap_or_default();
+    if used > budget.monthly {
+        draft.alert(Some(&policy.name), target(), Reason::Money(Finding::BudgetExceeded(used.round_dp(2), budget.monthly)));
+    } else if used >= warned {
+        draft.alert(Some(&policy.name), target(), Reason::Money(Finding::BudgetNear(used.round_dp(2), budget.monthly, budget.warn_at)));
+    }
+    if !record.status.unpriced.is_empty() {
+        draft.alert(Some(&policy.name), target(), Reason::Money(Finding::Unpriced(record.status.unpriced.clone())));
+    }
 }
 
 /// Up to when a ledger is counted.
@@ -256,3 +271,6 @@ fn whole_second(at: Timestamp) -> Timestamp {
 fn earlier(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
+
+#[cfg(test)]
+mod tests;

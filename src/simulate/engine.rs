@@ -5,6 +5,7 @@
 //! enforced, since what it would do is the question. At one moment what ends goes first, then come those who come again, then new ones.
 
 use super::{
+    queue::{Living, Queue, Visit, What},
     setting::{Retry, Setting},
     tally::{Figures, Tally},
     town::{Standing, Town},
@@ -21,8 +22,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::{
-    cmp::{Ordering, Reverse},
-    collections::{BinaryHeap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -47,8 +47,7 @@ pub struct Simulation<'p, W = ()> {
     town: Town<'p>,
     names: HashSet<(usize, Arc<str>)>,
     rules: HashMap<Shape, Rule>,
-    queue: BinaryHeap<Reverse<Due>>,
-    queued: u64,
+    queue: Queue,
     number: u64,
     tally: Tally,
     /// A clone like every other, on which the dates of one are written.
@@ -69,76 +68,6 @@ struct Shape {
     ttl: Option<Option<i64>>,
 }
 
-/// Somebody at the door.
-#[derive(Debug)]
-struct Visit {
-    number: u64,
-    arrival: Arrival,
-    tries: u64,
-}
-
-/// A clone that lives.
-#[derive(Debug)]
-struct Living {
-    number: u64,
-    place: usize,
-    owner: Arc<str>,
-    name: Option<Arc<str>>,
-    database: Database,
-    rate: usize,
-    created: i64,
-    /// Its end, as it is computed.
-    end: Timestamp,
-    /// Its end, as it was announced.
-    announced: Timestamp,
-}
-
-#[derive(Debug)]
-enum What {
-    /// An announced end has come.
-    End(Box<Living>),
-    /// Its people delete it.
-    Deleted(Box<Living>),
-    /// What a clone left behind goes: where, and whether it costs something.
-    Vacated(usize, Database, Option<usize>),
-    /// Somebody comes again.
-    Again(Box<Visit>),
-}
-
-#[derive(Debug)]
-struct Due {
-    at: i64,
-    again: bool,
-    order: u64,
-    what: What,
-}
-
-impl Due {
-    fn key(&self) -> (i64, bool, u64) {
-        (self.at, self.again, self.order)
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
-    }
-}
-
 impl<'p> Simulation<'p> {
     /// A simulation in which nobody has come yet.
     #[must_use]
@@ -154,13 +83,12 @@ impl<'p, W: Watch> Simulation<'p, W> {
         Self {
             policies,
             setting,
-            town: Town::new(setting.needs.clone()),
+            town: Town::default(),
             names: HashSet::new(),
             rules: HashMap::new(),
-            queue: BinaryHeap::new(),
-            queued: 0,
+            queue: Queue::default(),
             number: 0,
-            tally: Tally::new(setting.tariff(policies)),
+            tally: Tally::new(setting.tariff(policies), setting.part_of_nodes()),
             probe: probe(),
             rng: Rng::new(setting.seed),
             watch,
@@ -174,7 +102,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
         self.tally.pass(at);
         self.number = self.number.saturating_add(1);
         self.tally.arrivals = self.number;
-        self.knock(Visit { number: self.number, arrival: arrival.clone(), tries: 0 }, at);
+        self.knock(Visit { number: self.number, arrival: arrival.clone() }, at);
     }
 
     /// Lets time run on until nobody lives, and says what came of it.
@@ -184,8 +112,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
     }
 
     fn run_until(&mut self, until: i64) {
-        while self.queue.peek().is_some_and(|Reverse(due)| due.at <= until) {
-            let Some(Reverse(due)) = self.queue.pop() else { return };
+        while let Some(due) = self.queue.pop(until) {
             if !matches!(due.what, What::Vacated(.., None)) {
                 self.tally.pass(due.at);
             }
@@ -203,13 +130,8 @@ impl<'p, W: Watch> Simulation<'p, W> {
         }
     }
 
-    fn push(&mut self, at: i64, what: What) {
-        self.queued = self.queued.saturating_add(1);
-        self.queue.push(Reverse(Due { at, again: matches!(what, What::Again(_)), order: self.queued, what }));
-    }
-
     /// Somebody tries to get in.
-    fn knock(&mut self, mut visit: Visit, now: i64) {
+    fn knock(&mut self, visit: Visit, now: i64) {
         let id = self.town.place(&visit.arrival.namespace, self.policies, &self.setting.namespaces);
         let Some(place) = self.town.places.get(id) else { return };
         let policy = match &place.standing {
@@ -226,8 +148,8 @@ impl<'p, W: Watch> Simulation<'p, W> {
             self.watch.tried(visit.number, now, Err("AlreadyExists"));
             return self.tally.denied("AlreadyExists", "", true);
         }
-        visit.tries = visit.tries.saturating_add(1);
-        match self.admit(&visit, id, &policy) {
+        self.turn_month(id, now, None);
+        match self.admit(&visit, id, &policy, now) {
             Ok(asked) => {
                 self.watch.tried(visit.number, now, Ok(&asked));
                 self.tally.admitted(now.saturating_sub(visit.arrival.at.as_second()), !asked.warnings.is_empty());
@@ -238,13 +160,13 @@ impl<'p, W: Watch> Simulation<'p, W> {
                 let next = self.setting.retry.and_then(|retry| comes_again(&visit.arrival, retry, &refusal, now));
                 self.tally.denied(refusal.code(), field(&refusal), next.is_none());
                 if let Some(next) = next {
-                    self.push(next, What::Again(Box::new(visit)));
+                    self.queue.push(next, What::Again(Box::new(visit)));
                 }
             }
         }
     }
 
-    fn admit(&mut self, visit: &Visit, id: usize, policy: &ClonePolicy) -> Result<Asked, Refusal> {
+    fn admit(&mut self, visit: &Visit, id: usize, policy: &ClonePolicy, now: i64) -> Result<Asked, Refusal> {
         let Some(place) = self.town.places.get(id) else { return Err(Refusal::NotReviewed) };
         let arrival = &visit.arrival;
         let made_up;
@@ -265,11 +187,10 @@ impl<'p, W: Watch> Simulation<'p, W> {
             dedicated: arrival.dedicated,
             class: arrival.class.as_deref(),
         };
-        let count = self.town.from(place);
+        let count = self.town.from(place, self.setting, &self.tally, now);
         let reads = place.reads;
-        let host = self.setting.host.as_deref();
         if reads.name || reads.hosts || reads.budget {
-            return newcomer.admit(&newcomer.rule(policy, self.policies, &count), policy, self.policies, host, &count);
+            return newcomer.admit(&newcomer.rule(policy, self.policies, &count), policy, self.policies, &count);
         }
         let shape = Shape {
             place: id,
@@ -280,10 +201,10 @@ impl<'p, W: Watch> Simulation<'p, W> {
             ttl: reads.ttl.then_some(ttl),
         };
         if let Some(rule) = self.rules.get(&shape) {
-            return newcomer.admit(rule, policy, self.policies, host, &count);
+            return newcomer.admit(rule, policy, self.policies, &count);
         }
         let rule = newcomer.rule(policy, self.policies, &count);
-        let answer = newcomer.admit(&rule, policy, self.policies, host, &count);
+        let answer = newcomer.admit(&rule, policy, self.policies, &count);
         if self.rules.len() >= KEPT_RULES {
             self.rules.clear();
         }
@@ -293,7 +214,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
 
     /// A clone begins to live.
     fn live(&mut self, visit: Visit, asked: Asked, place: usize, policy: &ClonePolicy, now: i64) {
-        let Visit { number, arrival, .. } = visit;
+        let Visit { number, arrival } = visit;
         self.town.settle(place, &arrival.owner, &asked.claim);
         if let Some(name) = &arrival.name {
             self.names.insert((place, Arc::clone(name)));
@@ -313,12 +234,15 @@ impl<'p, W: Watch> Simulation<'p, W> {
         };
         let rate = self.tally.clone_rate(&database);
         self.tally.born(rate);
+        if let Some(purse) = self.town.places.get_mut(place).and_then(|place| place.purse.as_mut()) {
+            purse.born(now, self.tally.rate(rate), announced.as_second());
+        }
         let deleted = arrival.uses.map(|uses| now.saturating_add(uses.as_secs())).filter(|deleted| *deleted < announced.as_second());
         let living =
             Box::new(Living { number, place, owner: arrival.owner, name: arrival.name, database, rate, created: now, end: life.end, announced });
         match deleted {
-            Some(at) => self.push(at, What::Deleted(living)),
-            None => self.push(announced.as_second(), What::End(living)),
+            Some(at) => self.queue.push(at, What::Deleted(living)),
+            None => self.queue.push(announced.as_second(), What::End(living)),
         }
     }
 
@@ -329,15 +253,19 @@ impl<'p, W: Watch> Simulation<'p, W> {
             Step::Delete { .. } => self.gone(&living, now, false),
             Step::Announce(announced) => {
                 living.announced = announced;
-                self.push(announced.as_second(), What::End(living));
+                self.queue.push(announced.as_second(), What::End(living));
             }
-            Step::Wait => self.push(living.announced.as_second(), What::End(living)),
+            Step::Wait => self.queue.push(living.announced.as_second(), What::End(living)),
         }
     }
 
     /// A clone is gone; what it leaves behind goes later.
     fn gone(&mut self, living: &Living, now: i64, by_people: bool) {
         self.watch.ended(living.number, now, by_people);
+        self.turn_month(living.place, now, Some(living));
+        if let Some(purse) = self.town.places.get_mut(living.place).and_then(|place| place.purse.as_mut()) {
+            purse.gone(now, self.tally.rate(living.rate), living.announced.as_second());
+        }
         self.town.leave(living.place, &living.owner);
         if let Some(name) = &living.name {
             self.names.remove(&(living.place, Arc::clone(name)));
@@ -360,7 +288,14 @@ impl<'p, W: Watch> Simulation<'p, W> {
         if let Some(rate) = rate {
             self.tally.orphaned(rate, soak);
         }
-        self.push(now.saturating_add(soak), What::Vacated(living.place, database, rate));
+        self.queue.push(now.saturating_add(soak), What::Vacated(living.place, database, rate));
+    }
+
+    /// Begins a new month in the purse of a place, if one has begun. `going`: who lives there, too, and is not in the queue any more.
+    fn turn_month(&mut self, id: usize, now: i64, going: Option<&Living>) {
+        let Some(purse) = self.town.places.get_mut(id).and_then(|place| place.purse.as_mut()).filter(|purse| purse.is_over(now)) else { return };
+        let living = self.queue.living().chain(going).filter(|living| living.place == id);
+        purse.turn(now, living.map(|living| (self.tally.rate(living.rate), living.announced.as_second())));
     }
 
     fn keeps_schemas_on(&self, address: &str) -> bool {
@@ -370,7 +305,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
 
 /// When somebody comes again who was turned away; `None`: never.
 fn comes_again(arrival: &Arrival, retry: Retry, refusal: &Refusal, now: i64) -> Option<i64> {
-    let passes = matches!(refusal, Refusal::LimitReached(_) | Refusal::NoRoom { .. } | Refusal::QuotaFull(_));
+    let passes = matches!(refusal, Refusal::LimitReached(_) | Refusal::NoRoom { .. } | Refusal::QuotaFull(_) | Refusal::BudgetSpent(_));
     let next = now.saturating_add(retry.every.as_secs());
     let last = arrival.at.as_second().saturating_add(retry.patience.as_secs());
     (passes && next <= last).then_some(next)
@@ -382,6 +317,7 @@ fn field(refusal: &Refusal) -> &'static str {
         Refusal::LimitReached(reached) => reached.field,
         Refusal::QuotaFull(_) => "quota",
         Refusal::NoRoom { .. } => "databases",
+        Refusal::BudgetSpent(_) => "budget",
         _ => "",
     }
 }

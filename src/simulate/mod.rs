@@ -14,6 +14,8 @@ pub mod curve;
 pub mod engine;
 pub mod history;
 pub mod make;
+mod purse;
+mod queue;
 pub mod report;
 pub mod setting;
 pub mod tally;

@@ -92,6 +92,15 @@ impl Setting {
         })
     }
 
+    /// Which part of the nodes the Pod of one clone takes: of their CPU or of their memory, whichever is more.
+    #[must_use]
+    pub fn part_of_nodes(&self) -> Decimal {
+        let needs = Needs::of(&self.needs);
+        let all = self.nodes.iter().fold(Needs::default(), |all, node| Needs { cpu: all.cpu.and(node.cpu), memory: all.memory.and(node.memory) });
+        let part = |of: Quantity, all: Quantity| of.part_of(all).unwrap_or_default();
+        part(needs.cpu, all.cpu).max(part(needs.memory, all.memory))
+    }
+
     /// How many clones the policies allow, all namespaces together; `None`: one of them allows any number.
     fn slots(&self, policies: &Policies) -> Option<u32> {
         policies.policies.iter().try_fold(0_u32, |sum, policy| {

@@ -5,10 +5,14 @@
 //!
 //! [`Rate::per_second`]: crate::cost::rates::Rate::per_second
 
-use super::curve::{Curve, picos};
+use super::{
+    curve::{Curve, dollars, picos},
+    purse::Rate,
+};
 use crate::{
     cost::{rates::SECONDS_AN_HOUR, tariff::Tariff},
     model::{Database, month::Costs},
+    plan::accrual::Rates,
 };
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -70,7 +74,7 @@ pub struct Denied {
 pub struct Bill {
     /// What costs whether or not a clone lives: control plane, load balancer.
     pub fixed: Decimal,
-    /// The nodes.
+    /// The nodes; where more clones live than they can run, as many more of the same as that takes, by the second.
     pub nodes: Decimal,
     /// The shared hosts, each by its name.
     pub hosts: BTreeMap<String, Decimal>,
@@ -136,7 +140,8 @@ struct Priced {
     own: bool,
     orphan: bool,
     per_second: Costs,
-    picos: i128,
+    at_most: Decimal,
+    rate: Rate,
     seconds: u64,
 }
 
@@ -151,13 +156,21 @@ pub(super) struct Tally {
     now: i64,
     living: u32,
     picos: i128,
+    /// What the nodes cost a second, all of them and what one clone takes of them.
+    nodes: (i128, i128),
+    /// What more nodes have cost.
+    more_nodes: i128,
     pub(super) arrivals: u64,
     figures: Figures,
 }
 
 impl Tally {
-    pub(super) fn new(tariff: Tariff) -> Self {
+    /// `part`: which part of the nodes one clone takes.
+    pub(super) fn new(tariff: Tariff, part: Decimal) -> Self {
+        let nodes = tariff.compute().total.checked_div(SECONDS_AN_HOUR).unwrap_or_default();
         Self {
+            nodes: (picos(nodes), picos(nodes.saturating_mul(part))),
+            more_nodes: 0,
             tariff,
             rates: Vec::new(),
             of_clones: HashMap::new(),
@@ -179,6 +192,9 @@ impl Tally {
         }
         if now > self.now {
             self.figures.curve.add(self.now, now, self.living, self.picos);
+            let (all, each) = self.nodes;
+            let more = each.saturating_mul(self.living.into()).saturating_sub(all).max(0);
+            self.more_nodes = self.more_nodes.saturating_add(more.saturating_mul(now.saturating_sub(self.now).into()));
             self.now = now;
         }
     }
@@ -188,9 +204,9 @@ impl Tally {
         if let Some(known) = self.of_clones.get(database) {
             return *known;
         }
-        let rate = self.tariff.rate(database);
-        self.figures.unpriced.extend(rate.unpriced.iter().cloned());
-        let known = self.add(rate.per_second(), database, false);
+        let priced = Rates::of(&self.tariff).of_database(database);
+        self.figures.unpriced.extend(priced.unpriced);
+        let known = self.add(priced.per_second, priced.at_most, database, false);
         self.of_clones.insert(database.clone(), known);
         known
     }
@@ -200,21 +216,33 @@ impl Tally {
         if let Some(known) = self.of_orphans.get(database) {
             return *known;
         }
-        let whole = self.tariff.rate(database).per_second();
-        let known = self.add(Costs::of(whole.databases, whole.storage, Decimal::ZERO, Decimal::ZERO), database, true);
+        let whole = Rates::of(&self.tariff).of_database(database).per_second;
+        let known = self.add(Costs::of(whole.databases, whole.storage, Decimal::ZERO, Decimal::ZERO), Decimal::ZERO, database, true);
         self.of_orphans.insert(database.clone(), known);
         known
     }
 
-    fn add(&mut self, per_second: Costs, database: &Database, orphan: bool) -> usize {
-        self.rates.push(Priced { own: database.is_dedicated(), orphan, per_second, picos: picos(per_second.total), seconds: 0 });
+    fn add(&mut self, per_second: Costs, at_most: Decimal, database: &Database, orphan: bool) -> usize {
+        let rate = Rate { usual: picos(per_second.total), at_most: picos(at_most) };
+        self.rates.push(Priced { own: database.is_dedicated(), orphan, per_second, at_most, rate, seconds: 0 });
         self.rates.len().saturating_sub(1)
+    }
+
+    /// What a clone costs that keeps its data there, USD a second at most.
+    pub(super) fn at_most(&self, database: &Database) -> Decimal {
+        let known = self.of_clones.get(database).and_then(|known| self.rates.get(*known));
+        known.map_or_else(|| Rates::of(&self.tariff).of_database(database).at_most, |known| known.at_most)
+    }
+
+    /// What a clone of that rate costs.
+    pub(super) fn rate(&self, rate: usize) -> Rate {
+        self.rates.get(rate).map(|known| known.rate).unwrap_or_default()
     }
 
     /// A clone begins to live.
     pub(super) fn born(&mut self, rate: usize) {
         self.living = self.living.saturating_add(1);
-        self.picos = self.picos.saturating_add(self.rates.get(rate).map_or(0, |rate| rate.picos));
+        self.picos = self.picos.saturating_add(self.rate(rate).usual);
         if self.living > self.figures.peak {
             (self.figures.peak, self.figures.peak_at) = (self.living, self.now);
         }
@@ -229,7 +257,7 @@ impl Tally {
         *counter = counter.saturating_add(1);
         if let Some(rate) = self.rates.get_mut(rate) {
             rate.seconds = rate.seconds.saturating_add(lived);
-            self.picos = self.picos.saturating_sub(rate.picos);
+            self.picos = self.picos.saturating_sub(rate.rate.usual);
         }
     }
 
@@ -238,13 +266,13 @@ impl Tally {
         self.figures.orphans = self.figures.orphans.saturating_add(1);
         if let Some(rate) = self.rates.get_mut(rate) {
             rate.seconds = rate.seconds.saturating_add(seconds.unsigned_abs());
-            self.picos = self.picos.saturating_add(rate.picos);
+            self.picos = self.picos.saturating_add(rate.rate.usual);
         }
     }
 
     /// It is gone.
     pub(super) fn orphan_gone(&mut self, rate: usize) {
-        self.picos = self.picos.saturating_sub(self.rates.get(rate).map_or(0, |rate| rate.picos));
+        self.picos = self.picos.saturating_sub(self.rate(rate).usual);
     }
 
     pub(super) fn admitted(&mut self, waited: i64, warned: bool) {
@@ -279,7 +307,7 @@ impl Tally {
         }
         let hours = self.figures.hours();
         self.figures.bill.fixed = self.tariff.fixed().per_hour().saturating_mul(hours);
-        self.figures.bill.nodes = self.tariff.compute().total.saturating_mul(hours);
+        self.figures.bill.nodes = self.tariff.compute().total.saturating_mul(hours).saturating_add(dollars(self.more_nodes));
         for (_, host) in self.tariff.hosts() {
             match host.per_hour {
                 Some(usd) => drop(self.figures.bill.hosts.insert(host.name.to_string(), usd.saturating_mul(hours))),

@@ -4,11 +4,14 @@
 //! schema takes up room until it is dropped, `orphans.soak` after its clone; a database that a dead clone left counts as one of its
 //! namespace for as long.
 
+use super::{purse::Purse, setting::Setting, tally::Tally};
 use crate::{
     model::{Database, Kind, Quantity},
-    plan::admit::{Claim, Count, Of, Refusal},
+    plan::admit::{self, Claim, Count, Of, Refusal},
     policy::{ClonePolicy, Governing, Policies, Reads},
 };
+use jiff::Timestamp;
+use rust_decimal::Decimal;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -31,6 +34,9 @@ pub(super) struct Place<'p> {
     pub(super) standing: Standing<'p>,
     /// What the conditions of its policy look at.
     pub(super) reads: Reads,
+    /// Its money, if a budget counts that.
+    pub(super) purse: Option<Purse>,
+    namespace: Arc<str>,
     labels: Option<&'p BTreeMap<String, String>>,
     clones: usize,
     dedicated: usize,
@@ -38,7 +44,7 @@ pub(super) struct Place<'p> {
 }
 
 impl<'p> Place<'p> {
-    pub(super) fn new(namespace: &str, policies: &'p Policies, labels: Option<&'p BTreeMap<String, String>>) -> Self {
+    pub(super) fn new(namespace: &Arc<str>, policies: &'p Policies, labels: Option<&'p BTreeMap<String, String>>) -> Self {
         let standing = match policies.governing(namespace, labels) {
             Governing::Nobody => Standing::Nobody,
             Governing::Policy(policy) => Standing::Governed(policy),
@@ -54,7 +60,11 @@ impl<'p> Place<'p> {
             }
             _ => Reads::default(),
         };
-        Self { standing, reads, labels, clones: 0, dedicated: 0, owners: HashMap::new() }
+        let purse = match &standing {
+            Standing::Governed(policy) if policy.budget.is_some() => Some(Purse::default()),
+            _ => None,
+        };
+        Self { standing, reads, purse, namespace: Arc::clone(namespace), labels, clones: 0, dedicated: 0, owners: HashMap::new() }
     }
 }
 
@@ -64,14 +74,9 @@ pub(super) struct Town<'p> {
     pub(super) places: Vec<Place<'p>>,
     ids: HashMap<Arc<str>, usize>,
     hosts: HashMap<Box<str>, usize>,
-    needs: BTreeMap<String, Quantity>,
 }
 
 impl<'p> Town<'p> {
-    pub(super) fn new(needs: BTreeMap<String, Quantity>) -> Self {
-        Self { needs, ..Self::default() }
-    }
-
     /// The number of a namespace.
     pub(super) fn place(&mut self, namespace: &Arc<str>, policies: &'p Policies, labels: &'p BTreeMap<String, BTreeMap<String, String>>) -> usize {
         if let Some(id) = self.ids.get(namespace) {
@@ -123,8 +128,8 @@ impl<'p> Town<'p> {
     }
 
     /// The count from the point of view of a newcomer to that place.
-    pub(super) fn from<'a>(&'a self, place: &'a Place<'p>) -> View<'a, 'p> {
-        View { town: self, place }
+    pub(super) fn from<'a>(&'a self, place: &'a Place<'p>, setting: &'a Setting, tally: &'a Tally, now: i64) -> View<'a, 'p> {
+        View { town: self, place, setting, tally, now }
     }
 }
 
@@ -139,6 +144,9 @@ fn up(counts: &mut HashMap<Arc<str>, usize>, key: &Arc<str>) {
 pub(super) struct View<'a, 'p> {
     town: &'a Town<'p>,
     place: &'a Place<'p>,
+    setting: &'a Setting,
+    tally: &'a Tally,
+    now: i64,
 }
 
 impl Count for View<'_, '_> {
@@ -177,10 +185,26 @@ impl Count for View<'_, '_> {
     }
 
     fn needs(&self) -> &BTreeMap<String, Quantity> {
-        &self.town.needs
+        &self.setting.needs
     }
 
     fn is_listed(&self, _: Kind) -> bool {
         true
+    }
+    fn namespace(&self) -> &str {
+        &self.place.namespace
+    }
+
+    fn host(&self) -> Option<String> {
+        self.setting.host.clone()
+    }
+
+    fn purse(&self, _: &ClonePolicy) -> Option<admit::Purse> {
+        let purse = self.place.purse.as_ref()?;
+        Some(admit::Purse { at: Timestamp::from_second(self.now).unwrap_or_default(), spent: purse.spent(self.now) })
+    }
+
+    fn at_most(&self, database: &Database) -> Decimal {
+        self.tally.at_most(database)
     }
 }

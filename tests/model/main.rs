@@ -173,7 +173,14 @@ impl World {
             admit::mutate(&request(name), town, "r").claim.is_some()
         });
         if admitted {
-            let claim = Claim { namespace: NAMESPACE.into(), name: format!("c{name}"), owner: "ada".into(), dedicated: false, host: None };
+            let claim = Claim {
+                namespace: NAMESPACE.into(),
+                name: format!("c{name}"),
+                owner: "ada".into(),
+                dedicated: false,
+                host: None,
+                ..Claim::default()
+            };
             ledger.claims.insert(reservation.to_string().into(), claim);
         }
         admitted

@@ -94,8 +94,10 @@ fn every_scenario_says_which_guarantee_it_protects() {
 }
 
 /// Codes that need a daemon which watches and remembers: files cannot show them.
-const NEED_A_DAEMON: [&str; 37] = [
+const NEED_A_DAEMON: [&str; 41] = [
     "AccountChanged",
+    "BudgetExceeded",
+    "BudgetNear",
     "Busy",
     "ClaimsForeign",
     "ClockUntrusted",
@@ -127,6 +129,8 @@ const NEED_A_DAEMON: [&str; 37] = [
     "StuckDeleting",
     "TagsGone",
     "Unclaimed",
+    "Unpriced",
+    "UsageCounted",
     "UseNotCounted",
     "UseNoted",
     "Vetoed",

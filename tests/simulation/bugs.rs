@@ -92,6 +92,8 @@ pub(crate) enum Bug {
     SecretInAudit,
     /// A Secret counts as made though it is not.
     ForgetsSecret,
+    /// What was lived since the last checkpoint is counted twice.
+    CountsTwice,
     /// A key that is gone is made anew.
     RemakesKey,
     /// With each schema that is dropped goes one that is not ours.
@@ -112,7 +114,7 @@ pub(crate) enum Bug {
 
 impl Bug {
     /// Every bug, and the promise that it breaks.
-    pub(crate) const PLANTED: [(Self, &'static str); 43] = [
+    pub(crate) const PLANTED: [(Self, &'static str); 44] = [
         (Self::Early, "I1"),
         (Self::OverlooksKeep, "I1"),
         (Self::Unannounced, "I1"),
@@ -135,6 +137,7 @@ impl Bug {
         (Self::OldPicture, "A3"),
         (Self::TrustsTags, "A1"),
         (Self::EmptyListIsTruth, "A1"),
+        (Self::CountsTwice, "M1"),
         (Self::NoSoak, "A2"),
         (Self::DropsProtection, "A3"),
         (Self::IgnoresVeto, "A3"),
@@ -211,6 +214,7 @@ impl Bug {
             Self::IgnoresClaims => planners::ignores_claims,
             Self::LeavesAws => planners::leaves_aws,
             Self::SecretInAudit => planners::secret_in_audit,
+            Self::CountsTwice => planners::counts_twice,
             Self::RemakesKey => planners::remakes_key,
             _ => plan,
         }

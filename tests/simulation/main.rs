@@ -22,6 +22,7 @@ mod custody;
 mod estate;
 mod hosted;
 mod leaks;
+mod ledger;
 mod muddled;
 mod oracle;
 mod people;
@@ -179,6 +180,7 @@ caught! {
     a_database_left_behind_is_caught: LeavesAws,
     a_secret_of_another_is_caught: SharesSecrets,
     a_secret_in_audit_is_caught: SecretInAudit,
+    counting_twice_is_caught: CountsTwice,
     a_secret_that_is_not_made_is_caught: ForgetsSecret,
     a_key_made_again_is_caught: RemakesKey,
     a_schema_of_others_dropped_is_caught: DropsForeign,

@@ -136,6 +136,11 @@ impl Oracle {
         self.custody.forgotten = true;
     }
 
+    /// When each clone of a namespace was there.
+    pub(crate) fn stays_in(&self, namespace: &str) -> impl Iterator<Item = (i64, i64)> {
+        self.stays.get(namespace).into_iter().flatten().map(|stay| (stay.from, stay.until))
+    }
+
     /// The present form of a clone that was ever there.
     pub(crate) fn form(&self, uid: &str) -> Option<&Arc<Value>> {
         self.forms.get(uid)
@@ -312,6 +317,7 @@ impl Oracle {
                 Err((promise, what)) => broken(promise, what),
             },
             (Verb::Create | Verb::Change | Verb::Delete, Some(Kind::Orphan)) => Ok(()),
+            (Verb::Create | Verb::Change, Some(Kind::Usage)) => self.judge_ledger(write).or_else(|what| broken("M1", what)),
             (Verb::Secret, _) => self.judge_secret(daemon, write).or_else(|(promise, what)| broken(promise, what)),
             (Verb::Delete | Verb::Change, Some(kind)) if Kind::CHILDREN.contains(&kind) => {
                 self.judge_child(daemon, kind, write).or_else(|(promise, what)| broken(promise, what))

@@ -18,6 +18,17 @@ pub(crate) fn secret_in_audit(snapshot: &Snapshot, policies: &Policies, now: Tim
     plan
 }
 
+pub(crate) fn counts_twice(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
+    tampered_work(snapshot, policies, now, |work| {
+        if let Work::Count(before, status) = work {
+            for owner in &mut status.owners {
+                let before = before.iter().flat_map(|record| &record.status.owners).find(|known| known.owner == owner.owner);
+                owner.clone_seconds += owner.clone_seconds - before.map_or(0, |known| known.clone_seconds);
+            }
+        }
+    })
+}
+
 pub(crate) fn remakes_key(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     let mut snapshot = snapshot.clone();
     snapshot.state.credentials_key_accepted = true;
@@ -40,6 +51,11 @@ fn with_policies(snapshot: &Snapshot, policies: &Policies, now: Timestamp, misre
         misread(Arc::make_mut(policy));
     }
     plan(snapshot, &policies, now)
+}
+
+/// The right plan, with something else to write.
+fn tampered_work(snapshot: &Snapshot, policies: &Policies, now: Timestamp, tamper: impl Fn(&mut Work)) -> Plan {
+    tampered(snapshot, policies, now, |decision| decision.work.iter_mut().for_each(&tamper))
 }
 
 /// The right plan, with decisions that were changed afterwards.

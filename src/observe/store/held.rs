@@ -1,12 +1,14 @@
 //! What the store holds: the objects, each trimmed to what a decision needs, and what is remembered of those that have gone.
 
+use crate::cost::tariff::Tariff;
 use crate::model::{
-    Child, Evidence, Kind, Node, Quota, Unreadable, WordPressClone,
+    Child, Evidence, Kind, Month, Node, Quota, Unreadable, WordPressClone,
     child::Definition,
     month::UsageRecord,
     orphan::OrphanRecord,
     snapshot::{Departure, Reaped},
 };
+use crate::plan::admit::budget::Money;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{
@@ -32,6 +34,8 @@ pub(super) struct Held {
     pub(super) orphans: BTreeMap<String, Arc<OrphanRecord>>,
     pub(super) usages: BTreeMap<String, Arc<UsageRecord>>,
     pub(super) nodes: BTreeMap<String, Arc<Node>>,
+    /// What clones cost, and when that was found.
+    pub(super) tariff: Option<(Timestamp, Arc<Tariff>)>,
     pub(super) unreadable: BTreeMap<(Kind, String), Unreadable>,
     pub(super) departed: VecDeque<Departure>,
     pub(super) departed_paths: VecDeque<(Arc<str>, Timestamp)>,
@@ -175,6 +179,17 @@ impl Held {
             Kind::Node => drop(self.nodes.remove(path)),
             _ => drop(self.children.remove(&(kind, Arc::from(path)))),
         }
+    }
+
+    /// What is known of what clones cost and have cost.
+    pub(super) fn money(&self) -> Option<Arc<Money>> {
+        let (at, tariff) = self.tariff.clone()?;
+        let month = Month::of(at);
+        let usages: Vec<_> = self.usages.values().filter(|record| record.month == month).cloned().collect();
+        // Whoever went before the oldest of these ledgers was advanced is counted in all of them.
+        let oldest = usages.iter().map(|record| record.status.accrued_through.unwrap_or(month.start())).min().unwrap_or(month.start());
+        let departed: Vec<_> = self.departed.iter().rev().take_while(|gone| gone.gone >= oldest).cloned().collect();
+        Some(Arc::new(Money { at, tariff, usages, departed }))
     }
 
     pub(super) fn paths(&self, kind: Kind) -> Vec<String> {

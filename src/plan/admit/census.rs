@@ -7,10 +7,13 @@
 //! *When is a place free again?* A clone's: when its object is gone, after KRO has taken its children down; one that is being
 //! deleted still takes part in all that it costs. A dedicated database's: when its `DBInstance` or `DBCluster` object is gone too.
 
+use super::budget::{self, Money, Spent};
 use crate::model::{
     Child, Kind, Quantity, Quota, WordPressClone,
     schema::{HostRoom, schema_name},
 };
+use crate::policy::ClonePolicy;
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -32,6 +35,9 @@ pub struct Claim {
     /// The address of the shared host that it lives on, if a policy chose one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// What it will cost in this month at most, USD, if a budget counts that.
+    #[serde(skip_serializing_if = "Decimal::is_zero")]
+    pub usd: Decimal,
 }
 
 /// Everything that lives, as far as counting goes.
@@ -57,6 +63,8 @@ pub struct Residents {
     pub hosts: BTreeMap<String, HostRoom>,
     /// Kinds that could not be listed: of them nothing is known, which is not the same as nothing.
     pub unlisted: BTreeSet<Kind>,
+    /// What clones cost and have cost; `None`: that is not known yet.
+    pub money: Option<Arc<Money>>,
     /// The clones, counted. Many requests are judged about the same residents, and there may be ten thousand of those.
     pub tallied: Tallied,
 }
@@ -159,10 +167,6 @@ impl<'a> Census<'a> {
         self.residents
     }
 
-    pub(super) fn namespace(&self) -> &'a str {
-        self.namespace
-    }
-
     fn is_newcomer(&self, clone: &WordPressClone) -> bool {
         clone.meta.name() == self.name && clone.meta.namespace() == self.namespace
     }
@@ -197,6 +201,19 @@ impl<'a> Census<'a> {
 
     fn is_here(&self, claim: &Claim) -> bool {
         claim.namespace == self.namespace
+    }
+
+    /// The namespace that the newcomer is for.
+    pub(super) fn namespace(&self) -> &'a str {
+        self.namespace
+    }
+
+    /// What is spent of the month's budget of the namespace.
+    pub(super) fn spent(&self, policy: &ClonePolicy, money: &Money) -> Spent {
+        let living = self.here().iter().filter(|clone| !self.is_newcomer(clone)).map(AsRef::as_ref);
+        let promised =
+            self.claims.iter().copied().filter(|claim| self.is_here(claim) && self.residents.find(&claim.namespace, &claim.name).is_none());
+        budget::spent(self.namespace, policy, money, living, promised)
     }
 
     /// Clones of the namespace.

@@ -1,8 +1,14 @@
 //! What is counted when a newcomer is judged. The webhook counts residents and promises ([`Census`]), a simulation keeps counters; the
 //! rules are the same, and ask either.
 
-use super::census::Census;
-use crate::model::{Kind, Quantity, WordPressClone};
+use super::{budget::Spent, census::Census};
+use crate::{
+    model::{Database, Kind, Quantity, WordPressClone, clone::host_address},
+    plan::accrual::Rates,
+    policy::ClonePolicy,
+};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 /// Of whom something is counted.
@@ -14,6 +20,15 @@ pub enum Of<'a> {
     Dedicated,
     /// Those of this owner.
     Owner(&'a str),
+}
+
+/// What is known of the month's money of a namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purse {
+    /// When that was known.
+    pub at: Timestamp,
+    /// What is spent of it.
+    pub spent: Spent,
 }
 
 /// The count, from the point of view of one newcomer: what takes up room besides it.
@@ -38,6 +53,14 @@ pub trait Count {
     fn needs(&self) -> &BTreeMap<String, Quantity>;
     /// Whether objects of this kind could be listed: what is missing from a list that failed cannot be counted.
     fn is_listed(&self, kind: Kind) -> bool;
+    /// Its namespace.
+    fn namespace(&self) -> &str;
+    /// The address of the host where a clone lives whose host no rule chooses.
+    fn host(&self) -> Option<String>;
+    /// What is spent of the month in its namespace; `None`: that is not known yet.
+    fn purse(&self, policy: &ClonePolicy) -> Option<Purse>;
+    /// What a clone costs that keeps its data there, USD a second at most.
+    fn at_most(&self, database: &Database) -> Decimal;
 }
 
 impl Count for Census<'_> {
@@ -83,5 +106,21 @@ impl Count for Census<'_> {
 
     fn is_listed(&self, kind: Kind) -> bool {
         !self.residents().unlisted.contains(&kind)
+    }
+    fn namespace(&self) -> &str {
+        self.namespace()
+    }
+
+    fn host(&self) -> Option<String> {
+        self.residents().platform.get("sharedDatabase.host").map(|host| host_address(host, None))
+    }
+
+    fn purse(&self, policy: &ClonePolicy) -> Option<Purse> {
+        let money = self.residents().money.as_deref()?;
+        Some(Purse { at: money.at, spent: self.spent(policy, money) })
+    }
+
+    fn at_most(&self, database: &Database) -> Decimal {
+        self.residents().money.as_deref().map(|money| Rates::of(&money.tariff).of_database(database).at_most).unwrap_or_default()
     }
 }

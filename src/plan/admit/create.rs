@@ -1,7 +1,7 @@
 //! A new clone: its lifetime and its owner are filled in, its database is chosen, and a place is promised to it, or not.
 
 use super::{
-    Claim, Refusal, Request, Town, Verdict, annotation, as_count,
+    Claim, Refusal, Request, Town, Verdict, annotation, as_count, budget,
     census::Census,
     count::{Count, Of},
     edit::Edit,
@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     model::{Database, Kind, Quantity, Reading, clone, names},
-    policy::{ClonePolicy, Mode, Ttl},
+    policy::{AtLimit, ClonePolicy, Mode, Policies, Ttl},
 };
-use rust_decimal::prelude::ToPrimitive;
+use jiff::SignedDuration;
+use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde_json::{Value, json};
 
 /// Annotations that say something only once the clone lives. A manifest that was exported from a living clone has them all.
@@ -31,6 +32,8 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     let census = Census::around(town.residents, town.claims.values(), &request.namespace, &request.name);
     let facts = placement::facts(edit.object(), owner, &request.namespace, &census, policy, town.policies);
     let choice = placement::choose(&request.object, &facts, policy, town.policies, &census)?;
+    let said = clone::read_ttl(edit.object().get("spec"));
+    let (choice, usd) = within_budget(choice, lives(&said, &policy.ttl), policy, town.policies, &census, &mut warnings)?;
     warnings.extend(choice.warnings.iter().cloned());
     platform(&mut edit, &census, &mut warnings);
     place(&mut edit, &choice);
@@ -40,7 +43,7 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     edit.set(&["metadata", "annotations", names::PLACEMENT_REASON], json!(choice.reason));
     edit.set(&["metadata", "annotations", names::RESERVATION], json!(reservation));
 
-    let claim = claim(edit.object(), &request.namespace, owner);
+    let claim = Claim { usd, ..claim(edit.object(), &request.namespace, owner) };
     limits(&claim, policy, &census, &mut warnings)?;
     quota(policy, &census, &request.namespace)?;
     Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
@@ -162,6 +165,42 @@ fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
         owner: owner.to_owned(),
         dedicated: clone::wants_dedicated(object),
         host: clone::shared_host(object),
+        usd: Decimal::ZERO,
+    }
+}
+
+/// How long the clone is to live.
+pub(super) fn lives(said: &Reading<i64>, ttl: &Ttl) -> SignedDuration {
+    match said {
+        Reading::Value(seconds) => SignedDuration::from_secs(*seconds),
+        Reading::Absent | Reading::Unreadable(_) => ttl.maximum.get(),
+    }
+}
+
+/// What the month's budget leaves of a choice, and what the clone costs in that month at most.
+pub(super) fn within_budget(
+    choice: Choice,
+    lives: SignedDuration,
+    policy: &ClonePolicy,
+    policies: &Policies,
+    census: &impl Count,
+    warnings: &mut Vec<String>,
+) -> Result<(Choice, Decimal), Refusal> {
+    let Some(weighed) = budget::weigh(&choice.database, lives, policy, census)? else { return Ok((choice, Decimal::ZERO)) };
+    warnings.extend(weighed.warning);
+    let Some(over) = weighed.over else { return Ok((choice, weighed.costs)) };
+    match policy.budget.as_ref().map(|budget| budget.at_limit) {
+        Some(AtLimit::Deny) => Err(Refusal::BudgetSpent(Box::new(over))),
+        Some(AtLimit::Share) if choice.database.is_dedicated() => {
+            let shared = placement::shared_instead(&choice, policy, policies, census)?;
+            let usd = budget::weigh(&shared.database, lives, policy, census)?.map(|weighed| weighed.costs).unwrap_or_default();
+            warnings.push(format!("it gets a shared database in place of its own: {over}"));
+            Ok((shared, usd))
+        }
+        _ => {
+            warnings.push(over.to_string());
+            Ok((choice, weighed.costs))
+        }
     }
 }
 

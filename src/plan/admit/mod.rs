@@ -10,6 +10,7 @@
 //! Pure: the same question about the same residents and promises has the same answer. In audit nothing is changed, refused or
 //! promised: what would be is a warning.
 
+pub mod budget;
 mod census;
 mod count;
 mod create;
@@ -24,7 +25,7 @@ mod tests;
 mod update;
 
 pub use census::{Claim, Residents, Tallied};
-pub use count::{Count, Of};
+pub use count::{Count, Of, Purse};
 pub use newcomer::{Asked, Newcomer, Rule};
 pub use refusal::{Exhausted, Reached, Refusal};
 pub use seal::Sealing;

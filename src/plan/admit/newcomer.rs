@@ -68,21 +68,25 @@ impl Newcomer<'_> {
         Rule(placement::ruled(&facts, policy))
     }
 
-    /// Whether it is let in, and what it is given. `host`: where a clone lives whose host no rule has chosen.
+    /// Whether it is let in, and what it is given.
     ///
     /// # Errors
     /// Why it is not.
-    pub fn admit(&self, rule: &Rule, policy: &ClonePolicy, policies: &Policies, host: Option<&str>, count: &impl Count) -> Result<Asked, Refusal> {
+    pub fn admit(&self, rule: &Rule, policy: &ClonePolicy, policies: &Policies, count: &impl Count) -> Result<Asked, Refusal> {
         let said = self.ttl.map_or(Reading::Absent, Reading::Value);
-        let mut warnings: Vec<String> = create::bounded(&said, &policy.ttl, &policy.name).1.into_iter().collect();
+        let (bounded, warning) = create::bounded(&said, &policy.ttl, &policy.name);
+        let mut warnings: Vec<String> = warning.into_iter().collect();
         let wish = placement::Wish { dedicated: self.dedicated.unwrap_or_default(), class: self.class.map(str::to_owned), capacity: None };
         let choice = rule.0.clone().settle(wish, policy, policies, count)?;
+        let lives = create::lives(&bounded.map_or(said, Reading::Value), &policy.ttl);
+        let (choice, usd) = create::within_budget(choice, lives, policy, policies, count, &mut warnings)?;
         warnings.extend(choice.warnings);
         let lives_on = match &choice.database {
             Database::Shared(Some(chosen)) => Some(chosen.to_string()),
             Database::Shared(None) => {
-                placement::check_room(host, policy, policies, count)?;
-                host.map(str::to_owned)
+                let host = count.host();
+                placement::check_room(host.as_deref(), policy, policies, count)?;
+                host
             }
             Database::Dedicated(_) | Database::Serverless(..) => None,
         };
@@ -92,6 +96,7 @@ impl Newcomer<'_> {
             owner: self.owner.to_owned(),
             dedicated: choice.database.is_dedicated(),
             host: lives_on,
+            usd,
         };
         create::limits(&claim, policy, count, &mut warnings)?;
         create::quota(policy, count, self.namespace)?;

@@ -140,6 +140,22 @@ fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, 
     Ok(Choice { database, reason: format!("{outcome}: {said}"), warnings })
 }
 
+/// The shared database that a clone gets in place of one of its own: by the first rule that shares, whatever its condition says.
+pub(super) fn shared_instead(choice: &Choice, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
+    let because = format!("the budget does not bear `{}`", choice.reason);
+    let shares = policy.databases.iter().find_map(|rule| match &rule.placement {
+        Placement::Shared { hosts } => Some((rule, hosts)),
+        _ => None,
+    });
+    let Some((rule, hosts)) = shares else {
+        let reason = format!("shared: {because}");
+        return Ok(Choice { database: Database::Shared(None), reason, warnings: choice.warnings.clone() });
+    };
+    let host = room(rule, hosts, policy, policies, census)?;
+    let reason = format!("shared on `{}`: {because}", host.name);
+    Ok(Choice { database: Database::Shared(Some(host.address().into())), reason, warnings: choice.warnings.clone() })
+}
+
 /// The first host with room, and of those the first that answers. Where none has any the clone is refused: a dedicated database would cost what nobody asked for.
 fn room<'p>(
     rule: &crate::policy::DatabaseRule,
@@ -190,8 +206,8 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &impl C
     let mut annotations = metadata("annotations");
     annotations.as_object_mut().map(|map| map.shift_remove("kubectl.kubernetes.io/last-applied-configuration"));
     let labels = census.labels().cloned().unwrap_or_default();
-    // Counting is only worth it where somebody asks.
-    let asked = policy.databases.iter().any(|rule| rule.when.as_ref().is_some_and(|when| when.text().contains("hosts")));
+    let reads = |what: &str| policy.databases.iter().any(|rule| rule.when.as_ref().is_some_and(|when| when.text().contains(what)));
+    let asked = reads("hosts");
     let hosts: Map<String, Value> = policies
         .hosts
         .iter()
@@ -204,6 +220,9 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &impl C
         .collect();
     let monthly = policy.budget.as_ref().map(|budget| budget.monthly);
     let monthly_number = monthly.and_then(|usd| f64::try_from(usd).ok()).unwrap_or_default();
+    // Counting is only worth it where somebody asks.
+    let counted = reads("budget").then(|| census.purse(policy).map(|purse| purse.spent.total())).flatten();
+    let used = counted.filter(|_| monthly.is_some()).and_then(|usd| f64::try_from(usd).ok()).unwrap_or_default();
     Facts {
         clone: json!({
             "name": clone.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default(),
@@ -214,7 +233,7 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &impl C
             "spec": spec,
         }),
         namespace: json!({"name": namespace, "labels": labels}),
-        budget: json!({"set": monthly.is_some(), "monthly": monthly_number}),
+        budget: json!({"set": monthly.is_some(), "monthly": monthly_number, "used": used, "left": (monthly_number - used).max(0.0)}),
         hosts: Value::Object(hosts),
     }
 }

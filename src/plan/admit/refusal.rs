@@ -1,5 +1,6 @@
 //! Why a request is refused: what, how many of how many, where that is said, and what to do next.
 
+use super::budget::Overspent;
 use std::fmt;
 
 /// Why a clone is not made, or not changed in that way.
@@ -43,6 +44,8 @@ pub enum Refusal {
     },
     /// The namespace's quota cannot run one more clone.
     QuotaFull(Box<Exhausted>),
+    /// The month's budget does not bear one more clone.
+    BudgetSpent(Box<Overspent>),
     /// Two policies govern the namespace.
     Conflict {
         /// The namespace.
@@ -107,7 +110,7 @@ pub struct Exhausted {
 
 impl Refusal {
     /// Every code.
-    pub const CODES: [&str; 14] = [
+    pub const CODES: [&str; 15] = [
         "NoSpec",
         "GeneratedName",
         "NameMismatch",
@@ -116,6 +119,7 @@ impl Refusal {
         "LimitReached",
         "NoRoom",
         "QuotaFull",
+        "BudgetSpent",
         "PolicyConflict",
         "NotReviewed",
         "Altered",
@@ -136,6 +140,7 @@ impl Refusal {
             Self::LimitReached(_) => "LimitReached",
             Self::NoRoom { .. } => "NoRoom",
             Self::QuotaFull(_) => "QuotaFull",
+            Self::BudgetSpent(_) => "BudgetSpent",
             Self::Conflict { .. } => "PolicyConflict",
             Self::NotReviewed => "NotReviewed",
             Self::Altered { .. } => "Altered",
@@ -190,6 +195,7 @@ impl fmt::Display for Refusal {
                 }
                 write!(f, "; at {needs} a clone that is {fit}, and so many are there ({place}); delete one, or raise the quota")
             }
+            Self::BudgetSpent(over) => over.fmt(f),
             Self::Conflict { namespace, one, other } => {
                 write!(f, "the policies `{one}` and `{other}` both govern `{namespace}`; whoever keeps them has to take it out of one")
             }

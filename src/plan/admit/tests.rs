@@ -185,7 +185,8 @@ fn a_full_namespace_refuses_and_says_how_full_where_and_what_to_do() {
 #[test]
 fn a_promise_takes_a_place_and_two_tries_of_one_name_take_one() {
     let policies = policies("  limits: {clones: 2, clonesPerOwner: 2}\n");
-    let promise = |name: &str| Claim { namespace: NAMESPACE.into(), name: name.into(), owner: "ada".into(), dedicated: false, host: None };
+    let promise =
+        |name: &str| Claim { namespace: NAMESPACE.into(), name: name.into(), owner: "ada".into(), dedicated: false, host: None, ..Claim::default() };
     let nobody = Residents::default();
     let asked = |claims: &BTreeMap<Box<str>, Claim>| {
         mutate(&create(object("clone-3", json!({}))), Town { policies: &policies, residents: &nobody, claims }, "r-9")

@@ -16,7 +16,7 @@ pub struct Facts {
     pub clone: Value,
     /// `name` and `labels`.
     pub namespace: Value,
-    /// `monthly` and `set`: 0.0 and false where there is no budget.
+    /// `set`, and in USD `monthly`, `used` (accrued and committed this month) and `left`: false and 0.0 where there is no budget.
     pub budget: Value,
     /// By the names of the hosts: `schemas`, `used` and `free`.
     pub hosts: Value,
@@ -61,7 +61,7 @@ pub(super) static ROOTS: [(&str, Fact); 4] = [
         ]),
     ),
     ("namespace", Fact::Fields(&[("name", Fact::Text), ("labels", Fact::Keyed(&Fact::Text))])),
-    ("budget", Fact::Fields(&[("monthly", Fact::Fraction), ("set", Fact::Truth)])),
+    ("budget", Fact::Fields(&[("monthly", Fact::Fraction), ("used", Fact::Fraction), ("left", Fact::Fraction), ("set", Fact::Truth)])),
     ("hosts", Fact::Keyed(&Fact::Fields(&[("schemas", Fact::Whole), ("used", Fact::Whole), ("free", Fact::Whole)]))),
 ];
 

@@ -1,0 +1,172 @@
+//! Whether the month's budget of a namespace bears one more clone: what is accrued, what those who live will still cost in it, what was
+//! promised to those nobody has seen yet, and the newcomer. Counted like places, under the same promises, so it is as exact.
+//!
+//! A clone counts with what it costs at most: a serverless database at the top of its range.
+
+use super::{Claim, Refusal, count::Count};
+use crate::cost::{accrual, tariff::Tariff};
+use crate::model::{Database, Month, duration::roughly, month::UsageRecord, snapshot::Departure};
+use crate::plan::accrual::Rates;
+use crate::policy::{AtLimit, Budget, ClonePolicy};
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::{Decimal, prelude::ToPrimitive};
+use std::{fmt, sync::Arc};
+
+/// What is known of what clones cost and have cost.
+#[derive(Debug, Clone)]
+pub struct Money {
+    /// When that was known.
+    pub at: Timestamp,
+    /// What clones cost.
+    pub tariff: Arc<Tariff>,
+    /// The ledgers of this month.
+    pub usages: Vec<Arc<UsageRecord>>,
+    /// Clones that have gone since those were written.
+    pub departed: Vec<Departure>,
+}
+
+/// What is spent of a month's budget, USD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// What clones have cost, up to the last checkpoint or their end.
+    pub accrued: Decimal,
+    /// What those that live, or were let in, will cost from then on.
+    pub committed: Decimal,
+}
+
+impl Spent {
+    /// Both.
+    #[must_use]
+    pub fn total(self) -> Decimal {
+        self.accrued.saturating_add(self.committed)
+    }
+}
+
+/// A clone that the budget does not bear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overspent {
+    /// The namespace.
+    pub namespace: String,
+    /// USD a month.
+    pub monthly: Decimal,
+    /// What is spent of it.
+    pub spent: Spent,
+    /// What the clone would cost in this month, USD.
+    pub costs: Decimal,
+    /// How long it was to live.
+    pub lives: SignedDuration,
+    /// How long one like it could live.
+    pub fits: Option<SignedDuration>,
+    /// What it would cost with a shared database, if that fits.
+    pub shared: Option<Decimal>,
+    /// `file:line`.
+    pub place: String,
+}
+
+impl fmt::Display for Overspent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { namespace, monthly, spent, costs, lives, fits, shared, place } = self;
+        let Spent { accrued, committed } = spent;
+        let sum = spent.total().saturating_add(*costs);
+        write!(
+            f,
+            "the month's budget of `{namespace}` is ${monthly:.2} ({place}, `budget.monthly`): ${accrued:.2} accrued, ${committed:.2} committed and \
+             ${costs:.2} for this clone ({}) are ${sum:.2}",
+            roughly(*lives)
+        )?;
+        match (fits, shared) {
+            (Some(fits), Some(usd)) => write!(f, "; what would fit: a life of {}, or a shared database (${usd:.2})", roughly(*fits)),
+            (Some(fits), None) => write!(f, "; what would fit: a life of {}", roughly(*fits)),
+            (None, Some(usd)) => write!(f, "; what would fit: a shared database (${usd:.2})"),
+            (None, None) => f.write_str("; end clones that are not needed any more, or raise the budget"),
+        }
+    }
+}
+
+/// What a newcomer would cost, against what is left.
+pub(super) struct Weighed {
+    /// What it costs in this month at most, USD.
+    pub(super) costs: Decimal,
+    /// The budget does not bear it.
+    pub(super) over: Option<Overspent>,
+    /// What the caller should know.
+    pub(super) warning: Option<String>,
+}
+
+/// Weighs a clone that is to live so long on this database.
+///
+/// # Errors
+/// Where a budget denies, and what clones cost is not known yet.
+pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePolicy, census: &impl Count) -> Result<Option<Weighed>, Refusal> {
+    let Some(budget) = &policy.budget else { return Ok(None) };
+    let Some(purse) = census.purse(policy) else {
+        let denies = budget.at_limit == AtLimit::Deny;
+        return if denies { Err(Refusal::NotNow("what clones cost is not known yet, and its budget counts on that".to_owned())) } else { Ok(None) };
+    };
+    let database = &located(database, census);
+    let left = purse.at.duration_until(Month::of(purse.at).end());
+    let costs = |database: &Database, lives: SignedDuration| {
+        let seconds = lives.min(left).as_secs();
+        census.at_most(database).saturating_mul(Decimal::from(seconds))
+    };
+    let spent = purse.spent;
+    let cost = costs(database, lives);
+    let sum = spent.total().saturating_add(cost);
+    if sum <= budget.monthly {
+        return Ok(Some(Weighed { costs: cost, over: None, warning: near(budget, sum) }));
+    }
+    let room = budget.monthly.saturating_sub(spent.total());
+    let shared = located(&Database::Shared(None), census);
+    let over = Overspent {
+        namespace: census.namespace().to_owned(),
+        monthly: budget.monthly,
+        spent,
+        costs: cost,
+        lives,
+        fits: room
+            .checked_div(census.at_most(database))
+            .and_then(|seconds| seconds.floor().to_i64())
+            .map(SignedDuration::from_secs)
+            .filter(|fits| *fits >= policy.ttl.minimum.get() && *fits < lives),
+        shared: Some(costs(&shared, lives)).filter(|usd| database.is_dedicated() && *usd <= room),
+        place: policy.place_of("budget"),
+    };
+    Ok(Some(Weighed { costs: cost, over: Some(over), warning: None }))
+}
+
+/// The same, with the platform's own host where none is named.
+fn located(database: &Database, census: &impl Count) -> Database {
+    match database {
+        Database::Shared(None) => Database::Shared(census.host().map(Into::into)),
+        known => known.clone(),
+    }
+}
+
+fn near(budget: &Budget, sum: Decimal) -> Option<String> {
+    let percent = sum.saturating_mul(Decimal::ONE_HUNDRED).checked_div(budget.monthly)?;
+    let text = || format!("with this clone ${sum:.2} of the month's ${:.2} are spent or committed ({percent:.0} %)", budget.monthly);
+    (percent >= budget.warn_at.into()).then(text)
+}
+
+/// What is spent of a namespace's month by those who live there, those who have gone, and those who were let in.
+pub(super) fn spent<'a>(
+    namespace: &str,
+    policy: &ClonePolicy,
+    money: &Money,
+    living: impl Iterator<Item = &'a crate::model::WordPressClone>,
+    promised: impl Iterator<Item = &'a Claim>,
+) -> Spent {
+    let rates = Rates::of(&money.tariff);
+    let month = Month::of(money.at);
+    let record = money.usages.iter().find(|record| record.namespace == namespace && record.month == month);
+    let through = record.and_then(|record| record.status.accrued_through).unwrap_or(month.start());
+    let counted = record.map(|record| accrual::accrued(&record.status)).unwrap_or_default();
+    let gone = money.departed.iter().filter(|gone| *gone.namespace == *namespace && gone.gone >= through);
+    let gone = gone.map(|gone| {
+        let stay = rates.gone(gone);
+        stay.per_second.total.saturating_mul(Decimal::from(stay.within(through, month.end())))
+    });
+    let living = living.map(|clone| rates.stay(clone, &policy.ttl, month).committed(through, month));
+    let add = |sum: Decimal, usd: Decimal| sum.saturating_add(usd);
+    Spent { accrued: gone.fold(counted, add), committed: living.chain(promised.map(|claim| claim.usd)).fold(Decimal::ZERO, add) }
+}
