@@ -15,7 +15,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use lines::Lines;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `simulate`
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: Option<Run>,
+    run: Run,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -38,11 +38,11 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Run {
     /// The trace, one arrival a line (`-`: standard input)
-    #[arg(long, value_name = "FILE")]
-    trace: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    trace: Option<PathBuf>,
     /// The folder with the policy files
-    #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR")]
-    policies: PathBuf,
+    #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR", required = true)]
+    policies: Option<PathBuf>,
     /// Another folder with policy files, to be put beside
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
@@ -62,42 +62,48 @@ enum Format {
     Table,
     /// All figures and the curves
     Json,
+    /// The same document as YAML
+    Yaml,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    match (args.command, args.run) {
-        (Some(Command::MakeTrace(args)), _) => make::run(args),
-        (Some(Command::TraceOf(args)), _) => history::run(&args),
-        (None, Some(run)) => simulate(&run),
-        (None, None) => Err(Failure::input(anyhow!("say which trace and which policies: `clonewarden simulate --trace FILE --policies DIR`"))),
+    match (args.command, &args.run.trace, &args.run.policies) {
+        (Some(Command::MakeTrace(args)), ..) => make::run(args),
+        (Some(Command::TraceOf(args)), ..) => history::run(&args),
+        (None, Some(trace), Some(policies)) => simulate(&args.run, trace, policies),
+        // They are required where there is no subcommand.
+        (None, ..) => Err(Failure::input(anyhow!("say which trace and which policies: `clonewarden simulate --trace FILE --policies DIR`"))),
     }
 }
 
-fn simulate(args: &Run) -> Result<(), Failure> {
-    let folders: Vec<&PathBuf> = std::iter::once(&args.policies).chain(&args.against).collect();
+fn simulate(args: &Run, trace: &Path, policies: &PathBuf) -> Result<(), Failure> {
+    let folders: Vec<&PathBuf> = std::iter::once(policies).chain(&args.against).collect();
     let sets = folders.iter().map(|folder| inputs::load(folder)).collect::<Result<Vec<Policies>, _>>()?;
     let setting = args.setting.read(&sets)?;
-    let outcomes = play(args, &folders, &sets, &setting)?;
+    let outcomes = play(trace, &folders, &sets, &setting)?;
+    let name = trace.display().to_string();
     if let Some(file) = &args.chart {
-        let title =
-            format!("{} under {}", args.trace.display(), folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" and "));
-        let text = chart::svg(&title, &outcomes);
+        let folders: Vec<&str> = outcomes.iter().map(|outcome| outcome.folder.as_str()).collect();
+        let text = chart::svg(&format!("{name} under {}", folders.join(" and ")), &outcomes);
         std::fs::write(file, text).with_context(|| format!("the chart cannot be written to `{}`", file.display())).map_err(Failure::failed)?;
     }
-    let trace = args.trace.display().to_string();
-    output::data(&match args.output {
-        Format::Table => table::render(&trace, &outcomes),
-        Format::Json => plan::json(&json!({
-            "apiVersion": "clonewarden.io/v1alpha1", "kind": "Simulation", "trace": trace, "assumed": args.setting.document(&setting),
+    let document = || {
+        json!({
+            "apiVersion": "clonewarden.io/v1alpha1", "kind": "Simulation", "trace": name, "assumed": args.setting.document(&setting),
             "policies": outcomes.iter().map(Outcome::document).collect::<Vec<_>>(),
-        }))?,
+        })
+    };
+    output::data(&match args.output {
+        Format::Table => table::render(&name, &outcomes),
+        Format::Json => plan::json(&document())?,
+        Format::Yaml => plan::yaml(&document())?,
     })
 }
 
 /// Reads the trace once, for all sets of policies.
-fn play(args: &Run, folders: &[&PathBuf], sets: &[Policies], setting: &Setting) -> Result<Vec<Outcome>, Failure> {
+fn play(path: &Path, folders: &[&PathBuf], sets: &[Policies], setting: &Setting) -> Result<Vec<Outcome>, Failure> {
     let mut simulations: Vec<Simulation<'_>> = sets.iter().map(|policies| Simulation::new(policies, setting)).collect();
-    let mut lines = Lines::open(&args.trace)?;
+    let mut lines = Lines::open(path)?;
     let mut reader = trace::Reader::default();
     let mut arrivals = 0_u64;
     while let Some(line) = lines.next()? {
@@ -113,7 +119,7 @@ fn play(args: &Run, folders: &[&PathBuf], sets: &[Policies], setting: &Setting) 
     lines.done();
     if arrivals == 0 {
         let help = "`clonewarden simulate make-trace` makes one";
-        return Err(Failure::input(anyhow!("nobody comes in the trace `{}`: {help}", args.trace.display())));
+        return Err(Failure::input(anyhow!("nobody comes in the trace `{}`: {help}", path.display())));
     }
     let outcomes = simulations.into_iter().zip(folders.iter().zip(sets)).map(|(simulation, (folder, policies))| Outcome {
         folder: folder.display().to_string(),
