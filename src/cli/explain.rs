@@ -84,6 +84,19 @@ impl<'a> Story<'a> {
         }
         self.belongings(&clone.meta.uid);
         self.access(clone);
+        self.costs(clone);
+    }
+
+    /// What it costs, and what that is made of.
+    fn costs(&mut self, clone: &WordPressClone) {
+        let rate = self.plan.tariff.rate(&clone.database);
+        let parts: Vec<String> = rate.parts().iter().map(|(part, usd)| format!("{} {}", part.word(), usd.round_dp(6).normalize())).collect();
+        if parts.is_empty() {
+            return;
+        }
+        let most = if rate.beyond.is_zero() { String::new() } else { format!(", at most ${}", rate.at_most_per_hour()) };
+        let unpriced = if rate.unpriced.is_empty() { String::new() } else { format!("; without a price: {}", rate.unpriced.join(", ")) };
+        self.say(&format!("costs ${} an hour{most}: {}{unpriced}", rate.per_hour(), parts.join(", ")));
     }
 
     /// How its Pod gets into its database.

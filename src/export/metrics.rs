@@ -330,7 +330,7 @@ metrics! {
         "What this month will have cost when it is over: as it has gone until now, and at least what is committed.";
     budget: Gauges Usd "clonewarden_budget_usd" ["namespace", "policy"]
         "What the clones of a namespace may cost a month, as its policy says.";
-    saved: Gauges Usd "clonewarden_saved_usd" ["namespace", "reason"]
+    saved: Gauges Usd "clonewarden_saved_usd" ["namespace", "why"]
         "What was reaped this month would have cost so much until it would have ended otherwise: `expired`, `idle`, `overLimit`, `orphan`.";
     cost_counted: Gauges Timestamp "clonewarden_cost_counted_timestamp_seconds" ["namespace"]
         "Up to when the costs of a namespace are counted.";

@@ -2,7 +2,7 @@
 
 use super::{Draft, Reason, Target};
 use crate::cost::{
-    rates,
+    dollars, rates,
     tariff::{Needs, SharedHost, Tariff},
 };
 use crate::model::{Node, Quantity, Snapshot, Source, cloud::CloudResource, later, names};
@@ -61,12 +61,12 @@ impl Finding {
                 format!("what clones cost in `{region}` is not known: write a `PriceBook` with `region: {region}` beside the policies")
             }
             Self::BudgetNear(used, monthly, percent) => {
-                format!("${used:.2} of the month's ${monthly:.2} are spent or committed, which is {percent} % or more")
+                let (used, monthly) = (dollars(*used), dollars(*monthly));
+                format!("{used} of the month's {monthly} are spent or committed, which is {percent} % or more")
             }
             Self::BudgetExceeded(used, monthly) => {
-                format!(
-                    "${used:.2} are spent or committed, and the month's budget is ${monthly:.2}: end clones, shorten their lives, or raise the budget"
-                )
+                let (used, monthly) = (dollars(*used), dollars(*monthly));
+                format!("{used} are spent or committed, and the month's budget is {monthly}: end clones, shorten their lives, or raise the budget")
             }
             Self::Unpriced(what) => format!(
                 "costs are counted without what has no price ({}): write it in a `PriceBook` beside the policies, or say `costPerHour` of the host",

@@ -53,6 +53,7 @@ enum Place {
 }
 
 scenes! {
+    money Beside;
     expiry Beside;
     rebirth Beside;
     snooze Beside;

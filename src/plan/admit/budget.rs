@@ -4,7 +4,7 @@
 //! A clone counts with what it costs at most: a serverless database at the top of its range.
 
 use super::{Claim, Refusal, count::Count};
-use crate::cost::{accrual, tariff::Tariff};
+use crate::cost::{accrual, dollars, tariff::Tariff};
 use crate::model::{Database, Month, duration::roughly, month::UsageRecord, snapshot::Departure};
 use crate::plan::accrual::Rates;
 use crate::policy::{AtLimit, Budget, ClonePolicy};
@@ -66,19 +66,22 @@ pub struct Overspent {
 impl fmt::Display for Overspent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { namespace, monthly, spent, costs, lives, fits, shared, place } = self;
-        let Spent { accrued, committed } = spent;
         let sum = spent.total().saturating_add(*costs);
         write!(
             f,
-            "the month's budget of `{namespace}` is ${monthly:.2} ({place}, `budget.monthly`): ${accrued:.2} accrued, ${committed:.2} committed and \
-             ${costs:.2} for this clone ({}) are ${sum:.2}",
-            roughly(*lives)
+            "the month's budget of `{namespace}` is {} ({place}, `budget.monthly`): {} accrued, {} committed and {} for this clone ({}) are {}",
+            dollars(*monthly),
+            dollars(spent.accrued),
+            dollars(spent.committed),
+            dollars(*costs),
+            roughly(*lives),
+            dollars(sum)
         )?;
-        match (fits, shared) {
-            (Some(fits), Some(usd)) => write!(f, "; what would fit: a life of {}, or a shared database (${usd:.2})", roughly(*fits)),
-            (Some(fits), None) => write!(f, "; what would fit: a life of {}", roughly(*fits)),
-            (None, Some(usd)) => write!(f, "; what would fit: a shared database (${usd:.2})"),
-            (None, None) => f.write_str("; end clones that are not needed any more, or raise the budget"),
+        let life = fits.map(|fits| format!("a life of {}", roughly(fits)));
+        let share = shared.map(|usd| format!("a shared database ({})", dollars(usd)));
+        match life.into_iter().chain(share).reduce(|one, other| format!("{one}, or {other}")) {
+            Some(fits) => write!(f, "; what would fit: {fits}"),
+            None => f.write_str("; end clones that are not needed any more, or raise the budget"),
         }
     }
 }
@@ -144,7 +147,8 @@ fn located(database: &Database, census: &impl Count) -> Database {
 
 fn near(budget: &Budget, sum: Decimal) -> Option<String> {
     let percent = sum.saturating_mul(Decimal::ONE_HUNDRED).checked_div(budget.monthly)?;
-    let text = || format!("with this clone ${sum:.2} of the month's ${:.2} are spent or committed ({percent:.0} %)", budget.monthly);
+    let text =
+        || format!("with this clone {} of the month's {} are spent or committed ({} %)", dollars(sum), dollars(budget.monthly), percent.round());
     (percent >= budget.warn_at.into()).then(text)
 }
 

@@ -1,5 +1,6 @@
 //! What is admitted: tables of requests.
 
+mod budget;
 mod ceiling;
 mod exact;
 mod room;

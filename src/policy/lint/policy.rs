@@ -34,6 +34,7 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let limits = limits(lint, spec.limits, &mut lines);
     lines.extend(spec.quota.as_ref().map(|entries| ("quota", lint.place(entries.0.at).line)));
     lines.extend(spec.databases.as_ref().map(|rules| ("databases", lint.block(rules).line)));
+    lines.extend(spec.budget.as_ref().map(|budget| ("budget", lint.block(budget).line)));
     let quota = quota(lint, spec.quota);
     let limit_range = limit_range::limit_range(lint, spec.limit_range);
     let (databases, hosts) = rules::rules(lint, spec.databases);

@@ -16,6 +16,7 @@ pub(crate) mod hosts;
 pub(crate) mod idle;
 pub(crate) mod leaks;
 pub(crate) mod messages;
+pub(crate) mod money;
 pub(crate) mod orphans;
 pub(crate) mod outage;
 pub(crate) mod pause;
