@@ -202,6 +202,8 @@ pub fn write(arrival: &Arrival) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
 
     #[test]
     fn a_line_that_was_written_is_read_as_it_was() {
@@ -250,5 +252,20 @@ mod tests {
             reader.read(&line).unwrap();
         }
         assert!(reader.texts.len() <= REMEMBERED && reader.spans.len() <= REMEMBERED && reader.labels.len() <= REMEMBERED);
+    }
+
+    proptest! {
+        /// Whatever a line says, it is an arrival or an error with words, and an arrival is read back as it is written.
+        #[test]
+        fn any_line_is_read_or_refused(line in "\\PC{0,60}", at in "[0-9TZ:.+-]{0,30}|2026-02-05T14:30:22Z", ttl in "[0-9]{0,4}[a-z]{0,3}") {
+            let named = json!({"at": at, "namespace": line, "owner": "o", "ttl": ttl}).to_string();
+            for text in [line, named] {
+                match Reader::default().read(&text) {
+                    Ok(Some(arrival)) => prop_assert_eq!(Reader::default().read(&write(&arrival)), Ok(Some(arrival))),
+                    Ok(None) => {}
+                    Err(bad) => prop_assert!(!bad.message.is_empty()),
+                }
+            }
+        }
     }
 }

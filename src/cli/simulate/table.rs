@@ -127,7 +127,8 @@ fn notes(outcomes: &[Outcome], out: &mut String) {
 }
 
 fn hours(seconds: u64) -> Decimal {
-    Decimal::from(seconds).checked_div(Decimal::from(3_600)).unwrap_or_default()
+    // `{:.1}` of a decimal cuts off.
+    Decimal::from(seconds).checked_div(Decimal::from(3_600)).unwrap_or_default().round_dp(1)
 }
 
 fn said(cell: &Cell) -> String {
