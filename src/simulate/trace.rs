@@ -178,7 +178,11 @@ fn broken(error: &serde_json::Error) -> BadLine {
     let said = error.to_string();
     let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
     let fields = "the fields are `at`, `namespace`, `owner` and, if need be, `name`, `ttl`, `labels`, `dedicated`, `class`, `uses`";
-    let help = if error.is_data() { fields } else { "a trace has one JSON object a line" };
+    let help = match (error.is_data(), said.contains("expected one of")) {
+        (true, true) => "write it as one of these, or take it out",
+        (true, false) => fields,
+        (false, _) => "a trace has one JSON object a line",
+    };
     BadLine { column: Some(error.column()).filter(|column| *column > 0), message: format!("{said}: {help}") }
 }
 

@@ -46,7 +46,7 @@ const RUN: [&str; 12] = [
     "t3.large:2:spot",
     "--host",
     "small=db.t3.small",
-    "--patience=50m",
+    "--patience=90m",
 ];
 
 #[test]
@@ -132,7 +132,7 @@ fn bad_input_is_refused_with_its_place_and_what_to_do() {
     place.write("trace.jsonl", &(TRACE.to_owned() + "{\"at\":\"2026-02-05T07:00:00Z\",\"namespace\":\"n\",\"owner\":\"o\"}\n"));
     simulate(&[]).refused(2, &["trace.jsonl:7: ", "in the order of time; sort it by `at`"]);
     place.write("trace.jsonl", "{\"at\":\"2026-02-05T07:00:00Z\",\"namespace\":\"n\",\"ownr\":\"o\"}\n");
-    simulate(&[]).refused(2, &["trace.jsonl:1:", "unknown field `ownr`", "the fields are"]);
+    simulate(&[]).refused(2, &["trace.jsonl:1:", "unknown field `ownr`", "write it as one of these, or take it out"]);
     place.write("trace.jsonl", "");
     simulate(&[]).refused(2, &["nobody comes in the trace `trace.jsonl`", "make-trace"]);
     place.write("policies/staging.yaml", "kind: ClonePolicy\n");

@@ -37,7 +37,7 @@ pub(super) fn render(trace: &str, outcomes: &[Outcome]) -> String {
             out,
             "{}: {} arrivals in {lasts}, from {} on; every policy as under `enforce`\n",
             printable(trace),
-            of.arrivals,
+            grouped(&of.arrivals.to_string()),
             moment(of.from)
         );
     }
