@@ -19,7 +19,7 @@ const PANEL: f64 = 190.0;
 /// Where each panel begins.
 const TOPS: [f64; 2] = [70.0, 320.0];
 /// Colour and dashes of each set, to be told apart by people who see few colours, and on paper.
-const LINES: [(&str, &str); 2] = [("#0b62a4", ""), ("#c2410c", "6 3")];
+const LINES: [(&str, &str); 2] = [("#0b62a4", "none"), ("#c2410c", "6 3")];
 
 /// One panel: what it shows, and how that is read off a point.
 struct Panel {
