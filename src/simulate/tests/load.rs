@@ -97,7 +97,7 @@ fn a_hundred_at_once_do_not_fit_into_the_quota() {
     let at_once = Maker::new(Recipe {
         namespaces: vec![("wordpress-production".into(), 1)],
         shape: Shape::Steady,
-        ..recipe(2_000.0, Span::minutes(3), "2026-02-04T10:00:00Z")
+        ..recipe(2_000.0, Span::minutes(6), "2026-02-04T10:00:00Z")
     });
     let figures = simulated(at_once.take(100));
     assert_eq!((figures.arrivals, figures.peak), (100, 64), "16 CPU are 64 clones");
