@@ -58,12 +58,16 @@ impl Executor {
         }
     }
 
-    /// Whether the `Orphan` that is there already is about the same thing: then the watch just has not brought it yet.
+    /// Whether the `Orphan` that is there already is about the same thing: then the watch just has not brought it yet. It may never: what
+    /// it told of it was lost, and until the next list, an hour away, nothing would be done about what costs money.
     async fn is_recorded(&self, decision: &Decision) -> Result<(), ApiError> {
         let name = orphan::object_name(decision.target.kind(), &decision.target.key());
         let Some(object) = self.tools.cluster.get(Kind::Orphan, "", &name).await? else { return Ok(()) };
         match OrphanRecord::read(&object) {
-            Ok(there) if there.key == decision.target.key() => Ok(()),
+            Ok(there) if there.key == decision.target.key() => {
+                self.tools.store.found(Kind::Orphan, &object);
+                Ok(())
+            }
             // Not a conflict, which is tried again at once: nothing changes before somebody does that.
             _ => Err(ApiError::Refused { code: 409, message: format!("the Orphan `{name}` is about something else: delete it") }),
         }

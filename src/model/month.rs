@@ -7,7 +7,7 @@
 use super::{
     kind::Kind,
     meta::{Meta, Unreadable},
-    orphan::status::{Condition, StatusEvidence, count, moment, money},
+    orphan::status::{Condition, count, moment, money},
 };
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use rust_decimal::Decimal;
@@ -156,11 +156,7 @@ pub struct UsageStatus {
     /// What could not be priced, and is counted as nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<String>,
-    /// What the figures stand on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["source"]))]
-    pub evidence: Vec<StatusEvidence>,
-    /// Conditions: WithinBudget, Reconciled.
+    /// Conditions: WithinBudget, where the policy has a budget.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

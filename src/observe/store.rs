@@ -73,6 +73,15 @@ impl Store {
         self.held().apply(Trimmed::read(kind, object));
     }
 
+    /// An object was read by itself that no watch has told of. One that is held is newer, or will be.
+    pub fn found(&self, kind: Kind, object: &Value) {
+        let trimmed = Trimmed::read(kind, object);
+        let mut held = self.held();
+        if !held.paths(kind).contains(&trimmed.path) {
+            held.apply(trimmed);
+        }
+    }
+
     /// A clone was read by itself, or found to be gone (`None`). That counts only if it is still held in the form that led to
     /// the question: the watch may have been faster than the answer.
     pub fn settle(&self, judged: &Meta, found: Option<&Value>, now: Timestamp) {

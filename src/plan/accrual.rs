@@ -16,6 +16,7 @@ use crate::cost::{
 use crate::model::{
     Database, Kind, Month, Reading, Snapshot, Source, WordPressClone, later,
     month::{Costs, UsageBudget, UsageRecord, UsageStatus},
+    orphan::status::{Condition, ConditionStatus},
     snapshot::{Departure, Origin, Reaped},
 };
 use crate::policy::{ClonePolicy, Policies, Ttl};
@@ -31,6 +32,9 @@ use std::{
 const AT_REST: SignedDuration = SignedDuration::from_hours(1);
 /// How long a watch may be behind. What is younger than this is counted by the next checkpoint.
 const SETTLED: SignedDuration = SignedDuration::from_secs(10);
+
+/// The condition of a `CloneUsage` whose namespace has a budget.
+const WITHIN_BUDGET: &str = "WithinBudget";
 
 /// Advances each ledger that is due.
 pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, draft: &mut Draft) {
@@ -152,6 +156,7 @@ impl Desk<'_> {
         status.unpriced = self.rates.unpriced(clones);
         status.budget = self.policy.budget.as_ref().map(|budget| {
             let used = accrual::accrued(&status).saturating_add(status.committed.unwrap_or_default());
+            status.conditions = vec![within_budget(used <= budget.monthly, before, interval.to)];
             let percent = used.saturating_mul(Decimal::ONE_HUNDRED).checked_div(budget.monthly).map(|percent| percent.round_dp(1).normalize());
             UsageBudget { policy: self.policy.name.to_string(), monthly: budget.monthly, used_percent: percent }
         });
@@ -166,6 +171,20 @@ impl Desk<'_> {
             let per_second = status.cost_per_hour?.checked_div(SECONDS_AN_HOUR)?.round_dp(12);
             Some(Reaping { why: "orphan", at: status.deleted_at?, instead: interval.month.end(), per_second })
         })
+    }
+}
+
+/// The condition that no more is spent and committed than the budget allows, since when that is so.
+fn within_budget(within: bool, before: &UsageStatus, at: Timestamp) -> Condition {
+    let status = if within { ConditionStatus::True } else { ConditionStatus::False };
+    let known = before.conditions.iter().find(|known| known.r#type == WITHIN_BUDGET && known.status == status);
+    Condition {
+        r#type: WITHIN_BUDGET.to_owned(),
+        status,
+        reason: if within { "Within" } else { "Exceeded" }.to_owned(),
+        message: String::new(),
+        last_transition_time: known.and_then(|known| known.last_transition_time).or(Some(at)),
+        observed_generation: None,
     }
 }
 

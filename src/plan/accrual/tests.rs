@@ -225,3 +225,24 @@ proptest! {
         prop_assert!(snapshot.usages.iter().all(|record| record.status.estimated.is_none()));
     }
 }
+
+#[test]
+fn a_ledger_says_since_when_its_budget_is_exceeded() {
+    let (policies, born) = (policies("  budget: {monthly: \"19\"}\n"), time("2026-02-05T10:00:00Z"));
+    let mut snapshot = world(born);
+    snapshot.clones = vec![clone("a", "ada", born, "db.t3.micro")];
+    let mut said = Vec::new();
+    for (now, clones) in [("2026-02-05T10:01:00Z", 1), ("2026-02-05T10:02:00Z", 1), ("2026-02-05T10:03:00Z", 2), ("2026-02-05T10:04:00Z", 2)] {
+        let now = time(now);
+        if clones > snapshot.clones.len() {
+            snapshot.clones.push(clone("b", "ada", time("2026-02-05T10:02:30Z"), "db.t3.micro"));
+        }
+        let plan = plan(&at(&snapshot, now), &policies, now);
+        store(&mut snapshot, &plan);
+        let condition = &snapshot.usages[0].status.conditions[0];
+        said.push((condition.status, condition.last_transition_time.unwrap().to_string()));
+    }
+    let (within, exceeded) = ("2026-02-05T10:00:50Z".to_owned(), "2026-02-05T10:02:50Z".to_owned());
+    use ConditionStatus::{False, True};
+    assert_eq!(said, [(True, within.clone()), (True, within), (False, exceeded.clone()), (False, exceeded)]);
+}
