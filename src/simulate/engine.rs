@@ -17,7 +17,7 @@ use crate::{
         admit::{Asked, Newcomer, Refusal, Rule},
         lifetime::{Step, judge, lifetime},
     },
-    policy::{ClonePolicy, Policies},
+    policy::{ClonePolicy, DatabaseHost, Policies},
     sandbox::rng::Rng,
 };
 use jiff::Timestamp;
@@ -46,6 +46,8 @@ pub struct Simulation<'p, W = ()> {
     setting: &'p Setting,
     town: Town<'p>,
     names: HashSet<(usize, Arc<str>)>,
+    /// The addresses of the hosts on which the daemon keeps schemas.
+    kept: HashSet<String>,
     rules: HashMap<Shape, Rule>,
     queue: Queue,
     number: u64,
@@ -85,6 +87,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
             setting,
             town: Town::default(),
             names: HashSet::new(),
+            kept: policies.hosts.iter().filter(|host| host.credentials_dir.is_some()).map(DatabaseHost::address).collect(),
             rules: HashMap::new(),
             queue: Queue::default(),
             number: 0,
@@ -278,7 +281,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
         let database = living.database.clone();
         let stays = match database.host() {
             // The daemon drops the schemas of those hosts alone whose credentials it has.
-            Some(address) => self.keeps_schemas_on(address),
+            Some(address) => self.kept.contains(&**address),
             None => database.is_dedicated() && self.setting.orphans > 0 && self.rng.chance(self.setting.orphans),
         };
         if !stays {
@@ -296,10 +299,6 @@ impl<'p, W: Watch> Simulation<'p, W> {
         let Some(purse) = self.town.places.get_mut(id).and_then(|place| place.purse.as_mut()).filter(|purse| purse.is_over(now)) else { return };
         let living = self.queue.living().chain(going).filter(|living| living.place == id);
         purse.turn(now, living.map(|living| (self.tally.rate(living.rate), living.announced.as_second())));
-    }
-
-    fn keeps_schemas_on(&self, address: &str) -> bool {
-        self.policies.hosts.iter().any(|host| host.credentials_dir.is_some() && host.address() == address)
     }
 }
 

@@ -27,6 +27,11 @@ pub(super) struct Purse {
 }
 
 impl Purse {
+    /// When its month ends.
+    pub(super) fn month_ends(&self) -> Timestamp {
+        Timestamp::from_second(self.month_ends).unwrap_or_default()
+    }
+
     /// Whether its month is over.
     pub(super) fn is_over(&self, now: i64) -> bool {
         now >= self.month_ends

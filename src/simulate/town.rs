@@ -201,7 +201,7 @@ impl Count for View<'_, '_> {
 
     fn purse(&self, _: &ClonePolicy) -> Option<admit::Purse> {
         let purse = self.place.purse.as_ref()?;
-        Some(admit::Purse { at: Timestamp::from_second(self.now).unwrap_or_default(), spent: purse.spent(self.now) })
+        Some(admit::Purse { at: Timestamp::from_second(self.now).unwrap_or_default(), month_ends: purse.month_ends(), spent: purse.spent(self.now) })
     }
 
     fn at_most(&self, database: &Database) -> Decimal {

@@ -107,7 +107,7 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
         return if denies { Err(Refusal::NotNow("what clones cost is not known yet, and its budget counts on that".to_owned())) } else { Ok(None) };
     };
     let database = &located(database, census);
-    let left = purse.at.duration_until(Month::of(purse.at).end());
+    let left = purse.at.duration_until(purse.month_ends);
     let costs = |database: &Database, lives: SignedDuration| {
         let seconds = lives.min(left).as_secs();
         census.at_most(database).saturating_mul(Decimal::from(seconds))
@@ -146,10 +146,13 @@ fn located(database: &Database, census: &impl Count) -> Database {
 }
 
 fn near(budget: &Budget, sum: Decimal) -> Option<String> {
-    let percent = sum.saturating_mul(Decimal::ONE_HUNDRED).checked_div(budget.monthly)?;
-    let text =
-        || format!("with this clone {} of the month's {} are spent or committed ({} %)", dollars(sum), dollars(budget.monthly), percent.round());
-    (percent >= budget.warn_at.into()).then(text)
+    let hundred = sum.saturating_mul(Decimal::ONE_HUNDRED);
+    // Most are far from it, and a division takes longer than all the rest.
+    if hundred < budget.monthly.saturating_mul(budget.warn_at.into()) {
+        return None;
+    }
+    let percent = hundred.checked_div(budget.monthly)?;
+    Some(format!("with this clone {} of the month's {} are spent or committed ({} %)", dollars(sum), dollars(budget.monthly), percent.round()))
 }
 
 /// What is spent of a namespace's month by those who live there, those who have gone, and those who were let in.

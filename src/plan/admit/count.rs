@@ -3,7 +3,7 @@
 
 use super::{budget::Spent, census::Census};
 use crate::{
-    model::{Database, Kind, Quantity, WordPressClone, clone::host_address},
+    model::{Database, Kind, Month, Quantity, WordPressClone, clone::host_address},
     plan::accrual::Rates,
     policy::ClonePolicy,
 };
@@ -27,6 +27,8 @@ pub enum Of<'a> {
 pub struct Purse {
     /// When that was known.
     pub at: Timestamp,
+    /// When the month ends.
+    pub month_ends: Timestamp,
     /// What is spent of it.
     pub spent: Spent,
 }
@@ -117,7 +119,7 @@ impl Count for Census<'_> {
 
     fn purse(&self, policy: &ClonePolicy) -> Option<Purse> {
         let money = self.residents().money.as_deref()?;
-        Some(Purse { at: money.at, spent: self.spent(policy, money) })
+        Some(Purse { at: money.at, month_ends: Month::of(money.at).end(), spent: self.spent(policy, money) })
     }
 
     fn at_most(&self, database: &Database) -> Decimal {

@@ -167,9 +167,10 @@ fn room<'p>(
     let hosts = names.iter().filter_map(|name| policies.hosts.iter().find(|host| host.name == *name));
     let (mut full, mut down) = (Vec::new(), None);
     for host in hosts {
-        let used = census.on_host(&host.address());
+        let address = host.address();
+        let used = census.on_host(&address);
         if used < super::as_count(host.schemas) {
-            if !census.is_down(&host.address()) {
+            if !census.is_down(&address) {
                 return Ok(host);
             }
             down = down.or(Some(host));
