@@ -21,3 +21,4 @@ pub mod plan;
 pub mod policy;
 pub mod ports;
 pub mod sandbox;
+pub mod simulate;

@@ -3,7 +3,7 @@
 //! A line never holds anything but what the plan itself shows: no spec, no Secret. Its `id` is the decision's, so that a repeat
 //! after a crash is recognisable.
 
-use crate::plan::{Decision, render};
+use crate::plan::{Decision, Target, render};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::{
@@ -96,6 +96,10 @@ fn line(event: &str, decision: &Decision, revision: &str, at: Timestamp) -> Map<
     let mut line = Map::from_iter(head);
     if let Value::Object(fields) = render::decision(decision, at) {
         line.extend(fields);
+    }
+    if let Target::Clone(clone) = &decision.target {
+        // For whoever wants to know later what came: `clonewarden simulate trace-of`.
+        line.insert("clone".to_owned(), json!({"owner": clone.owner, "dedicated": clone.database.is_dedicated()}));
     }
     line
 }

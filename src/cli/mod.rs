@@ -18,6 +18,7 @@ mod plan;
 mod policy;
 mod prices;
 mod run;
+mod simulate;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,8 @@ enum Command {
     /// Look after policy files.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Try policies on a trace of arrivals, two sets side by side: who gets in, who waits, what it costs.
+    Simulate(Box<simulate::Args>),
     /// Print every price that costs are reckoned by, with its date and its source.
     Prices(prices::Args),
     /// Stop every write of the daemon at once, until `resume`.
@@ -95,6 +98,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Explain(args) => explain::run(&args),
         Command::Clone(command) => clone::run(command),
         Command::Policy(command) => policy::run(&command),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Prices(args) => prices::run(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),

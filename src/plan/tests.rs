@@ -144,7 +144,7 @@ fn the_pure_half_has_no_effects() {
         "crate::ports",
     ];
     let mut read = 0;
-    for part in ["model", "policy", "cost", "plan"] {
+    for part in ["model", "policy", "cost", "plan", "simulate"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(part);
         let mut folders = vec![folder];
         while let Some(folder) = folders.pop() {

@@ -24,7 +24,7 @@ mod yaml;
 
 pub use load::{load_dir, load_files};
 pub use problem::{Code, Place, Problem, Problems};
-pub use select::{Condition, Facts, Unsure};
+pub use select::{Condition, Facts, Reads, Unsure};
 
 use crate::{cost::book::PriceBook, model::Span};
 use rust_decimal::Decimal;

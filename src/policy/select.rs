@@ -10,12 +10,14 @@
 
 mod check;
 mod facts;
+mod reads;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod value;
 
 pub use facts::Facts;
+pub use reads::Reads;
 
 use super::forms;
 use cel::{Context, Env, ExecutionError, ParseErrors, Value, common::ast::IdedExpr, common::types::CelBool};
@@ -81,6 +83,12 @@ impl Condition {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
+    }
+
+    /// What it looks at.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        Reads::of(&self.0.tree)
     }
 
     /// The hosts it names, and which bytes of its text do.

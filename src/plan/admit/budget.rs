@@ -3,9 +3,9 @@
 //!
 //! A clone counts with what it costs at most: a serverless database at the top of its range.
 
-use super::{Claim, Refusal, census::Census};
+use super::{Claim, Refusal, count::Count};
 use crate::cost::{accrual, dollars, tariff::Tariff};
-use crate::model::{Database, Month, clone::host_address, duration::roughly, month::UsageRecord, snapshot::Departure};
+use crate::model::{Database, Month, duration::roughly, month::UsageRecord, snapshot::Departure};
 use crate::plan::accrual::Rates;
 use crate::policy::{AtLimit, Budget, ClonePolicy};
 use jiff::{SignedDuration, Timestamp};
@@ -100,21 +100,19 @@ pub(super) struct Weighed {
 ///
 /// # Errors
 /// Where a budget denies, and what clones cost is not known yet.
-pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePolicy, census: &Census<'_>) -> Result<Option<Weighed>, Refusal> {
+pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePolicy, census: &impl Count) -> Result<Option<Weighed>, Refusal> {
     let Some(budget) = &policy.budget else { return Ok(None) };
-    let Some(money) = census.residents().money.as_deref() else {
+    let Some(purse) = census.purse(policy) else {
         let denies = budget.at_limit == AtLimit::Deny;
         return if denies { Err(Refusal::NotNow("what clones cost is not known yet, and its budget counts on that".to_owned())) } else { Ok(None) };
     };
-    let rates = Rates::of(&money.tariff);
     let database = &located(database, census);
-    let month = Month::of(money.at);
-    let left = money.at.duration_until(month.end());
+    let left = purse.at.duration_until(purse.month_ends);
     let costs = |database: &Database, lives: SignedDuration| {
         let seconds = lives.min(left).as_secs();
-        rates.of_database(database).at_most.saturating_mul(Decimal::from(seconds))
+        census.at_most(database).saturating_mul(Decimal::from(seconds))
     };
-    let spent = census.spent(policy, money);
+    let spent = purse.spent;
     let cost = costs(database, lives);
     let sum = spent.total().saturating_add(cost);
     if sum <= budget.monthly {
@@ -129,7 +127,7 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
         costs: cost,
         lives,
         fits: room
-            .checked_div(rates.of_database(database).at_most)
+            .checked_div(census.at_most(database))
             .and_then(|seconds| seconds.floor().to_i64())
             .map(SignedDuration::from_secs)
             .filter(|fits| *fits >= policy.ttl.minimum.get() && *fits < lives),
@@ -140,20 +138,21 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
 }
 
 /// The same, with the platform's own host where none is named.
-fn located(database: &Database, census: &Census<'_>) -> Database {
+fn located(database: &Database, census: &impl Count) -> Database {
     match database {
-        Database::Shared(None) => {
-            Database::Shared(census.residents().platform.get("sharedDatabase.host").map(|host| host_address(host, None).into()))
-        }
+        Database::Shared(None) => Database::Shared(census.host().map(Into::into)),
         known => known.clone(),
     }
 }
 
 fn near(budget: &Budget, sum: Decimal) -> Option<String> {
-    let percent = sum.saturating_mul(Decimal::ONE_HUNDRED).checked_div(budget.monthly)?;
-    let text =
-        || format!("with this clone {} of the month's {} are spent or committed ({} %)", dollars(sum), dollars(budget.monthly), percent.round());
-    (percent >= budget.warn_at.into()).then(text)
+    let hundred = sum.saturating_mul(Decimal::ONE_HUNDRED);
+    // Most are far from it, and a division takes longer than all the rest.
+    if hundred < budget.monthly.saturating_mul(budget.warn_at.into()) {
+        return None;
+    }
+    let percent = hundred.checked_div(budget.monthly)?;
+    Some(format!("with this clone {} of the month's {} are spent or committed ({} %)", dollars(sum), dollars(budget.monthly), percent.round()))
 }
 
 /// What is spent of a namespace's month by those who live there, those who have gone, and those who were let in.

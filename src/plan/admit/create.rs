@@ -3,6 +3,7 @@
 use super::{
     Claim, Refusal, Request, Town, Verdict, annotation, as_count, budget,
     census::Census,
+    count::{Count, Of},
     edit::Edit,
     placement::{self, Choice},
     refusal::{Exhausted, Reached},
@@ -24,27 +25,20 @@ const NEAR: usize = 80;
 pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, reservation: &str) -> Result<Verdict, Refusal> {
     shape::identity(&request.object)?;
     shape::values(&request.object, &Value::Null)?;
-    let mut edit = Edit::of(&request.object);
     let mut warnings = Vec::new();
-    for key in NOT_YET {
-        edit.unset(&["metadata", "annotations", key]);
-    }
-    lifetime(&mut edit, &policy.ttl, &policy.name, &mut warnings);
     let owner = request.user.as_str();
-    if annotation(&request.object, names::OWNER).is_some_and(|named| named != owner) {
-        warnings.push(format!("`{}` is whoever creates the clone: `{owner}`", names::OWNER));
-    }
-    edit.set(&["metadata", "annotations", names::OWNER], json!(owner));
+    let mut edit = introduced(&request.object, owner, policy, &mut warnings);
 
     let census = Census::around(town.residents, town.claims.values(), &request.namespace, &request.name);
     let facts = placement::facts(edit.object(), owner, &request.namespace, &census, policy, town.policies);
     let choice = placement::choose(&request.object, &facts, policy, town.policies, &census)?;
-    let (choice, usd) = within_budget(choice, lives(edit.object(), &policy.ttl), policy, town.policies, &census, &mut warnings)?;
+    let said = clone::read_ttl(edit.object().get("spec"));
+    let (choice, usd) = within_budget(choice, lives(&said, &policy.ttl), policy, town.policies, &census, &mut warnings)?;
     warnings.extend(choice.warnings.iter().cloned());
     platform(&mut edit, &census, &mut warnings);
     place(&mut edit, &choice);
     if matches!(choice.database, Database::Shared(None)) {
-        placement::check_room(edit.object(), policy, town.policies, &census)?;
+        placement::check_room(clone::shared_host(edit.object()).as_deref(), policy, town.policies, &census)?;
     }
     edit.set(&["metadata", "annotations", names::PLACEMENT_REASON], json!(choice.reason));
     edit.set(&["metadata", "annotations", names::RESERVATION], json!(reservation));
@@ -53,6 +47,20 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     limits(&claim, policy, &census, &mut warnings)?;
     quota(policy, &census, &request.namespace)?;
     Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
+}
+
+/// The object with what it does not say itself: what the conditions of the policy look at.
+pub(super) fn introduced(object: &Value, owner: &str, policy: &ClonePolicy, warnings: &mut Vec<String>) -> Edit {
+    let mut edit = Edit::of(object);
+    for key in NOT_YET {
+        edit.unset(&["metadata", "annotations", key]);
+    }
+    lifetime(&mut edit, &policy.ttl, &policy.name, warnings);
+    if annotation(object, names::OWNER).is_some_and(|named| named != owner) {
+        warnings.push(format!("`{}` is whoever creates the clone: `{owner}`", names::OWNER));
+    }
+    edit.set(&["metadata", "annotations", names::OWNER], json!(owner));
+    edit
 }
 
 pub(super) fn validate(request: &Request, town: Town<'_>, policy: &ClonePolicy) -> Result<Verdict, Refusal> {
@@ -88,20 +96,28 @@ fn altered(promised: &Claim, asked: &Claim) -> Option<&'static str> {
 
 /// Fills in the default lifetime, and holds one that is said between the policy's bounds.
 pub(super) fn lifetime(edit: &mut Edit, ttl: &Ttl, policy: &str, warnings: &mut Vec<String>) {
+    let (seconds, warning) = bounded(&clone::read_ttl(edit.object().get("spec")), ttl, policy);
+    warnings.extend(warning);
+    if let Some(seconds) = seconds {
+        edit.set(&["spec", "ttlSeconds"], json!(seconds));
+    }
+}
+
+/// What is written in place of a lifetime as it is said, in seconds, and what the caller is told about it.
+pub(super) fn bounded(said: &Reading<i64>, ttl: &Ttl, policy: &str) -> (Option<i64>, Option<String>) {
     let (minimum, maximum) = (ttl.minimum.as_secs(), ttl.maximum.as_secs());
-    let seconds = match clone::read_ttl(edit.object().get("spec")) {
-        Reading::Value(seconds) if seconds < minimum => {
-            warnings.push(format!("`spec.ttlSeconds` is raised from {seconds} to {minimum}, the minimum of policy `{policy}` ({})", ttl.minimum));
-            minimum
-        }
-        Reading::Value(seconds) if seconds > maximum => {
-            warnings.push(format!("`spec.ttlSeconds` is lowered from {seconds} to {maximum}, the maximum of policy `{policy}` ({})", ttl.maximum));
-            maximum
-        }
-        Reading::Value(_) | Reading::Unreadable(_) => return,
-        Reading::Absent => ttl.default.as_secs(),
-    };
-    edit.set(&["spec", "ttlSeconds"], json!(seconds));
+    match said {
+        Reading::Value(seconds) if *seconds < minimum => (
+            Some(minimum),
+            Some(format!("`spec.ttlSeconds` is raised from {seconds} to {minimum}, the minimum of policy `{policy}` ({})", ttl.minimum)),
+        ),
+        Reading::Value(seconds) if *seconds > maximum => (
+            Some(maximum),
+            Some(format!("`spec.ttlSeconds` is lowered from {seconds} to {maximum}, the maximum of policy `{policy}` ({})", ttl.maximum)),
+        ),
+        Reading::Value(_) | Reading::Unreadable(_) => (None, None),
+        Reading::Absent => (Some(ttl.default.as_secs()), None),
+    }
 }
 
 /// Fields that are the platform's say what the definition says: whoever could choose the image could run anything beside the
@@ -154,20 +170,20 @@ fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
 }
 
 /// How long the clone is to live.
-fn lives(object: &Value, ttl: &Ttl) -> SignedDuration {
-    match clone::read_ttl(object.get("spec")) {
-        Reading::Value(seconds) => SignedDuration::from_secs(seconds),
+pub(super) fn lives(said: &Reading<i64>, ttl: &Ttl) -> SignedDuration {
+    match said {
+        Reading::Value(seconds) => SignedDuration::from_secs(*seconds),
         Reading::Absent | Reading::Unreadable(_) => ttl.maximum.get(),
     }
 }
 
 /// What the month's budget leaves of a choice, and what the clone costs in that month at most.
-fn within_budget(
+pub(super) fn within_budget(
     choice: Choice,
     lives: SignedDuration,
     policy: &ClonePolicy,
     policies: &Policies,
-    census: &Census<'_>,
+    census: &impl Count,
     warnings: &mut Vec<String>,
 ) -> Result<(Choice, Decimal), Refusal> {
     let Some(weighed) = budget::weigh(&choice.database, lives, policy, census)? else { return Ok((choice, Decimal::ZERO)) };
@@ -189,14 +205,14 @@ fn within_budget(
 }
 
 /// Whether the namespace's quota can run one more clone. A Pod that it refuses would leave a clone that never works.
-fn quota(policy: &ClonePolicy, census: &Census<'_>, namespace: &str) -> Result<(), Refusal> {
+pub(super) fn quota(policy: &ClonePolicy, census: &impl Count, namespace: &str) -> Result<(), Refusal> {
     if !policy.quota.is_empty() {
         listed(census, &[Kind::Definition])?;
     }
     for (resource, hard) in &policy.quota {
         // Kubernetes takes `cpu` for `requests.cpu`.
         let full = if matches!(resource.as_str(), "cpu" | "memory") { format!("requests.{resource}") } else { resource.clone() };
-        let (Some(need), Some(amount)) = (census.residents().needs.get(&full), Quantity::parse(hard)) else { continue };
+        let (Some(need), Some(amount)) = (census.needs().get(&full), Quantity::parse(hard)) else { continue };
         let others = census.used_by_others(resource, *need);
         let fit = usize::try_from(amount.without(others).holds(*need)).unwrap_or(usize::MAX);
         if census.clones() >= fit {
@@ -215,15 +231,15 @@ fn quota(policy: &ClonePolicy, census: &Census<'_>, namespace: &str) -> Result<(
 }
 
 /// Whether these kinds have been listed: what is missing from a list that failed cannot be counted.
-fn listed(census: &Census<'_>, kinds: &[Kind]) -> Result<(), Refusal> {
-    match kinds.iter().find(|kind| census.residents().unlisted.contains(kind)) {
+fn listed(census: &impl Count, kinds: &[Kind]) -> Result<(), Refusal> {
+    match kinds.iter().find(|kind| !census.is_listed(**kind)) {
         Some(kind) => Err(Refusal::NotNow(format!("objects of the kind {kind} could not be listed, and it counts on them"))),
         None => Ok(()),
     }
 }
 
 /// Whether there is room for one more under every limit.
-fn limits(claim: &Claim, policy: &ClonePolicy, census: &Census<'_>, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+pub(super) fn limits(claim: &Claim, policy: &ClonePolicy, census: &impl Count, warnings: &mut Vec<String>) -> Result<(), Refusal> {
     let mut check = |what: String, field: &'static str, most: Option<u32>, used: &dyn Fn() -> usize, leaving: &dyn Fn() -> usize| {
         let Some(most) = most else { return Ok(()) };
         let (used, room) = (used(), as_count(most));
@@ -238,15 +254,15 @@ fn limits(claim: &Claim, policy: &ClonePolicy, census: &Census<'_>, warnings: &m
         Ok(())
     };
     let limits = policy.limits;
-    check("clones".to_owned(), "limits.clones", limits.clones, &|| census.clones(), &|| census.leaving(|_| true))?;
+    check("clones".to_owned(), "limits.clones", limits.clones, &|| census.clones(), &|| census.leaving(Of::Everybody))?;
     if claim.dedicated && limits.dedicated_databases.is_some() {
         listed(census, &[Kind::DbInstance, Kind::DbCluster])?;
     }
     if claim.dedicated {
-        let leaving = || census.leaving(|clone| clone.database.is_dedicated());
+        let leaving = || census.leaving(Of::Dedicated);
         check("dedicated databases".to_owned(), "limits.dedicatedDatabases", limits.dedicated_databases, &|| census.dedicated(), &leaving)?;
     }
     let owner = claim.owner.as_str();
-    let leaving = || census.leaving(|clone| clone.owner.as_deref() == Some(owner));
+    let leaving = || census.leaving(Of::Owner(owner));
     check(format!("clones of `{owner}`"), "limits.clonesPerOwner", limits.clones_per_owner, &|| census.owned_by(owner), &leaving)
 }

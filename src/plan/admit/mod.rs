@@ -12,8 +12,10 @@
 
 pub mod budget;
 mod census;
+mod count;
 mod create;
 mod edit;
+mod newcomer;
 mod placement;
 mod refusal;
 mod seal;
@@ -23,7 +25,8 @@ mod tests;
 mod update;
 
 pub use census::{Claim, Residents, Tallied};
-
+pub use count::{Count, Of, Purse};
+pub use newcomer::{Asked, Newcomer, Rule};
 pub use refusal::{Exhausted, Reached, Refusal};
 pub use seal::Sealing;
 pub use update::ceiling_of;

@@ -3,7 +3,7 @@
 //! What the clone asks for is an input to the rules, not an order. A rule that cannot be evaluated falls to the safe and cheap
 //! side: the first shared rule from there on, else a shared database; never a dedicated one by mistake.
 
-use super::{Refusal, census::Census};
+use super::{Refusal, count::Count};
 use crate::{
     model::database::{self, Database, USUAL_CLASS},
     policy::{ClonePolicy, DatabaseHost, Placement, Policies, select::Facts},
@@ -22,43 +22,75 @@ pub(super) struct Choice {
 }
 
 /// Chooses the database of a new clone.
-pub(super) fn choose(clone: &Value, facts: &Facts, policy: &ClonePolicy, policies: &Policies, census: &Census<'_>) -> Result<Choice, Refusal> {
-    let wish = Wish::of(clone);
+pub(super) fn choose(clone: &Value, facts: &Facts, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
+    ruled(facts, policy).settle(Wish::of(clone), policy, policies, census)
+}
+
+/// What the conditions say: a function of the facts, and of nothing that lives.
+#[derive(Debug, Clone)]
+pub(super) enum Ruled {
+    /// This rule decides, after these warnings.
+    By(usize, Vec<String>),
+    /// One could not be evaluated, and no shared rule comes after it: for this reason, after these warnings.
+    Unsure(String, Vec<String>),
+    /// None matches.
+    Nothing,
+}
+
+/// Which rule decides.
+pub(super) fn ruled(facts: &Facts, policy: &ClonePolicy) -> Ruled {
     let mut warnings = Vec::new();
     let mut unsure = None;
-    for rule in &policy.databases {
+    for (number, rule) in policy.databases.iter().enumerate() {
+        let shared = matches!(rule.placement, Placement::Shared { .. });
         if unsure.is_some() {
             // What was not understood may have been meant to stop here: only a shared rule may still decide.
-            if matches!(rule.placement, Placement::Shared { .. }) {
-                return Ok(Choice { warnings, ..apply(rule, &wish, policy, policies, census)? });
+            if shared {
+                return Ruled::By(number, warnings);
             }
             continue;
         }
         match rule.when.as_ref().map_or(Ok(true), |when| when.holds(facts)) {
             Ok(false) => {}
-            Ok(true) => return apply(rule, &wish, policy, policies, census),
+            Ok(true) => return Ruled::By(number, warnings),
             Err(problem) => {
                 warnings
                     .push(format!("rule `{}` of policy `{}` cannot be evaluated ({problem}); a shared database is taken", rule.name, policy.name));
                 unsure = Some(rule);
-                if matches!(rule.placement, Placement::Shared { .. }) {
-                    return Ok(Choice { warnings, ..apply(rule, &wish, policy, policies, census)? });
+                if shared {
+                    return Ruled::By(number, warnings);
                 }
             }
         }
     }
-    if let Some(rule) = unsure {
-        let reason = format!("shared: rule `{}` of policy `{}` could not be evaluated", rule.name, policy.name);
-        return Ok(Choice { database: Database::Shared(None), reason, warnings });
+    match unsure {
+        Some(rule) => Ruled::Unsure(format!("shared: rule `{}` of policy `{}` could not be evaluated", rule.name, policy.name), warnings),
+        None => Ruled::Nothing,
     }
-    Ok(wish.unruled())
+}
+
+impl Ruled {
+    /// The database, on a host that has room.
+    pub(super) fn settle(self, wish: Wish, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
+        match self {
+            Self::By(number, mut warnings) => {
+                let Some(rule) = policy.databases.get(number) else { return Ok(wish.unruled()) };
+                let choice = apply(rule, &wish, policy, policies, census)?;
+                warnings.extend(choice.warnings);
+                Ok(Choice { warnings, ..choice })
+            }
+            Self::Unsure(reason, warnings) => Ok(Choice { database: Database::Shared(None), reason, warnings }),
+            Self::Nothing => Ok(wish.unruled()),
+        }
+    }
 }
 
 /// What a clone asks for.
-struct Wish {
-    dedicated: bool,
-    class: Option<String>,
-    capacity: Option<(Decimal, Decimal)>,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wish {
+    pub(super) dedicated: bool,
+    pub(super) class: Option<String>,
+    pub(super) capacity: Option<(Decimal, Decimal)>,
 }
 
 impl Wish {
@@ -83,7 +115,7 @@ impl Wish {
     }
 }
 
-fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, policies: &Policies, census: &Census<'_>) -> Result<Choice, Refusal> {
+fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
     let said = format!("rule `{}` of policy `{}`", rule.name, policy.name);
     let mut warnings = Vec::new();
     let (database, outcome) = match &rule.placement {
@@ -109,7 +141,7 @@ fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, 
 }
 
 /// The shared database that a clone gets in place of one of its own: by the first rule that shares, whatever its condition says.
-pub(super) fn shared_instead(choice: &Choice, policy: &ClonePolicy, policies: &Policies, census: &Census<'_>) -> Result<Choice, Refusal> {
+pub(super) fn shared_instead(choice: &Choice, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
     let because = format!("the budget does not bear `{}`", choice.reason);
     let shares = policy.databases.iter().find_map(|rule| match &rule.placement {
         Placement::Shared { hosts } => Some((rule, hosts)),
@@ -130,14 +162,15 @@ fn room<'p>(
     names: &[String],
     policy: &ClonePolicy,
     policies: &'p Policies,
-    census: &Census<'_>,
+    census: &impl Count,
 ) -> Result<&'p DatabaseHost, Refusal> {
     let hosts = names.iter().filter_map(|name| policies.hosts.iter().find(|host| host.name == *name));
     let (mut full, mut down) = (Vec::new(), None);
     for host in hosts {
-        let used = census.on_host(&host.address());
+        let address = host.address();
+        let used = census.on_host(&address);
         if used < super::as_count(host.schemas) {
-            if !census.is_down(&host.address()) {
+            if !census.is_down(&address) {
                 return Ok(host);
             }
             down = down.or(Some(host));
@@ -153,9 +186,8 @@ fn room<'p>(
 }
 
 /// Whether the host has room that a clone lives on which no rule has placed, where that is one of ours.
-pub(super) fn check_room(clone: &Value, policy: &ClonePolicy, policies: &Policies, census: &Census<'_>) -> Result<(), Refusal> {
-    let address = crate::model::clone::shared_host(clone);
-    let Some(host) = policies.hosts.iter().find(|host| Some(host.address()) == address) else { return Ok(()) };
+pub(super) fn check_room(address: Option<&str>, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<(), Refusal> {
+    let Some(host) = policies.hosts.iter().find(|host| Some(host.address().as_str()) == address) else { return Ok(()) };
     let used = census.on_host(&host.address());
     if used < super::as_count(host.schemas) {
         return Ok(());
@@ -165,7 +197,7 @@ pub(super) fn check_room(clone: &Value, policy: &ClonePolicy, policies: &Policie
 }
 
 /// What conditions may look at.
-pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &Census<'_>, policy: &ClonePolicy, policies: &Policies) -> Facts {
+pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &impl Count, policy: &ClonePolicy, policies: &Policies) -> Facts {
     let metadata = |field: &str| clone.pointer(&format!("/metadata/{field}")).filter(|map| map.is_object()).cloned().unwrap_or_else(|| json!({}));
     // By name, and not the whole spec: it holds a password.
     let spec = ["ttlSeconds", "useDedicatedDatabase", "databaseSize", "sourceUrl", "serverless"];
@@ -174,7 +206,7 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &Census
     // kubectl keeps a copy of the whole object in here, password and all.
     let mut annotations = metadata("annotations");
     annotations.as_object_mut().map(|map| map.shift_remove("kubectl.kubernetes.io/last-applied-configuration"));
-    let labels = census.residents().namespaces.get(namespace).cloned().unwrap_or_default();
+    let labels = census.labels().cloned().unwrap_or_default();
     let reads = |what: &str| policy.databases.iter().any(|rule| rule.when.as_ref().is_some_and(|when| when.text().contains(what)));
     let asked = reads("hosts");
     let hosts: Map<String, Value> = policies
@@ -190,7 +222,7 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &Census
     let monthly = policy.budget.as_ref().map(|budget| budget.monthly);
     let monthly_number = monthly.and_then(|usd| f64::try_from(usd).ok()).unwrap_or_default();
     // Counting is only worth it where somebody asks.
-    let counted = reads("budget").then(|| census.residents().money.as_deref().map(|money| census.spent(policy, money).total())).flatten();
+    let counted = reads("budget").then(|| census.purse(policy).map(|purse| purse.spent.total())).flatten();
     let used = counted.filter(|_| monthly.is_some()).and_then(|usd| f64::try_from(usd).ok()).unwrap_or_default();
     Facts {
         clone: json!({

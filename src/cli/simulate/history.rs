@@ -1,0 +1,40 @@
+//! `clonewarden simulate trace-of`
+
+use super::lines::Lines;
+use crate::{
+    cli::{Failure, output},
+    simulate::{history::History, trace},
+};
+use std::{fmt::Write, path::PathBuf};
+
+/// `simulate trace-of`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The journal of the daemon (`-`: standard input)
+    #[arg(value_name = "JOURNAL")]
+    journal: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let mut lines = Lines::open(&args.journal)?;
+    let mut history = History::default();
+    while let Some(line) = lines.next()? {
+        let read = history.read(line);
+        if let Err(message) = read {
+            return Err(lines.bad(&message));
+        }
+    }
+    lines.done();
+    let (unowned, others) = (history.unowned(), history.others);
+    let arrivals = history.arrivals();
+    let mut out = String::new();
+    for arrival in &arrivals {
+        let _ = writeln!(out, "{}", trace::write(arrival));
+    }
+    output::note(&format!("{} clones; {others} lines are about other things", arrivals.len()));
+    output::note("a journal says nothing of labels, nor of who was refused: rules that look at labels find none");
+    if unowned > 0 {
+        output::note(&format!("it does not say whose {unowned} of them were: their owner is called `{}`", crate::simulate::history::UNKNOWN));
+    }
+    output::data(&out)
+}

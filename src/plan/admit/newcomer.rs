@@ -1,0 +1,105 @@
+//! A newcomer that is judged without the webhook's JSON around it: what a simulation asks, a million times.
+//!
+//! Contract: the rules are those of the webhook, function by function, in its order; and so is the answer, on the same count. That is
+//! a property test of the simulation's.
+
+use super::{Claim, Count, Refusal, create, placement};
+use crate::{
+    model::{Database, Reading},
+    policy::{ClonePolicy, Policies},
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// What somebody asks for, as far as anything looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct Newcomer<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Who asks.
+    pub owner: &'a str,
+    /// Its labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// How long it is to live, in seconds, if it says so.
+    pub ttl: Option<i64>,
+    /// Whether it is to have a database of its own, if it says so.
+    pub dedicated: Option<bool>,
+    /// Of which class, if it says so.
+    pub class: Option<&'a str>,
+}
+
+/// What the conditions of a policy say of a newcomer. It depends on what they look at alone
+/// ([`Condition::reads`](crate::policy::Condition::reads)), so it can be kept.
+#[derive(Debug, Clone)]
+pub struct Rule(placement::Ruled);
+
+/// What a newcomer is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its database.
+    pub database: Database,
+    /// What it takes up.
+    pub claim: Claim,
+    /// What the caller is told.
+    pub warnings: Vec<String>,
+}
+
+impl Newcomer<'_> {
+    /// The object that the API server would be sent.
+    #[must_use]
+    pub fn object(&self) -> Value {
+        let mut spec = Map::from_iter([("cloneId".to_owned(), json!(self.name))]);
+        spec.extend(self.ttl.map(|seconds| ("ttlSeconds".to_owned(), json!(seconds))));
+        spec.extend(self.dedicated.map(|wish| ("useDedicatedDatabase".to_owned(), json!(wish))));
+        spec.extend(self.class.map(|class| ("databaseSize".to_owned(), json!(class))));
+        json!({
+            "apiVersion": "kro.run/v1alpha1", "kind": crate::model::names::CLONE_KIND,
+            "metadata": {"namespace": self.namespace, "name": self.name, "labels": self.labels}, "spec": spec,
+        })
+    }
+
+    /// What the conditions of its policy say.
+    #[must_use]
+    pub fn rule(&self, policy: &ClonePolicy, policies: &Policies, count: &impl Count) -> Rule {
+        let introduced = create::introduced(&self.object(), self.owner, policy, &mut Vec::new());
+        let facts = placement::facts(introduced.object(), self.owner, self.namespace, count, policy, policies);
+        Rule(placement::ruled(&facts, policy))
+    }
+
+    /// Whether it is let in, and what it is given.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn admit(&self, rule: &Rule, policy: &ClonePolicy, policies: &Policies, count: &impl Count) -> Result<Asked, Refusal> {
+        let said = self.ttl.map_or(Reading::Absent, Reading::Value);
+        let (bounded, warning) = create::bounded(&said, &policy.ttl, &policy.name);
+        let mut warnings: Vec<String> = warning.into_iter().collect();
+        let wish = placement::Wish { dedicated: self.dedicated.unwrap_or_default(), class: self.class.map(str::to_owned), capacity: None };
+        let choice = rule.0.clone().settle(wish, policy, policies, count)?;
+        let lives = create::lives(&bounded.map_or(said, Reading::Value), &policy.ttl);
+        let (choice, usd) = create::within_budget(choice, lives, policy, policies, count, &mut warnings)?;
+        warnings.extend(choice.warnings);
+        let lives_on = match &choice.database {
+            Database::Shared(Some(chosen)) => Some(chosen.to_string()),
+            Database::Shared(None) => {
+                let host = count.host();
+                placement::check_room(host.as_deref(), policy, policies, count)?;
+                host
+            }
+            Database::Dedicated(_) | Database::Serverless(..) => None,
+        };
+        let claim = Claim {
+            namespace: self.namespace.to_owned(),
+            name: self.name.to_owned(),
+            owner: self.owner.to_owned(),
+            dedicated: choice.database.is_dedicated(),
+            host: lives_on,
+            usd,
+        };
+        create::limits(&claim, policy, count, &mut warnings)?;
+        create::quota(policy, count, self.namespace)?;
+        Ok(Asked { database: choice.database, claim, warnings })
+    }
+}
