@@ -192,11 +192,13 @@ impl Store {
         // A kind that is not served has no objects; one that was not listed has we do not know how many.
         let unlisted = [Kind::DbInstance, Kind::DbCluster, Kind::Definition, Kind::ResourceQuota];
         let unlisted = unlisted.into_iter().filter(|kind| held.evidence.get(kind).is_none_or(|evidence| !evidence.complete && !evidence.absent));
+        // Of ledgers that are not served nobody knows what was in them.
+        let no_ledgers = held.evidence.get(&Kind::Usage).is_none_or(|evidence| !evidence.complete).then_some(Kind::Usage);
         Residents {
             money: held.money(),
             needs: definition.map(|definition| definition.needs.clone()).unwrap_or_default(),
             platform: definition.map(|definition| definition.platform.clone()).unwrap_or_default(),
-            unlisted: unlisted.collect(),
+            unlisted: unlisted.chain(no_ledgers).collect(),
             hosts: self.hosts.rooms(),
             quotas,
             pods,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::cost::{
     accrual::{self, CHECKPOINT, Interval, Reaping, Stay},
-    rates::SECONDS_AN_HOUR,
+    rates::{Part, SECONDS_AN_HOUR},
     tariff::Tariff,
 };
 use crate::model::{
@@ -271,7 +271,9 @@ pub struct Priced {
     /// USD a second at most.
     pub at_most: Decimal,
     /// What has no price.
-    pub unpriced: Vec<String>,
+    pub unpriced: Arc<[String]>,
+    /// Whether the database itself has one.
+    pub known: bool,
 }
 
 impl<'a> Rates<'a> {
@@ -290,7 +292,9 @@ impl<'a> Rates<'a> {
         let rate = self.tariff.rate(database);
         let per_second = rate.per_second();
         let beyond = rate.beyond.checked_div(SECONDS_AN_HOUR).unwrap_or_default().round_dp(12);
-        let priced = Priced { at_most: per_second.total.saturating_add(beyond), per_second, unpriced: rate.unpriced };
+        let known = rate.parts().iter().any(|(part, _)| matches!(part, Part::Instance | Part::Capacity | Part::Host));
+        let at_most = per_second.total.saturating_add(beyond);
+        let priced = Priced { at_most, per_second, unpriced: rate.unpriced.into(), known };
         self.known.borrow_mut().insert(database.clone(), priced.clone());
         priced
     }
@@ -334,7 +338,7 @@ impl<'a> Rates<'a> {
 
     fn unpriced(&self, clones: &[Arc<WordPressClone>]) -> Vec<String> {
         let databases: BTreeSet<&Database> = clones.iter().map(|clone| &clone.database).collect();
-        let all: BTreeSet<String> = databases.into_iter().flat_map(|database| self.of_database(database).unpriced).collect();
+        let all: BTreeSet<String> = databases.into_iter().flat_map(|database| self.of_database(database).unpriced.to_vec()).collect();
         // What a clone says of itself may be long.
         all.into_iter().take(UNPRICED).map(|what| what.chars().take(UNPRICED_CHARS).collect()).collect()
     }

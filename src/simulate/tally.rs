@@ -205,7 +205,7 @@ impl Tally {
             return *known;
         }
         let priced = Rates::of(&self.tariff).of_database(database);
-        self.figures.unpriced.extend(priced.unpriced);
+        self.figures.unpriced.extend(priced.unpriced.iter().cloned());
         let known = self.add(priced.per_second, priced.at_most, database, false);
         self.of_clones.insert(database.clone(), known);
         known
@@ -232,6 +232,11 @@ impl Tally {
     pub(super) fn at_most(&self, database: &Database) -> Decimal {
         let known = self.of_clones.get(database).and_then(|known| self.rates.get(*known));
         known.map_or_else(|| Rates::of(&self.tariff).of_database(database).at_most, |known| known.at_most)
+    }
+
+    /// Whether such a database has a price.
+    pub(super) fn is_priced(&self, database: &Database) -> bool {
+        Rates::of(&self.tariff).of_database(database).known
     }
 
     /// What a clone of that rate costs.

@@ -204,6 +204,10 @@ impl Count for View<'_, '_> {
         Some(admit::Purse { at: Timestamp::from_second(self.now).unwrap_or_default(), month_ends: purse.month_ends(), spent: purse.spent(self.now) })
     }
 
+    fn is_priced(&self, database: &Database) -> bool {
+        self.tally.is_priced(database)
+    }
+
     fn at_most(&self, database: &Database) -> Decimal {
         self.tally.at_most(database)
     }

@@ -190,7 +190,8 @@ impl Held {
         // Whoever went before the oldest of these ledgers was advanced is counted in all of them.
         let oldest = usages.iter().map(|record| record.status.accrued_through.unwrap_or(month.start())).min().unwrap_or(month.start());
         let departed: Vec<_> = self.departed.iter().filter(|gone| gone.gone >= oldest).cloned().collect();
-        Some(Arc::new(Money { at, tariff, usages, departed }))
+        let unreadable = self.unreadable.keys().filter(|(kind, _)| *kind == Kind::Usage).map(|(_, path)| path.trim_start_matches('/').to_owned());
+        Some(Arc::new(Money { at, tariff, usages, unreadable: unreadable.collect(), departed }))
     }
 
     pub(super) fn paths(&self, kind: Kind) -> Vec<String> {

@@ -21,6 +21,8 @@ pub struct Money {
     pub tariff: Arc<Tariff>,
     /// The ledgers of this month.
     pub usages: Vec<Arc<UsageRecord>>,
+    /// The names of ledgers that are there and cannot be read.
+    pub unreadable: Vec<String>,
     /// Clones that have gone since those were written.
     pub departed: Vec<Departure>,
 }
@@ -104,9 +106,18 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
     let Some(budget) = &policy.budget else { return Ok(None) };
     let Some(purse) = census.purse(policy) else {
         let denies = budget.at_limit == AtLimit::Deny;
-        return if denies { Err(Refusal::NotNow("what clones cost is not known yet, and its budget counts on that".to_owned())) } else { Ok(None) };
+        let why = "what clones cost, or have cost, is not known, and its budget counts on that";
+        return if denies { Err(Refusal::NotNow(why.to_owned())) } else { Ok(None) };
     };
     let database = &located(database, census);
+    // What has no price would pass where what is cheap does not.
+    if budget.at_limit == AtLimit::Deny && database.is_dedicated() && !census.is_priced(database) {
+        let what = match database {
+            Database::Dedicated(class) => class.to_string(),
+            _ => "Aurora Serverless v2".to_owned(),
+        };
+        return Err(Refusal::Unpriced { what, place: policy.place_of("budget") });
+    }
     let left = purse.at.duration_until(purse.month_ends);
     let costs = |database: &Database, lives: SignedDuration| {
         let seconds = lives.min(left).as_secs();
@@ -119,7 +130,6 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
         return Ok(Some(Weighed { costs: cost, over: None, warning: near(budget, sum) }));
     }
     let room = budget.monthly.saturating_sub(spent.total());
-    let shared = located(&Database::Shared(None), census);
     let over = Overspent {
         namespace: census.namespace().to_owned(),
         monthly: budget.monthly,
@@ -131,10 +141,19 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
             .and_then(|seconds| seconds.floor().to_i64())
             .map(SignedDuration::from_secs)
             .filter(|fits| *fits >= policy.ttl.minimum.get() && *fits < lives),
-        shared: Some(costs(&shared, lives)).filter(|usd| database.is_dedicated() && *usd <= room),
+        shared: None,
         place: policy.place_of("budget"),
     };
     Ok(Some(Weighed { costs: cost, over: Some(over), warning: None }))
+}
+
+/// The same, with what it would cost on this shared database, if that fits and has a price.
+pub(super) fn offering(over: Overspent, shared: &Database, policy: &ClonePolicy, census: &impl Count) -> Overspent {
+    let shared = located(shared, census);
+    let left = census.purse(policy).map(|purse| purse.at.duration_until(purse.month_ends)).unwrap_or_default();
+    let usd = census.at_most(&shared).saturating_mul(Decimal::from(over.lives.min(left).as_secs()));
+    let fits = census.is_priced(&shared) && over.spent.total().saturating_add(usd) <= over.monthly;
+    Overspent { shared: fits.then_some(usd), ..over }
 }
 
 /// The same, with the platform's own host where none is named.

@@ -3,7 +3,7 @@
 
 use super::{budget::Spent, census::Census};
 use crate::{
-    model::{Database, Kind, Month, Quantity, WordPressClone, clone::host_address},
+    model::{Database, Kind, Month, Quantity, WordPressClone, clone::host_address, month::object_name},
     plan::accrual::Rates,
     policy::ClonePolicy,
 };
@@ -63,6 +63,8 @@ pub trait Count {
     fn purse(&self, policy: &ClonePolicy) -> Option<Purse>;
     /// What a clone costs that keeps its data there, USD a second at most.
     fn at_most(&self, database: &Database) -> Decimal;
+    /// Whether such a database has a price.
+    fn is_priced(&self, database: &Database) -> bool;
 }
 
 impl Count for Census<'_> {
@@ -109,6 +111,7 @@ impl Count for Census<'_> {
     fn is_listed(&self, kind: Kind) -> bool {
         !self.residents().unlisted.contains(&kind)
     }
+
     fn namespace(&self) -> &str {
         self.namespace()
     }
@@ -119,7 +122,16 @@ impl Count for Census<'_> {
 
     fn purse(&self, policy: &ClonePolicy) -> Option<Purse> {
         let money = self.residents().money.as_deref()?;
+        // A ledger that is missing from what is known is not one that is empty.
+        let ledger = object_name(self.namespace(), Month::of(money.at));
+        if !self.is_listed(Kind::Usage) || money.unreadable.contains(&ledger) {
+            return None;
+        }
         Some(Purse { at: money.at, month_ends: Month::of(money.at).end(), spent: self.spent(policy, money) })
+    }
+
+    fn is_priced(&self, database: &Database) -> bool {
+        self.residents().money.as_deref().is_some_and(|money| Rates::of(&money.tariff).of_database(database).known)
     }
 
     fn at_most(&self, database: &Database) -> Decimal {

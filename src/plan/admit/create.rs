@@ -10,8 +10,8 @@ use super::{
     shape,
 };
 use crate::{
-    model::{Database, Kind, Quantity, Reading, clone, names},
-    policy::{AtLimit, ClonePolicy, Mode, Policies, Ttl},
+    model::{Database, Kind, Month, Quantity, Reading, clone, names},
+    policy::{AtLimit, ClonePolicy, Mode, Placement, Policies, Ttl},
 };
 use jiff::SignedDuration;
 use rust_decimal::{Decimal, prelude::ToPrimitive};
@@ -33,7 +33,8 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     let facts = placement::facts(edit.object(), owner, &request.namespace, &census, policy, town.policies);
     let choice = placement::choose(&request.object, &facts, policy, town.policies, &census)?;
     let said = clone::read_ttl(edit.object().get("spec"));
-    let (choice, usd) = within_budget(choice, lives(&said, &policy.ttl), policy, town.policies, &census, &mut warnings)?;
+    let (choice, usd) =
+        within_budget(choice, lives_at_most(edit.object(), &said, &policy.ttl, &census), policy, town.policies, &census, &mut warnings)?;
     warnings.extend(choice.warnings.iter().cloned());
     platform(&mut edit, &census, &mut warnings);
     place(&mut edit, &choice);
@@ -177,6 +178,18 @@ pub(super) fn lives(said: &Reading<i64>, ttl: &Ttl) -> SignedDuration {
     }
 }
 
+/// The same, with what it says of being kept or extended from the beginning.
+fn lives_at_most(object: &Value, said: &Reading<i64>, ttl: &Ttl, census: &Census<'_>) -> SignedDuration {
+    let asked = lives(said, ttl);
+    let Some(money) = census.residents().money.as_deref() else { return asked };
+    let said = |key| crate::model::meta::entry(object, "annotations", key);
+    match (clone::read_keep(said(names::KEEP)), clone::read_date(said(names::EXTEND_UNTIL))) {
+        (Reading::Value(true), _) => asked.max(money.at.duration_until(Month::of(money.at).end())),
+        (_, Reading::Value(until)) => asked.max(money.at.duration_until(until).min(ttl.maximum.get())),
+        _ => asked,
+    }
+}
+
 /// What the month's budget leaves of a choice, and what the clone costs in that month at most.
 pub(super) fn within_budget(
     choice: Choice,
@@ -190,7 +203,15 @@ pub(super) fn within_budget(
     warnings.extend(weighed.warning);
     let Some(over) = weighed.over else { return Ok((choice, weighed.costs)) };
     match policy.budget.as_ref().map(|budget| budget.at_limit) {
-        Some(AtLimit::Deny) => Err(Refusal::BudgetSpent(Box::new(over))),
+        Some(AtLimit::Deny) => {
+            let may_share = policy.databases.is_empty() || policy.databases.iter().any(|rule| matches!(rule.placement, Placement::Shared { .. }));
+            let shared = placement::shared_instead(&choice, policy, policies, census).ok().filter(|_| may_share && choice.database.is_dedicated());
+            let over = match shared {
+                Some(shared) => budget::offering(over, &shared.database, policy, census),
+                None => over,
+            };
+            Err(Refusal::BudgetSpent(Box::new(over)))
+        }
         Some(AtLimit::Share) if choice.database.is_dedicated() => {
             let shared = placement::shared_instead(&choice, policy, policies, census)?;
             let usd = budget::weigh(&shared.database, lives, policy, census)?.map(|weighed| weighed.costs).unwrap_or_default();

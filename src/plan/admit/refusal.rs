@@ -46,6 +46,13 @@ pub enum Refusal {
     QuotaFull(Box<Exhausted>),
     /// The month's budget does not bear one more clone.
     BudgetSpent(Box<Overspent>),
+    /// A budget denies what it does not bear, and what this clone costs is not known.
+    Unpriced {
+        /// What has no price.
+        what: String,
+        /// `file:line`.
+        place: String,
+    },
     /// Two policies govern the namespace.
     Conflict {
         /// The namespace.
@@ -110,7 +117,7 @@ pub struct Exhausted {
 
 impl Refusal {
     /// Every code.
-    pub const CODES: [&str; 15] = [
+    pub const CODES: [&str; 16] = [
         "NoSpec",
         "GeneratedName",
         "NameMismatch",
@@ -120,6 +127,7 @@ impl Refusal {
         "NoRoom",
         "QuotaFull",
         "BudgetSpent",
+        "Unpriced",
         "PolicyConflict",
         "NotReviewed",
         "Altered",
@@ -141,6 +149,7 @@ impl Refusal {
             Self::NoRoom { .. } => "NoRoom",
             Self::QuotaFull(_) => "QuotaFull",
             Self::BudgetSpent(_) => "BudgetSpent",
+            Self::Unpriced { .. } => "Unpriced",
             Self::Conflict { .. } => "PolicyConflict",
             Self::NotReviewed => "NotReviewed",
             Self::Altered { .. } => "Altered",
@@ -196,6 +205,11 @@ impl fmt::Display for Refusal {
                 write!(f, "; at {needs} a clone that is {fit}, and so many are there ({place}); delete one, or raise the quota")
             }
             Self::BudgetSpent(over) => over.fmt(f),
+            Self::Unpriced { what, place } => write!(
+                f,
+                "what `{what}` costs is not known, and the budget ({place}) denies what it does not bear; choose something that `clonewarden prices` \
+                 names, or write its price in a PriceBook beside the policies"
+            ),
             Self::Conflict { namespace, one, other } => {
                 write!(f, "the policies `{one}` and `{other}` both govern `{namespace}`; whoever keeps them has to take it out of one")
             }

@@ -151,7 +151,7 @@ impl Cluster<'_> {
             Arc::new(UsageRecord { meta: Meta::new("", namespace, "u", "1", self.at()), namespace: namespace.to_owned(), month, status })
         };
         let usages = SPACES.iter().map(|namespace| record(namespace)).collect();
-        Money { at: self.at(), usages, departed: Vec::new(), tariff: Arc::clone(&tariff) }
+        Money { at: self.at(), usages, unreadable: Vec::new(), departed: Vec::new(), tariff: Arc::clone(&tariff) }
     }
 
     fn knock(&mut self, number: u64, arrival: &Arrival, index: usize) {

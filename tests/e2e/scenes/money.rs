@@ -113,7 +113,8 @@ async fn spend(stage: &Stage, install: &Install, balancer: &Balancer, clones: &C
     ensure!((exact - expected).abs() < Decimal::new(1, 6), "beside the estimate ${exact} were added for {stayed} clones, and not ${expected}");
     next.stop().await?;
     let table = stage.kubectl(&["get", "cusage", &format!("{NAMESPACE}-{}", Month::of(begun))]).await?;
-    ensure!(table.contains("ACCRUED") && table.contains("0.8"), "kubectl shows:\n{table}");
+    let last = read(stage).await?.and_then(|status| status.accrued).context("the CloneUsage is gone")?;
+    ensure!(table.contains("ACCRUED") && table.contains(&format!(" {} ", last.total)), "{} are accrued, and kubectl shows:\n{table}", last.total);
     Ok(format!("{} of 13 let in; ${estimated:.6} of ${:.6} estimated after a kill", living.len(), accrued_of(&after)))
 }
 

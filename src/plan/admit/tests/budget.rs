@@ -24,7 +24,7 @@ fn tariff() -> Tariff {
 }
 
 fn money(departed: Vec<Departure>) -> Option<Arc<Money>> {
-    Some(Arc::new(Money { at: now(), tariff: Arc::new(tariff()), usages: Vec::new(), departed }))
+    Some(Arc::new(Money { at: now(), tariff: Arc::new(tariff()), usages: Vec::new(), unreadable: Vec::new(), departed }))
 }
 
 fn town(clones: Vec<Arc<WordPressClone>>) -> Residents {
@@ -52,13 +52,13 @@ fn a_clone_that_a_budget_does_not_bear_is_told_the_sum_and_what_would_fit() {
     assert_eq!(
         message(&second),
         "the month's budget of `wordpress-staging` is $0.25 (staging.yaml:8, `budget.monthly`): $0.00 accrued, $0.20 committed and $0.20 for this clone \
-         (10h) are $0.40; what would fit: a life of 2h24m, or a shared database ($0.00)"
+         (10h) are $0.40; what would fit: a life of 2h24m"
     );
     assert_eq!(second.refusal.as_ref().map(Refusal::code), Some("BudgetSpent"));
     let fits = ask(&dedicated("d", "db.t3.micro", 2), &policies, &there);
     assert_eq!(message(&fits), "");
     let huge = message(&ask(&dedicated("d", "db.m5.large", 10), &policies, &there));
-    assert!(huge.ends_with("what would fit: a shared database ($0.00)"), "{huge}");
+    assert!(huge.ends_with("what would fit: a life of 30m") || huge.ends_with("or raise the budget"), "{huge}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn who_is_gone_has_spent_and_who_is_promised_will() {
     claims.clear();
     // Nobody knows what clones cost before the first plan is made.
     let blind = ask(&Residents::default(), &claims);
-    assert!(blind.contains("what clones cost is not known yet"), "{blind}");
+    assert!(blind.contains("what clones cost, or have cost, is not known"), "{blind}");
 }
 
 #[test]
@@ -166,4 +166,34 @@ proptest! {
             prop_assert!(lives + past + promised <= Decimal::ONE, "{lives} + {past} + {promised}");
         }
     }
+}
+
+#[test]
+fn what_is_not_known_is_not_let_in_where_a_budget_denies() {
+    let (request, policies) = (dedicated("c", "db.t3.micro", 1), budget("5", "deny"));
+    let unlisted = Residents { unlisted: [Kind::Usage].into(), ..town(Vec::new()) };
+    let unreadable = Money { unreadable: vec![format!("{NAMESPACE}-2026-02")], ..(*money(Vec::new()).unwrap()).clone() };
+    let unreadable = Residents { money: Some(Arc::new(unreadable)), ..Residents::default() };
+    for town in [unlisted, unreadable] {
+        assert_eq!(ask(&request, &policies, &town).refusal.as_ref().map(Refusal::code), Some("NotNow"));
+        assert!(ask(&request, &budget("5", "warn"), &town).refusal.is_none());
+    }
+    let dear = ask(&dedicated("c", "db.r5.24xlarge", 1), &policies, &town(Vec::new()));
+    assert_eq!(dear.refusal.as_ref().map(Refusal::code), Some("Unpriced"));
+    assert!(message(&dear).starts_with("what `db.r5.24xlarge` costs is not known, and the budget (staging.yaml:8)"), "{}", message(&dear));
+}
+
+#[test]
+fn a_clone_that_is_kept_or_extended_from_the_beginning_counts_with_that() {
+    let policies = budget("1", "deny");
+    let with = |key: &str, value: &str| {
+        let mut request = dedicated("c", "db.t3.micro", 1);
+        request.object["metadata"]["annotations"] = json!({key: value});
+        let verdict = ask(&request, &policies, &town(Vec::new()));
+        verdict.claim.map(|claim| claim.usd.round_dp(2).to_string()).ok_or_else(|| verdict.refusal.unwrap().code())
+    };
+    assert_eq!(with(names::KEEP, "false").as_deref(), Ok("0.02"));
+    assert_eq!(with(names::KEEP, "true"), Err("BudgetSpent"), "for the rest of the month it costs $11");
+    assert_eq!(with(names::EXTEND_UNTIL, "2026-02-06T02:30:30Z").as_deref(), Ok("0.24"), "twelve hours");
+    assert_eq!(with(names::EXTEND_UNTIL, "2026-02-20T02:30:30Z").as_deref(), Ok("0.48"), "no longer than the policy allows");
 }
