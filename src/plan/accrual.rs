@@ -75,7 +75,7 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
             Some(Standing::Conflict(..) | Standing::Unknown(_)) => continue,
             // Nobody's any more: what lived there until now is counted, and nothing after it.
             None => {
-                draft.decisions.extend(before.and_then(|record| closed(record, to, snapshot, &rates)));
+                draft.decisions.extend(before.and_then(|record| closed(record, to, snapshot, draft.now, &rates)));
                 continue;
             }
         };
@@ -105,7 +105,7 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
             continue;
         }
         let interval = Interval { month, from, to: to.min(month.end()), watched: snapshot.watched_since };
-        let desk = Desk { snapshot, rates: &rates };
+        let desk = Desk { snapshot, now: draft.now, rates: &rates };
         let status = desk.budgeted(desk.advance(before, record.is_none(), interval, clones, Some(&policy.ttl)), before, policy);
         let action = if record.is_some() { Action::Update } else { Action::Create };
         let reason = Reason::Money(Finding::Counted(interval.to));
@@ -144,14 +144,14 @@ fn next_month(last: Month, clones: &[Arc<WordPressClone>], to: Timestamp) -> Mon
 }
 
 /// The last checkpoint of a ledger whose namespace nobody governs any more.
-fn closed(record: &Arc<UsageRecord>, to: Timestamp, snapshot: &Snapshot, rates: &Rates<'_>) -> Option<Decision> {
+fn closed(record: &Arc<UsageRecord>, to: Timestamp, snapshot: &Snapshot, now: Timestamp, rates: &Rates<'_>) -> Option<Decision> {
     let (from, to) = (through(record), to.min(record.month.end()));
     if to <= from || record.status.owners.iter().all(|owner| owner.live == 0) {
         return None;
     }
     let interval = Interval { month: record.month, from, to, watched: snapshot.watched_since };
     let clones: Vec<_> = snapshot.clones.iter().filter(|clone| clone.meta.namespace() == record.namespace).cloned().collect();
-    let status = Desk { snapshot, rates }.advance(Some(record), false, interval, &clones, None);
+    let status = Desk { snapshot, now, rates }.advance(Some(record), false, interval, &clones, None);
     let target = Target::Usage(record.namespace.as_str().into(), record.month);
     let decision = Decision::new(Action::Update, None, target, Reason::Money(Finding::Counted(to)));
     Some(decision.with(Work::Count(Some(Arc::clone(record)), Box::new(status))))
@@ -160,6 +160,7 @@ fn closed(record: &Arc<UsageRecord>, to: Timestamp, snapshot: &Snapshot, rates: 
 /// What it takes to advance one ledger.
 struct Desk<'a> {
     snapshot: &'a Snapshot,
+    now: Timestamp,
     rates: &'a Rates<'a>,
 }
 
@@ -174,10 +175,13 @@ impl Desk<'_> {
         ttl: Option<&Ttl>,
     ) -> UsageStatus {
         let namespace = clones.first().map(|clone| clone.meta.namespace()).or(before.map(|record| record.namespace.as_str())).unwrap_or_default();
-        // When one went that was only missing from a list nobody knows: it is estimated, as if nobody had watched.
-        let gone = self.snapshot.departed.iter().filter(|gone| gone.seen && *gone.namespace == *namespace && gone.gone >= interval.from);
+        // When one went that was only missing from a list nobody knows, nor where the clock was wrong: it is estimated, as if nobody had
+        // watched.
+        let gone = self.snapshot.departed.iter().filter(|gone| *gone.namespace == *namespace && gone.gone >= interval.from);
+        let (gone, undated): (Vec<&Departure>, Vec<_>) = gone.partition(|gone| gone.seen && gone.gone <= self.now);
+        let interval = if undated.is_empty() { interval } else { Interval { watched: None, ..interval } };
         let living: BTreeSet<&str> = clones.iter().map(|clone| clone.meta.uid.as_ref()).collect();
-        let gone: Vec<&Departure> = gone.filter(|gone| !living.contains(gone.uid.as_ref())).collect();
+        let gone: Vec<&Departure> = gone.into_iter().filter(|gone| !living.contains(gone.uid.as_ref())).collect();
         let stays: Vec<Stay<'_>> = clones
             .iter()
             .map(|clone| match ttl {

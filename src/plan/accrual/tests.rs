@@ -129,6 +129,11 @@ fn a_clone_that_went_is_counted_to_its_end_and_what_its_end_saved_is_said() {
     assert_eq!((status.owners[0].clone_seconds, status.owners[0].live, status.estimated), (90, 0, None));
     assert_eq!(status.clones.map(|clones| (clones.live, clones.created, clones.ended)), Some((0, 1, 1)));
     assert_eq!(status.savings.iter().map(|saving| (saving.reason.as_str(), saving.reaped)).collect::<Vec<_>>(), [("expired", 1)]);
+    // By a clock that was wrong nobody knows when it went: half of the time since the last checkpoint is estimated.
+    let mut ahead = snapshot.clone();
+    ahead.departed[0].gone = time("2026-02-05T12:01:30Z");
+    let guessed = plan(&at(&ahead, now), &policies, now);
+    assert!(written(&guessed)[0].2.estimated.is_some() && written(&guessed)[0].2.owners[0].clone_seconds == 80);
     // An hour that it would have lived on, at 0.020151 for the database, and its part of the fixed costs (a tenth of 0.1305).
     assert_eq!(status.saved.unwrap().round_dp(3).to_string(), "0.033");
 }
