@@ -5,10 +5,19 @@ use crate::{
     estate::text,
     rules::{self, Rule},
 };
-use clonewarden::{model::Kind, sandbox::history::Write};
+use clonewarden::{
+    model::Kind,
+    sandbox::{cluster::Deafness, history::Write},
+};
 use serde_json::Value;
 
 impl Oracle {
+    /// Whether a daemon may have missed since then what became of a clone.
+    pub(crate) fn misses_clones(&self, daemon: &str, since: i64) -> bool {
+        let missed = |deaf: &Deafness| deaf.kind == Kind::Clone && deaf.until.is_none_or(|until| seconds(until) > since);
+        self.daemons.get(daemon).is_some_and(|known| known.deaf.iter().any(missed))
+    }
+
     pub(super) fn judge_delete(&mut self, daemon: &str, write: &Write) -> Result<(), (&'static str, String)> {
         let sent = seconds(write.issue.at);
         let Some(clone) = write.before.as_deref() else { return Err(("I8", "there was nothing".to_owned())) };
