@@ -275,11 +275,17 @@ impl Executor {
 
     /// The watch does not seem to bring the present form of an object: it is read once.
     async fn read_again(&self, decision: &Decision, at: Timestamp) {
-        let (Target::Clone(clone) | Target::Secret(clone)) = &decision.target else { return };
-        let (namespace, name) = (clone.meta.namespace(), clone.meta.name());
-        warn!(namespace, name, "{CONFLICTS} conflicts in a row: the object is read once.");
-        match self.tools.cluster.get(Kind::Clone, namespace, name).await {
-            Ok(found) => self.tools.store.settle(&clone.meta, found.as_ref(), at),
+        let record = decision.course().and_then(|course| course.record.as_ref());
+        let (kind, meta) = match (&decision.target, record) {
+            (Target::Clone(clone) | Target::Secret(clone), _) => (Kind::Clone, &clone.meta),
+            // What is written first is the `Orphan`, whatever it is about.
+            (_, Some(record)) => (Kind::Orphan, &record.meta),
+            _ => return,
+        };
+        let (namespace, name) = (meta.namespace(), meta.name());
+        warn!(%kind, namespace, name, "{CONFLICTS} conflicts in a row: the object is read once.");
+        match self.tools.cluster.get(kind, namespace, name).await {
+            Ok(found) => self.tools.store.settle(kind, meta, found.as_ref(), at),
             Err(error) => warn!(%error, namespace, name, "The object could not be read."),
         }
     }

@@ -10,7 +10,7 @@ pub use held::Trimmed;
 use super::hosts::Hosts;
 use crate::{
     cost::tariff::Tariff,
-    model::{Evidence, Kind, Meta, Snapshot, Source, WordPressClone, snapshot::Reaped},
+    model::{Evidence, Kind, Meta, Snapshot, Source, snapshot::Reaped},
     plan::admit::{Residents, Tallied},
 };
 use held::{Held, place};
@@ -82,17 +82,20 @@ impl Store {
         }
     }
 
-    /// A clone was read by itself, or found to be gone (`None`). That counts only if it is still held in the form that led to
-    /// the question: the watch may have been faster than the answer.
-    pub fn settle(&self, judged: &Meta, found: Option<&Value>, now: Timestamp) {
+    /// A clone or an `Orphan` was read by itself, or found to be gone (`None`). That counts only if it is still held in the form that led
+    /// to the question: the watch may have been faster than the answer.
+    pub fn settle(&self, kind: Kind, judged: &Meta, found: Option<&Value>, now: Timestamp) {
         let mut held = self.held();
-        let same = |clone: &&Arc<WordPressClone>| clone.meta.uid == judged.uid && clone.meta.resource_version == judged.resource_version;
-        if held.clones.get(judged.path()).filter(same).is_none() {
-            return;
-        }
+        let same = |meta: &Meta| meta.uid == judged.uid && meta.resource_version == judged.resource_version;
+        let known = match kind {
+            Kind::Clone => held.clones.get(judged.path()).is_some_and(|clone| same(&clone.meta)),
+            Kind::Orphan => held.orphans.get(judged.path().as_ref()).is_some_and(|orphan| same(&orphan.meta)),
+            _ => false,
+        };
         match found {
-            Some(object) => held.apply(Trimmed::read(Kind::Clone, object)),
-            None => held.remove(Kind::Clone, judged.path(), now, true),
+            _ if !known => {}
+            Some(object) => held.apply(Trimmed::read(kind, object)),
+            None => held.remove(kind, judged.path(), now, true),
         }
     }
 

@@ -42,7 +42,13 @@ const WITHIN_BUDGET: &str = "WithinBudget";
 /// Advances each ledger that is due.
 pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, draft: &mut Draft) {
     let known = |kind| snapshot.evidence.lack(&Source::Objects(kind), draft.now).is_none();
+    // A list may be older than it seems, until the watch after it has caught up.
+    let settled = snapshot.watched_since.map(|since| later(since, SETTLED));
     if snapshot.origin == Origin::Files || !known(Kind::Clone) || !ground.clock_trusted() {
+        return;
+    }
+    if settled.is_none_or(|settled| settled > draft.now) {
+        settled.into_iter().for_each(|settled| draft.wake_at(settled));
         return;
     }
     // What is not known is not free: without the nodes, say, clones would be counted for nothing, and never again.

@@ -23,9 +23,14 @@ impl Oracle {
         if added < 0 || from.is_some_and(|from| to < from) {
             return Err(format!("the ledger goes back: {added} s up to {to} after {from:?}"));
         }
-        // A clock may be off by so much, and who is gone is seen to be gone so much later.
+        // What is estimated is marked, and knows no better.
+        let estimated = |object: &Value| object["status"]["estimated"].as_str().map(str::to_owned);
+        if estimated(after) != before.and_then(estimated) {
+            return Ok(());
+        }
+        // A clock may be off by so much, and who is gone is seen to be gone so much later: by a watch that is late, after a list that is old.
         let (earliest, latest) = (from.map_or(i64::MIN, |from| from - SKEW), to + SKEW);
-        let lived = |stay: (i64, i64)| (stay.1.saturating_add(WATCH_LAG).min(latest) - stay.0.max(earliest)).max(0);
+        let lived = |stay: (i64, i64)| (stay.1.saturating_add(2 * WATCH_LAG).min(latest) - stay.0.max(earliest)).max(0);
         let truth: i64 = self.stays_in(text(after, "/spec/namespace")).map(lived).sum();
         // Of a clone whose end it never heard of it cannot know better.
         let deaf = write.daemon().is_some_and(|daemon| self.misses_clones(daemon, earliest.saturating_sub(WATCH_LAG)));
