@@ -117,6 +117,9 @@ pub struct UsageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "moment")]
     pub accrued_through: Option<Timestamp>,
+    /// The policy that governed the namespace then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// How many clones there were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clones: Option<CloneCounts>,

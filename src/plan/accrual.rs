@@ -79,9 +79,12 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
         let policy = match ground.standing(namespace) {
             Some(Standing::Governed(policy, _)) => policy,
             Some(Standing::Conflict(..) | Standing::Unknown(_)) => continue,
-            // Nobody's any more: what lived there until now is counted, and nothing after it.
+            // Nobody's any more, as far as the policy that governed it is ours: what lived there until now is counted, and nothing after
+            // it. Where that policy is not known, it may as well be another installation's.
             None => {
-                draft.decisions.extend(before.and_then(|record| closed(record, to, snapshot, draft.now, &rates)));
+                let ours =
+                    |record: &&Arc<UsageRecord>| ground.policies.policies.iter().any(|policy| record.status.policy.as_deref() == Some(&policy.name));
+                draft.decisions.extend(before.filter(ours).and_then(|record| closed(record, to, snapshot, draft.now, &rates)));
                 continue;
             }
         };
@@ -219,6 +222,7 @@ impl Desk<'_> {
 
     /// The same, against the budget of the policy.
     fn budgeted(&self, mut status: UsageStatus, before: Option<&Arc<UsageRecord>>, policy: &ClonePolicy) -> UsageStatus {
+        status.policy = Some(policy.name.to_string());
         status.budget = policy.budget.as_ref().map(|budget| {
             let used = accrual::accrued(&status).saturating_add(status.committed.unwrap_or_default());
             status.conditions = vec![within_budget(used <= budget.monthly, before, status.accrued_through)];

@@ -266,6 +266,9 @@ fn a_ledger_of_nobody_is_closed() {
     store(&mut snapshot, &counted);
     let other = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [elsewhere]}}\n";
     let other = load_files(vec![("p.yaml".to_owned(), other.into())]).unwrap();
+    let another = Policies { policies: Vec::new(), ..other.clone() };
+    let later = time("2026-02-05T10:01:30Z");
+    assert!(written(&plan(&at(&snapshot, later), &another, later)).is_empty(), "it may be another installation's");
     for (now, writes) in [("2026-02-05T10:01:30Z", 1), ("2026-02-05T10:03:00Z", 0)] {
         let now = time(now);
         let plan = plan(&at(&snapshot, now), &other, now);

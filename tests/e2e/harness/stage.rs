@@ -79,7 +79,7 @@ impl Stage {
         super::orphans::forget(&self.admin).await?;
         self.apply_definition().await?;
         // Clones that live by another daemon's credentials keep the next one from making a key.
-        self.kubectl(&["delete", "wordpressclones", "--all", "--all-namespaces", "--timeout=60s"]).await?;
+        self.kubectl(&["delete", "wordpressclones", "--all", "--all-namespaces", "--wait=false"]).await?;
         Ok(())
     }
 

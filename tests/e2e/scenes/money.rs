@@ -100,7 +100,9 @@ async fn spend(stage: &Stage, install: &Install, balancer: &Balancer, clones: &C
     balancer.serve(&[]);
     let before = read(stage).await?.context("the CloneUsage is gone")?;
     door::unregister(stage, install).await?;
-    clones.delete(living.last().context("nobody lives")?.name()).await?;
+    let goes = living.last().context("nobody lives")?.name();
+    clones.delete(goes).await?;
+    clones.until_gone(&[goes]).await?;
     let next = install.start_leader().await?;
     let after = self::counted(stage, |status| status.accrued_through > before.accrued_through).await?;
     let estimated = after.estimated.context("nothing is marked as estimated")?;
