@@ -33,7 +33,7 @@ impl Oracle {
         let lived = |stay: (i64, i64)| (stay.1.saturating_add(2 * WATCH_LAG).min(latest) - stay.0.max(earliest)).max(0);
         let truth: i64 = self.stays_in(text(after, "/spec/namespace")).map(lived).sum();
         // Of a clone whose end it never heard of it cannot know better.
-        let deaf = write.daemon().is_some_and(|daemon| self.misses_clones(daemon, earliest.saturating_sub(WATCH_LAG)));
+        let deaf = write.daemon().is_some_and(|daemon| self.misses_clones(daemon, earliest.saturating_sub(WATCH_LAG), to));
         if added > truth && !deaf { Err(format!("{added} s are added to the ledger up to {to}, and at most {truth} s were lived")) } else { Ok(()) }
     }
 }

@@ -67,8 +67,14 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         clones.set_ttl(name, 5).await?;
     }
     daemon.until_metric(SOON, "clonewarden_brake_on", &[("policy", "backlog")], 1.0).await?;
-    let young = clones.all().await?;
-    until_past(young.iter().filter_map(Seen::expires_at).max().context("ends are announced anew")?).await;
+    // The plan shows the brake before what it announces is written: until then an end in an hour stands there.
+    let last = until("the new ends are announced", SOON, async || {
+        let last = clones.all().await?.iter().filter_map(Seen::expires_at).max().context("none is announced")?;
+        ensure!(last.duration_since(Timestamp::now()) < SignedDuration::from_mins(1), "one is announced for {last}");
+        Ok(last)
+    })
+    .await?;
+    until_past(last).await;
     the_brake_holds(&install, &clones, &daemon, YOUNG.len()).await?;
     install.until_deleted_exactly(&expected).await?;
     daemon.stop().await?;

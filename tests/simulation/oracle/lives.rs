@@ -1,6 +1,6 @@
 //! The promises about the clones themselves: when one may be deleted, and what may be written on one.
 
-use super::{LAG, Oracle, SKEW, Stay, seconds};
+use super::{LAG, Oracle, SKEW, Stay, WATCH_LAG, seconds};
 use crate::{
     estate::text,
     rules::{self, Rule},
@@ -12,10 +12,11 @@ use clonewarden::{
 use serde_json::Value;
 
 impl Oracle {
-    /// Whether a daemon may have missed since then what became of a clone.
-    pub(crate) fn misses_clones(&self, daemon: &str, since: i64) -> bool {
+    /// Whether a daemon may have missed since then what became of a clone, as of `at`: an event was lost, or the list that it began with
+    /// was an old one and the watch has not caught up.
+    pub(crate) fn misses_clones(&self, daemon: &str, since: i64, at: i64) -> bool {
         let missed = |deaf: &Deafness| deaf.kind == Kind::Clone && deaf.until.is_none_or(|until| seconds(until) > since);
-        self.daemons.get(daemon).is_some_and(|known| known.deaf.iter().any(missed))
+        self.daemons.get(daemon).is_some_and(|known| known.since > at - 2 * WATCH_LAG || known.deaf.iter().any(missed))
     }
 
     pub(super) fn judge_delete(&mut self, daemon: &str, write: &Write) -> Result<(), (&'static str, String)> {
