@@ -72,7 +72,10 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
         snapshot.unreadable.iter().filter(|object| object.kind == Kind::Usage).map(|object| object.name.as_str()).collect();
     let homes: BTreeMap<&str, &[Arc<WordPressClone>]> =
         ground.governed().filter_map(|(_, clones)| Some((clones.first()?.meta.namespace(), clones))).collect();
-    let namespaces: BTreeSet<&str> = homes.keys().chain(ledgers.keys()).copied().collect();
+    // They are remembered in the order in which they went.
+    let lately = earlier(draft.now, AT_REST);
+    let left = snapshot.departed.iter().rev().take_while(|gone| gone.gone >= lately).map(|gone| gone.namespace.as_ref());
+    let namespaces: BTreeSet<&str> = homes.keys().chain(ledgers.keys()).copied().chain(left).collect();
     let mut waits = Vec::new();
     for namespace in namespaces {
         let before = ledgers.get(namespace).copied();
@@ -103,7 +106,9 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
         let Some(month) = month else { continue };
         let record = before.filter(|record| record.month == month);
         let from = record.map_or(month.start(), |record| through(record));
-        let quiet = clones.is_empty() && record.is_none_or(|record| record.status.owners.iter().all(|owner| owner.live == 0));
+        let nobody_left = || snapshot.departed.iter().all(|gone| *gone.namespace != *namespace || gone.gone < from);
+        let none_lived = record.is_none_or(|record| record.status.owners.iter().all(|owner| owner.live == 0));
+        let quiet = clones.is_empty() && none_lived && nobody_left();
         if quiet && record.is_none() {
             continue;
         }

@@ -83,6 +83,12 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
 
 /// Rights that a run may or may not come to use, and what they are for.
 const JUSTIFIED: &[(&str, &str, &str, &str)] = &[
+    (
+        "clonewarden.io",
+        "cloneusages",
+        "get",
+        "one that was made by somebody who was killed before its status was written is looked at, and completed",
+    ),
     ("kro.run", "wordpressclones", "get", "after five conflicts in a row on one clone it is read once"),
     ("clonewarden.io", "orphans", "get", "an Orphan whose status could not be written is looked at and completed"),
 ];
