@@ -119,7 +119,7 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, tariff: &Tariff, dr
             continue;
         }
         let interval = Interval { month, from, to: to.min(month.end()), watched: snapshot.watched_since };
-        let desk = Desk { snapshot, now: draft.now, rates: &rates };
+        let desk = Desk { snapshot, now: draft.now, rates: &rates, namespace };
         let status = desk.budgeted(desk.advance(before, record.is_none(), interval, clones, Some(&policy.ttl)), before, policy);
         let action = if record.is_some() { Action::Update } else { Action::Create };
         let reason = Reason::Money(Finding::Counted(interval.to));
@@ -165,7 +165,7 @@ fn closed(record: &Arc<UsageRecord>, to: Timestamp, snapshot: &Snapshot, now: Ti
     }
     let interval = Interval { month: record.month, from, to, watched: snapshot.watched_since };
     let clones: Vec<_> = snapshot.clones.iter().filter(|clone| clone.meta.namespace() == record.namespace).cloned().collect();
-    let status = Desk { snapshot, now, rates }.advance(Some(record), false, interval, &clones, None);
+    let status = Desk { snapshot, now, rates, namespace: &record.namespace }.advance(Some(record), false, interval, &clones, None);
     let target = Target::Usage(record.namespace.as_str().into(), record.month);
     let decision = Decision::new(Action::Update, None, target, Reason::Money(Finding::Counted(to)));
     Some(decision.with(Work::Count(Some(Arc::clone(record)), Box::new(status))))
@@ -176,6 +176,7 @@ struct Desk<'a> {
     snapshot: &'a Snapshot,
     now: Timestamp,
     rates: &'a Rates<'a>,
+    namespace: &'a str,
 }
 
 impl Desk<'_> {
@@ -188,7 +189,7 @@ impl Desk<'_> {
         clones: &[Arc<WordPressClone>],
         ttl: Option<&Ttl>,
     ) -> UsageStatus {
-        let namespace = clones.first().map(|clone| clone.meta.namespace()).or(before.map(|record| record.namespace.as_str())).unwrap_or_default();
+        let namespace = self.namespace;
         // When one went that was only missing from a list nobody knows, nor where the clock was wrong: it is estimated, as if nobody had
         // watched.
         let gone = self.snapshot.departed.iter().filter(|gone| *gone.namespace == *namespace && gone.gone >= interval.from);

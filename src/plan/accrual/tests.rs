@@ -232,6 +232,21 @@ proptest! {
 }
 
 #[test]
+fn a_clone_that_came_and_went_before_there_was_a_ledger_is_counted() {
+    let (policies, born) = (policies(""), time("2026-02-05T10:00:00Z"));
+    let mut snapshot = world(born);
+    let gone = clone("a", "ada", born, "db.t3.micro");
+    let departed = Departure::new(&gone.meta.uid, NAMESPACE, born, time("2026-02-05T10:00:05Z"));
+    snapshot.departed = vec![Departure { owner: gone.owner.clone(), database: gone.database.clone(), ..departed }];
+    let now = time("2026-02-05T10:00:30Z");
+    let first = plan(&at(&snapshot, now), &policies, now);
+    assert_eq!(written(&first)[0].2.owners.iter().map(|owner| (owner.owner.as_str(), owner.clone_seconds)).collect::<Vec<_>>(), [("ada", 5)]);
+    store(&mut snapshot, &first);
+    let now = time("2026-02-05T10:02:00Z");
+    assert!(written(&plan(&at(&snapshot, now), &policies, now)).is_empty(), "nothing is left to be counted");
+}
+
+#[test]
 fn what_is_not_known_is_not_free() {
     let (policies, born) = (policies(""), time("2026-02-05T10:00:00Z"));
     let now = time("2026-02-05T10:01:00Z");
