@@ -210,6 +210,8 @@ impl Held {
     }
 
     pub(super) fn forget(&mut self, now: Timestamp) {
+        // A date that lies ahead was written by a clock that was wrong: when it comes, it is no more right than now.
+        self.departed.iter_mut().filter(|gone| gone.gone > now).for_each(|gone| gone.seen = false);
         while self.released.len() > REMEMBER_AT_MOST || self.released.front().is_some_and(|(_, gone)| now.duration_since(*gone) > REMEMBER) {
             self.released.pop_front();
         }
