@@ -99,9 +99,11 @@ fn every_scene_on_the_real_parts() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let begun = Instant::now();
     let played = runtime.block_on(play_all()).unwrap_or_else(|error| panic!("no scene could be played: {}", story(&error)));
-    let failed: Vec<_> = played.iter().filter(|scene| scene.outcome.is_err()).map(|scene| scene.name).collect();
     println!("\n{}", table(&played, begun.elapsed()));
-    assert!(failed.is_empty(), "these scenes failed (see above): {}", failed.join(", "));
+    // Once more, and last: whoever sees only the end of a long log is to see why.
+    let stories = played.iter().filter_map(|scene| Some(format!("{}: {}", scene.name, story(scene.outcome.as_ref().err()?))));
+    let stories: Vec<String> = stories.collect();
+    assert!(stories.is_empty(), "these scenes failed:\n{}", stories.join("\n"));
 }
 
 async fn play_all() -> Result<Vec<Played>> {

@@ -4,10 +4,12 @@ use crate::cost::tariff::Tariff;
 use crate::model::{
     Child, Evidence, Kind, Month, Node, Quota, Unreadable, WordPressClone,
     child::Definition,
+    later,
     month::UsageRecord,
     orphan::OrphanRecord,
     snapshot::{Departure, Reaped},
 };
+use crate::observe::LARGEST_SKEW;
 use crate::plan::admit::budget::Money;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -20,6 +22,9 @@ use std::{
 const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
 /// How many are remembered at most: a storm must not become a leak.
 const REMEMBER_AT_MOST: usize = 20_000;
+
+/// So much may pass from the reading of a clock until the look that is dated by it.
+const MEANWHILE: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Held {
@@ -210,8 +215,11 @@ impl Held {
     }
 
     pub(super) fn forget(&mut self, now: Timestamp) {
-        // A date that lies ahead was written by a clock that was wrong: when it comes, it is no more right than now.
-        self.departed.iter_mut().filter(|gone| gone.gone > now).for_each(|gone| gone.seen = false);
+        for gone in self.departed.iter_mut().filter(|gone| gone.gone > now) {
+            gone.seen &= gone.gone <= later(now, MEANWHILE);
+            gone.gone = not_ahead(gone.gone, now);
+        }
+        self.released.iter_mut().for_each(|(_, gone)| *gone = not_ahead(*gone, now));
         while self.released.len() > REMEMBER_AT_MOST || self.released.front().is_some_and(|(_, gone)| now.duration_since(*gone) > REMEMBER) {
             self.released.pop_front();
         }
@@ -236,4 +244,37 @@ fn labels(object: &Value) -> BTreeMap<String, String> {
     let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
     let text = |(key, value): (&String, &Value)| value.as_str().map(|value| (key.clone(), value.to_owned()));
     labels.map(|labels| labels.iter().filter_map(text).collect()).unwrap_or_default()
+}
+
+/// When something went of which we know at `now`. It went between the reading of the clock and the look, or two clocks differ that are
+/// both trusted: then it is just gone. What lies further ahead was dated by a clock that was wrong, and is no more right when it comes.
+fn not_ahead(gone: Timestamp, now: Timestamp) -> Timestamp {
+    if gone <= later(now, LARGEST_SKEW) { gone.min(now) } else { gone }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::store::Store;
+    use serde_json::json;
+
+    /// What a look at that moment says of a clone that was seen to go so long after it: when that was, and whether it is certain.
+    fn told(ahead: SignedDuration) -> (SignedDuration, bool) {
+        let store = Store::default();
+        let now: Timestamp = "2026-02-05T14:00:00.123Z".parse().unwrap();
+        let meta = json!({"namespace": "a", "name": "one", "uid": "u1", "resourceVersion": "1", "creationTimestamp": "2026-02-05T13:00:00Z"});
+        let clone = json!({"apiVersion": "kro.run/v1alpha1", "kind": "WordPressClone", "metadata": meta, "spec": {"cloneId": "one"}});
+        store.apply(Kind::Clone, &clone);
+        store.remove(Kind::Clone, &clone, later(now, ahead));
+        let departed = store.snapshot(now).departed;
+        (departed[0].gone.duration_since(now), departed[0].seen)
+    }
+
+    #[test]
+    fn what_goes_while_a_look_begins_has_gone() {
+        assert_eq!(told(SignedDuration::from_micros(400)), (SignedDuration::ZERO, true));
+        assert_eq!(told(SignedDuration::from_millis(900)), (SignedDuration::ZERO, true));
+        assert_eq!(told(SignedDuration::from_secs(20)), (SignedDuration::ZERO, false));
+        assert_eq!(told(SignedDuration::from_hours(1)), (SignedDuration::from_hours(1), false));
+    }
 }

@@ -3,12 +3,16 @@
 use super::{api::Api, wait::until};
 use anyhow::{Context, Result, bail, ensure};
 use clonewarden::model::{names, schema::schema_name};
+use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// How long KRO and the controllers may take to bring clones up or down, with other scenes beside them on two cores.
 const KRO_WITHIN: Duration = Duration::from_secs(90);
+
+/// How many deletions are under way at once.
+const AT_ONCE: usize = 32;
 
 /// What stands around a clone: the label of all but Pods, who carry the UID under another one.
 const CHILDREN: [(&str, &str, &str); 4] = [
@@ -160,8 +164,15 @@ impl Clones {
 
     /// Deletes a clone, as a person would, and returns when KRO has taken it down.
     pub(crate) async fn delete(&self, name: &str) -> Result<()> {
-        self.api.delete(&self.path(name)).await?;
-        self.until_gone(&[name]).await
+        self.delete_all(&[name]).await
+    }
+
+    /// Deletes these at once, and returns when KRO has taken down all of them.
+    pub(crate) async fn delete_all(&self, names: &[&str]) -> Result<()> {
+        let paths: Vec<String> = names.iter().map(|name| self.path(name)).collect();
+        let delete = |path: String| async move { self.api.delete(&path).await };
+        stream::iter(paths).map(delete).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        self.until_gone(names).await
     }
 
     /// Waits until clones of these names are gone. A clone that is deleted while KRO applies its labels, KRO makes again as an

@@ -34,7 +34,7 @@ const KILLS: usize = 3;
 /// Within the five minutes of the original design, and of a scene.
 const WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(250);
-/// How many requests, or clients, are under way at once.
+/// How many clients are under way at once.
 const IN_FLIGHT: usize = 32;
 
 /// When each clone had what, after its creation was asked for.
@@ -101,7 +101,7 @@ impl Ground {
         }
         let all = self.clones.all().await?;
         ensure!(all.len() == CROWD, "{} live", all.len());
-        self.delete(&all).await?;
+        self.clones.delete_all(&all.iter().map(Seen::name).collect::<Vec<_>>()).await?;
         self.until_nothing_is_left(&all).await?;
         daemon.stop().await?;
         Ok(came.told())
@@ -155,12 +155,6 @@ impl Ground {
         let wanted: BTreeSet<String> = numbers.iter().copied().map(name).collect();
         let all = self.clones.all().await?;
         Ok(all.into_iter().filter(|clone| wanted.contains(clone.name())).collect())
-    }
-
-    async fn delete(&self, clones: &[Seen]) -> Result<()> {
-        let names: Vec<String> = clones.iter().map(|clone| clone.name().to_owned()).collect();
-        let delete = |name: String| async move { self.clones.delete(&name).await };
-        stream::iter(names).map(delete).buffer_unordered(IN_FLIGHT).try_collect().await
     }
 
     /// The UIDs of the clones whose schema and user are there.
@@ -246,16 +240,20 @@ impl Ground {
         Ok(())
     }
 
-    /// Some are deleted and made again at once, under the same names, while the daemon is killed.
+    /// Some are deleted and made again under the same names, half of them at once, while the schemas of those before them are dropped,
+    /// and half right before the daemon is killed. Before that the old schemas have gone: a daemon that finds one of a clone it never
+    /// saw, beside a living clone of its name, leaves it to a person.
     async fn again(&self, mut daemon: Daemon, first: &[Seen]) -> Result<(Daemon, Vec<Seen>)> {
         let old = first.get(..AGAIN).context("too few")?;
         let mut new: Vec<Seen> = Vec::new();
         for some in old.chunks(AGAIN.div_ceil(KILLS)) {
-            self.delete(some).await?;
             let names: Vec<&str> = some.iter().map(Seen::name).collect();
-            self.clones.until_gone(&names).await?;
+            self.clones.delete_all(&names).await?;
             let numbers: Vec<usize> = names.iter().filter_map(|name| name.rsplit_once('-')?.1.parse().ok()).collect();
-            new.extend(self.create(&numbers).await?);
+            let (at_once, then) = numbers.split_at(numbers.len() / 2);
+            new.extend(self.create(at_once).await?);
+            self.until_dropped(some).await?;
+            new.extend(self.create(then).await?);
             tokio::time::sleep(Duration::from_millis(40 * new.len() as u64)).await;
             daemon.kill()?;
             daemon = self.start().await?;
@@ -280,8 +278,7 @@ impl Ground {
     }
 
     async fn until_nothing_is_left(&self, clones: &[Seen]) -> Result<()> {
-        let (names, uids): (Vec<&str>, Vec<&str>) = clones.iter().map(|clone| (clone.name(), clone.uid())).unzip();
-        self.clones.until_gone(&names).await?;
+        let uids: Vec<&str> = clones.iter().map(Seen::uid).collect();
         self.clones.until_swept(&uids).await?;
         self.until_dropped(clones).await?;
         until("their Secrets are gone", WITHIN, async || {
