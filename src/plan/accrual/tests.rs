@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Evidence, Node};
+use crate::model::{Database, Evidence, Node, Snapshot, month::UsageStatus, orphan::status::ConditionStatus, snapshot::Departure};
 use crate::plan::{Plan, plan};
 use crate::policy::load_files;
 use proptest::prelude::*;

@@ -4,6 +4,7 @@ mod clocks;
 mod memory;
 mod scene;
 mod signs;
+mod snapshots;
 mod survives;
 mod ways;
 

@@ -2,7 +2,7 @@
 
 use super::{
     scene::*,
-    ways::{going, ours, writer},
+    ways::{going, writer},
     *,
 };
 

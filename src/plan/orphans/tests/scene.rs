@@ -180,6 +180,14 @@ pub(super) fn snapshot_of(id: &str, resource: &str, tags: &Value) -> Value {
     })
 }
 
+/// The tags of a final snapshot of ours.
+pub(super) fn ours(id: &str, expires: &str) -> Value {
+    let mut list = tags("c1", "clone-1", UID);
+    list.as_array_mut().unwrap().push(json!({"Key": crate::model::names::TAG_SNAPSHOT, "Value": id}));
+    list.as_array_mut().unwrap().push(json!({"Key": crate::model::names::TAG_EXPIRES_AT, "Value": expires}));
+    list
+}
+
 pub(super) fn clone_object(name: &str, uid: &str) -> Value {
     json!({
         "metadata": {"namespace": NAMESPACE, "name": name, "uid": uid, "resourceVersion": "1", "creationTimestamp": "2026-02-05T13:59:00Z"},

@@ -1,10 +1,6 @@
 //! Signs that must not be misread: dates of other clocks, names in other regions, tags that people edit, objects that only say so.
 
-use super::{
-    scene::*,
-    ways::{ours, writer},
-    *,
-};
+use super::{scene::*, ways::writer, *};
 use crate::model::{orphan::OrphanRecord, snapshot::Departure};
 use crate::policy::load_files;
 

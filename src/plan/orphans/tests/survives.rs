@@ -1,10 +1,6 @@
 //! What must be remembered whatever happens: vetoes, restores, whose a thing is; and that it is not gone because nobody sees it.
 
-use super::{
-    scene::*,
-    ways::{ours, writer},
-    *,
-};
+use super::{scene::*, ways::writer, *};
 
 /// A veto on an object's Orphan outlives the object, and a sweep that lacks the database once.
 #[test]
