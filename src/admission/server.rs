@@ -261,8 +261,16 @@ impl Office {
     fn residents(&self, phase: Phase, request: &Request) -> Residents {
         let namespaces = self.store.namespaces();
         let light = Residents { namespaces, ..Residents::default() };
-        let audited = phase == Phase::Mutate && request.operation == Operation::Create && !promises(request, &self.policies.borrow(), &light);
-        if audited { self.store.residents() } else { light }
+        let policies = self.policies.borrow();
+        let counts = match (phase, request.operation) {
+            (Phase::Validate, _) => false,
+            (Phase::Mutate, Operation::Create) => !promises(request, &policies, &light),
+            (Phase::Mutate, Operation::Update) => match policies.governing(&request.namespace, light.namespaces.get(&request.namespace)) {
+                Governing::Policy(policy) => admit::may_live_longer(request, policy),
+                Governing::Nobody | Governing::Conflict(..) => false,
+            },
+        };
+        if counts { self.store.residents() } else { light }
     }
 
     /// Whether enough is known: every kind has been listed, and the namespace is, where labels decide who governs it.

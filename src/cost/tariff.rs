@@ -127,6 +127,9 @@ impl Tariff {
             let usd = region.as_deref().and_then(|region| book.usd(region, cost.table, &cost.name)).and_then(|usd| usd.checked_mul(cost.count));
             fixed.add(Part::Fixed, usd, || format!("{} {}", cost.table.word(), cost.name));
         }
+        if let Some(region) = region.as_deref().filter(|region| !book.knows(region)) {
+            fixed.unpriced.push(format!("the fixed costs of region {region}"));
+        }
         let slots = region.as_deref().and_then(|region| book.spread_over(region));
         Self { book, region, compute, needs, hosts: BTreeMap::new(), fixed, slots, lack: None }
     }

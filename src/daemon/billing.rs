@@ -8,7 +8,10 @@ use super::{engine::Vitals, settings::Bills};
 use crate::{
     act::state::StateError,
     model::bill::{self, Bill, Billing},
-    observe::billing::{Purse, Unread, collect},
+    observe::{
+        LARGEST_SKEW,
+        billing::{Purse, Unread, collect},
+    },
     ports::{self, ApiError, BillQuestion, Clock, Cluster},
 };
 use futures::{FutureExt, future::BoxFuture};
@@ -52,7 +55,7 @@ impl Asking {
             let (billing, now) = (self.vitals.keeper.state().map(|state| state.billing.unwrap_or_default()), self.clock.now());
             // With no call left the bill that was read is as good as it gets today: that is no failure.
             let may_ask = |billing: Billing| billing.is_due(now, every) && billing.has_left(today(now), self.bills.calls_per_day);
-            if self.may_write() && billing.is_some_and(may_ask) {
+            if self.may_write() && self.knows_the_day(now) && billing.is_some_and(may_ask) {
                 self.ask().await;
             }
             tokio::select! {
@@ -61,6 +64,11 @@ impl Asking {
                 () = self.clock.sleep(look) => {}
             }
         }
+    }
+
+    /// By another day's date there would be other calls left.
+    fn knows_the_day(&self, now: Timestamp) -> bool {
+        self.cluster.skew(now).is_some_and(|skew| skew.abs() <= LARGEST_SKEW)
     }
 
     fn may_write(&self) -> bool {

@@ -145,9 +145,7 @@ impl Warden {
         let policies = Arc::clone(&self.policies.borrow());
         let plan = Arc::new((self.planner)(&snapshot, &policies, now));
         let took = begun.elapsed();
-        if plan.tariff.lack.is_none() {
-            self.store.priced(plan.now, &plan.tariff);
-        }
+        self.store.priced(plan.now, plan.tariff.lack.is_none().then_some(&plan.tariff));
         let round = if self.fence.holds() {
             self.tell_changes(&plan);
             Some(self.executor.execute(&plan, &base).await)

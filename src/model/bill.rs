@@ -206,6 +206,10 @@ impl Billing {
             self.day = Some(today);
             self.calls = 0;
         }
+        // Two days ahead is no clock that goes back over midnight: whatever wrote that was wrong, and its calls count for today.
+        if self.day.is_some_and(|day| today.tomorrow().is_ok_and(|tomorrow| day > tomorrow)) {
+            self.day = Some(today);
+        }
         let left = self.calls < at_most;
         if left {
             self.calls = self.calls.saturating_add(1);
@@ -315,6 +319,15 @@ mod tests {
         assert!(billing.spend(first, 2) && billing.spend(first, 2) && !billing.spend(first, 2));
         assert!(billing.spend(second, 1) && !billing.spend(second, 1) && !billing.spend(first, 1));
         assert!(!Billing::default().spend(first, 0));
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_one_call_ends_no_calls_for_ever() {
+        let mut billing = Billing::default();
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        assert!(billing.spend(day("2027-11-27"), 2) && billing.spend(day("2026-11-27"), 2));
+        assert!(!billing.has_left(day("2026-11-27"), 2), "what was asked that day counts for this one");
+        assert!(billing.has_left(day("2026-11-28"), 2));
     }
 
     #[test]

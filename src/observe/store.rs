@@ -13,14 +13,14 @@ use crate::{
     model::{Evidence, Kind, Meta, Snapshot, Source, snapshot::Reaped},
     plan::admit::{Residents, Tallied},
 };
-use held::{Held, place};
+use held::{Found, Held, place};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// Everything that is watched. Cheap to share; every method takes the lock for a moment.
 #[derive(Default)]
@@ -168,9 +168,9 @@ impl Store {
         namespaces
     }
 
-    /// What clones cost, as a plan has found it.
-    pub fn priced(&self, at: Timestamp, tariff: &Arc<Tariff>) {
-        self.held().tariff = Some((at, Arc::clone(tariff)));
+    /// What clones cost, as a plan has found it; `None`: it has found that something of that is not known.
+    pub fn priced(&self, at: Timestamp, tariff: Option<&Arc<Tariff>>) {
+        self.held().tariff = tariff.map(|tariff| Found { at, when: Instant::now(), tariff: Arc::clone(tariff) });
     }
 
     /// Who takes up room.

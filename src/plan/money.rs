@@ -125,7 +125,11 @@ pub fn tariff(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Tarif
     let needs: BTreeMap<String, Quantity> =
         snapshot.definitions.iter().find(|definition| definition.makes_clones).map(|definition| definition.needs.clone()).unwrap_or_default();
     let region = of_nodes.or_else(swept);
-    let in_aws = |host: &DatabaseHost| snapshot.cloud.iter().find(|found| is_host(found, host));
+    let in_aws = |host: &DatabaseHost| {
+        let mut all = snapshot.cloud.iter().filter(|found| is_host(found, host));
+        // Of two in as many regions nobody knows which it is.
+        all.next().filter(|_| all.next().is_none())
+    };
     let mut tariff = assembled(policies, region, &snapshot.nodes, Needs::of(&needs), slots(snapshot, policies), |host| {
         in_aws(host).and_then(|found| rates::of_resource(&policies.prices, found)).map(|rate| rate.per_hour())
     });
@@ -155,7 +159,11 @@ pub fn assembled(
 }
 
 fn is_host(found: &CloudResource, host: &DatabaseHost) -> bool {
+    // An endpoint of RDS says where it is; a name of one's own does not.
+    let elsewhere =
+        host.endpoint.strip_suffix(".rds.amazonaws.com").and_then(|rest| rest.rsplit('.').next()).is_some_and(|region| region != &*found.region);
     match &host.rds {
+        _ if elsewhere => false,
         Some(RdsHost::Instance(id)) => found.kind() == "DBInstance" && found.id == *id,
         Some(RdsHost::Cluster(id)) => found.kind() == "DBCluster" && found.id == *id,
         None => false,
@@ -174,10 +182,11 @@ fn slots(snapshot: &Snapshot, policies: &Policies) -> Option<u32> {
     policies.policies.iter().try_fold(0_u32, |sum, policy| sum.checked_add(of(policy)?))
 }
 
-/// Looks at the book of each region in which a clone has, or had, a database.
+/// Looks at the book of each region in which a clone has, or had, a database, or whose nodes clones run on.
 pub(super) fn check_prices(snapshot: &Snapshot, policies: &Policies, draft: &mut Draft) {
     let ours = snapshot.cloud.iter().filter(|found| found.tag(names::TAG_CLONE_UID).is_some());
-    let regions: BTreeSet<&Arc<str>> = ours.map(|found| &found.region).collect();
+    let nodes = snapshot.nodes.iter().filter_map(|node| node.region.as_ref());
+    let regions: BTreeSet<&Arc<str>> = ours.map(|found| &found.region).chain(nodes).collect();
     for region in regions {
         let finding = match policies.prices.oldest(region) {
             None => Finding::PricesUnknown(Arc::clone(region)),
@@ -189,18 +198,20 @@ pub(super) fn check_prices(snapshot: &Snapshot, policies: &Policies, draft: &mut
         draft.alert(None, Target::Source(Source::Prices(Arc::clone(region))), Reason::Money(finding));
     }
 }
+
 #[cfg(test)]
 mod tests {
-    use crate::model::{Snapshot, cloud::CloudResource, evidence::CloudList};
+    use crate::model::{Node, Snapshot, cloud::CloudResource, evidence::CloudList};
     use crate::plan::plan;
     use crate::policy::load_files;
     use jiff::Timestamp;
     use serde_json::json;
     use std::sync::Arc;
 
+    const POLICY: &str = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [n]}}\n";
+
     fn said(region: &str, now: &str) -> Vec<String> {
-        let text = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [n]}}\n";
-        let policies = load_files(vec![("p.yaml".to_owned(), text.into())]).unwrap();
+        let policies = load_files(vec![("p.yaml".to_owned(), POLICY.into())]).unwrap();
         let object = json!({
             "DBInstanceIdentifier": "c", "DBInstanceArn": format!("arn:aws:rds:{region}:1:db:c"), "DBInstanceStatus": "available",
             "TagList": [{"Key": "CloneUid", "Value": "u"}],
@@ -216,5 +227,41 @@ mod tests {
         assert_eq!(said("us-east-1", "2027-02-05T00:00:00Z"), Vec::<String>::new());
         assert_eq!(said("us-east-1", "2027-12-31T00:00:00Z"), ["alert prices/us-east-1 PricesOld"]);
         assert_eq!(said("eu-west-1", "2026-02-05T00:00:00Z"), ["alert prices/eu-west-1 PricesUnknown"]);
+    }
+
+    #[test]
+    fn the_book_of_the_nodes_is_looked_at_too() {
+        let policies = load_files(vec![(
+            "p.yaml".to_owned(),
+            "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [n]}}\n".into(),
+        )])
+        .unwrap();
+        let node = json!({"metadata": {"name": "n", "uid": "n", "creationTimestamp": "2026-02-01T00:00:00Z",
+            "labels": {"topology.kubernetes.io/region": "mars-1"}}, "status": {"allocatable": {"cpu": "2", "memory": "8Gi"}}});
+        let snapshot = Snapshot { nodes: vec![Arc::new(Node::read(&node).unwrap())], ..Snapshot::default() };
+        let plan = plan(&snapshot, &policies, "2026-02-05T00:00:00Z".parse().unwrap());
+        assert!(plan.decisions.iter().any(|decision| decision.reason.code() == "PricesUnknown"), "{:?}", plan.decisions);
+    }
+
+    #[test]
+    fn a_host_is_the_one_in_the_region_of_its_endpoint_and_of_two_nobody_knows() {
+        let per_hour = |endpoint: &str| {
+            let host = format!(
+                "apiVersion: clonewarden.io/v1alpha1\nkind: DatabaseHost\nmetadata: {{name: h}}\n\
+                 spec: {{endpoint: {endpoint}, schemas: 2, rds: {{instance: h}}}}\n"
+            );
+            let policies = load_files(vec![("h.yaml".to_owned(), host.into()), ("p.yaml".to_owned(), POLICY.into())]).unwrap();
+            let found = ["eu-west-1", "us-east-1"].map(|region| {
+                let object = json!({"DBInstanceIdentifier": "h", "DBInstanceArn": format!("arn:aws:rds:{region}:1:db:h"), "DBInstanceClass": "db.t3.micro",
+                    "DBInstanceStatus": "available", "Engine": "mysql", "AllocatedStorage": 20, "StorageType": "gp3"});
+                Arc::new(CloudResource::read(CloudList::Instances, &object).unwrap())
+            });
+            let snapshot = Snapshot { cloud: found.into(), ..Snapshot::default() };
+            let tariff = super::tariff(&snapshot, &policies, "2026-02-05T00:00:00Z".parse().unwrap());
+            tariff.hosts().next().and_then(|(_, host)| host.per_hour)
+        };
+        assert!(per_hour("h.abc.us-east-1.rds.amazonaws.com").is_some());
+        assert_eq!(per_hour("h.abc.eu-west-1.rds.amazonaws.com"), None, "that region has no prices");
+        assert_eq!(per_hour("db.example.com"), None);
     }
 }

@@ -103,6 +103,10 @@ impl Condition {
     /// If there is no answer: types that do not go together, a division by zero, facts too large to look through.
     pub fn holds(&self, facts: &Facts) -> Result<bool, Unsure> {
         self.afford(facts)?;
+        // What is not known is not what is missing, nor is it nothing.
+        if facts.budget.get("used").is_some_and(serde_json::Value::is_null) && self.reads().budget {
+            return Err(Unsure::new("what is spent of the budget is not known".to_owned()));
+        }
         let mut context = Context::with_env(Arc::clone(&LANGUAGE));
         for (name, fact) in [("clone", &facts.clone), (tokens::STAND_IN, &facts.namespace), ("budget", &facts.budget), ("hosts", &facts.hosts)] {
             context.add_variable_as_val(name, value::of(fact));

@@ -16,7 +16,9 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// How long a clone that has gone is remembered. Longer than any window that looks back for it.
 const REMEMBER: SignedDuration = SignedDuration::from_hours(24);
@@ -25,6 +27,9 @@ const REMEMBER_AT_MOST: usize = 20_000;
 
 /// So much may pass from the reading of a clock until the look that is dated by it.
 const MEANWHILE: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long it is known what clones cost once a plan has found it. There is a plan every minute, unless nothing can be known.
+const STANDS: Duration = Duration::from_secs(150);
 
 #[derive(Default)]
 pub(super) struct Held {
@@ -39,8 +44,8 @@ pub(super) struct Held {
     pub(super) orphans: BTreeMap<String, Arc<OrphanRecord>>,
     pub(super) usages: BTreeMap<String, Arc<UsageRecord>>,
     pub(super) nodes: BTreeMap<String, Arc<Node>>,
-    /// What clones cost, and when that was found.
-    pub(super) tariff: Option<(Timestamp, Arc<Tariff>)>,
+    /// What clones cost.
+    pub(super) tariff: Option<Found>,
     pub(super) unreadable: BTreeMap<(Kind, String), Unreadable>,
     pub(super) departed: VecDeque<Departure>,
     pub(super) departed_paths: VecDeque<(Arc<str>, Timestamp)>,
@@ -51,6 +56,15 @@ pub(super) struct Held {
     pub(super) released: VecDeque<(Box<str>, Timestamp)>,
     /// Since when no clone can have come and gone unseen.
     pub(super) watched_since: Option<Timestamp>,
+}
+
+/// What clones cost, as a plan has found it.
+pub(super) struct Found {
+    /// When, by our clock.
+    pub(super) at: Timestamp,
+    /// The same, by the time that nobody sets.
+    pub(super) when: Instant,
+    pub(super) tariff: Arc<Tariff>,
 }
 
 /// One object, trimmed: what is left of the JSON once it has been read.
@@ -187,9 +201,15 @@ impl Held {
         }
     }
 
-    /// What is known of what clones cost and have cost.
+    /// What is known now of what clones cost and have cost.
     pub(super) fn money(&self) -> Option<Arc<Money>> {
-        let (at, tariff) = self.tariff.clone()?;
+        let Found { at, when, tariff } = self.tariff.as_ref()?;
+        let (since, tariff) = (when.elapsed(), Arc::clone(tariff));
+        if since > STANDS {
+            return None;
+        }
+        // A plan may be a minute old, and this a new month.
+        let at = later(*at, SignedDuration::try_from(since).unwrap_or_default());
         let month = Month::of(at);
         let usages: Vec<_> = self.usages.values().filter(|record| record.month == month).cloned().collect();
         // Whoever went before the oldest of these ledgers was advanced is counted in all of them.
@@ -268,6 +288,24 @@ mod tests {
         store.remove(Kind::Clone, &clone, later(now, ahead));
         let departed = store.snapshot(now).departed;
         (departed[0].gone.duration_since(now), departed[0].seen)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_clones_cost_is_known_for_a_while_and_dated_by_the_time_that_passes() {
+        let store = Store::default();
+        let at: Timestamp = "2026-01-31T23:59:30Z".parse().unwrap();
+        let known = || store.residents().money.map(|money| money.at.duration_since(at).as_secs());
+        assert_eq!(known(), None);
+        let tariff = Arc::default();
+        store.priced(at, Some(&tariff));
+        assert_eq!(known(), Some(0));
+        tokio::time::advance(Duration::from_secs(40)).await;
+        assert_eq!(store.residents().money.map(|money| Month::of(money.at).to_string()).as_deref(), Some("2026-02"));
+        tokio::time::advance(Duration::from_secs(111)).await;
+        assert_eq!(known(), None, "no plan has come since");
+        store.priced(at, Some(&tariff));
+        store.priced(at, None);
+        assert_eq!(known(), None, "the nodes, say, are not known any more");
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //!
 //! A clone counts with what it costs at most: a serverless database at the top of its range.
 
-use super::{Claim, Refusal, count::Count};
+use super::{Refusal, census::Census, count::Count};
 use crate::cost::{accrual, dollars, tariff::Tariff};
-use crate::model::{Database, Month, duration::roughly, month::UsageRecord, snapshot::Departure};
-use crate::plan::accrual::Rates;
+use crate::model::{Database, Month, WordPressClone, duration::roughly, month::UsageRecord, snapshot::Departure};
+use crate::plan::{accrual::Rates, lifetime::lifetime};
 use crate::policy::{AtLimit, Budget, ClonePolicy};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
@@ -105,9 +105,7 @@ pub(super) struct Weighed {
 pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePolicy, census: &impl Count) -> Result<Option<Weighed>, Refusal> {
     let Some(budget) = &policy.budget else { return Ok(None) };
     let Some(purse) = census.purse(policy) else {
-        let denies = budget.at_limit == AtLimit::Deny;
-        let why = "what clones cost, or have cost, is not known, and its budget counts on that";
-        return if denies { Err(Refusal::NotNow(why.to_owned())) } else { Ok(None) };
+        return if budget.at_limit == AtLimit::Deny { Err(not_known()) } else { Ok(None) };
     };
     let database = &located(database, census);
     // What has no price would pass where what is cheap does not.
@@ -147,6 +145,44 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
     Ok(Some(Weighed { costs: cost, over: Some(over), warning: None }))
 }
 
+/// What a budget does not bear of a clone that is to live longer than before.
+///
+/// # Errors
+/// Where a budget denies, and what clones cost is not known yet.
+pub(super) fn longer(clone: &WordPressClone, old: &WordPressClone, policy: &ClonePolicy, census: &Census<'_>) -> Result<Option<Overspent>, Refusal> {
+    let Some(budget) = &policy.budget else { return Ok(None) };
+    let (money, purse) = match (census.residents().money.as_deref(), census.purse(policy)) {
+        (Some(money), Some(purse)) => (money, purse),
+        _ if lifetime(clone, &policy.ttl).end <= lifetime(old, &policy.ttl).end && clone.keep == old.keep => return Ok(None),
+        _ if budget.at_limit == AtLimit::Deny => return Err(not_known()),
+        _ => return Ok(None),
+    };
+    let (rates, month) = (Rates::of(&money.tariff), Month::of(money.at));
+    let [stay, before] = [clone, old].map(|clone| rates.stay(clone, &policy.ttl, money.at));
+    let costs = stay.committed(money.at, month).saturating_sub(before.committed(money.at, month));
+    let spent = purse.spent;
+    if costs <= Decimal::ZERO || spent.total().saturating_add(costs) <= budget.monthly {
+        return Ok(None);
+    }
+    let room = budget.monthly.saturating_sub(spent.total()).max(Decimal::ZERO);
+    let more = room.checked_div(stay.at_most).and_then(|seconds| seconds.floor().to_i64()).map(SignedDuration::from_secs);
+    let lived = before.ends.duration_since(clone.meta.created);
+    Ok(Some(Overspent {
+        namespace: census.namespace().to_owned(),
+        monthly: budget.monthly,
+        spent,
+        costs,
+        lives: stay.ends.duration_since(clone.meta.created),
+        fits: more.filter(|more| more.as_secs() >= 60).map(|more| lived.saturating_add(more)),
+        shared: None,
+        place: policy.place_of("budget"),
+    }))
+}
+
+fn not_known() -> Refusal {
+    Refusal::NotNow("what clones cost, or have cost, is not known, and its budget counts on that".to_owned())
+}
+
 /// The same, with what it would cost on this shared database, if that fits and has a price.
 pub(super) fn offering(over: Overspent, shared: &Database, policy: &ClonePolicy, census: &impl Count) -> Overspent {
     let shared = located(shared, census);
@@ -180,7 +216,7 @@ pub(super) fn spent<'a>(
     policy: &ClonePolicy,
     money: &Money,
     living: impl Iterator<Item = &'a crate::model::WordPressClone>,
-    promised: impl Iterator<Item = &'a Claim>,
+    promised: impl Iterator<Item = Decimal>,
 ) -> Spent {
     let rates = Rates::of(&money.tariff);
     let month = Month::of(money.at);
@@ -194,5 +230,5 @@ pub(super) fn spent<'a>(
     });
     let living = living.map(|clone| rates.stay(clone, &policy.ttl, money.at).committed(through, month));
     let add = |sum: Decimal, usd: Decimal| sum.saturating_add(usd);
-    Spent { accrued: gone.fold(counted, add), committed: living.chain(promised.map(|claim| claim.usd)).fold(Decimal::ZERO, add) }
+    Spent { accrued: gone.fold(counted, add), committed: living.chain(promised).fold(Decimal::ZERO, add) }
 }

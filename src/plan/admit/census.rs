@@ -35,9 +35,15 @@ pub struct Claim {
     /// The address of the shared host that it lives on, if a policy chose one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The class or the range of its own database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
     /// What it will cost in this month at most, USD, if a budget counts that.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub usd: Decimal,
+    /// How long it was to live then, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lives: Option<i64>,
 }
 
 /// Everything that lives, as far as counting goes.
@@ -211,9 +217,14 @@ impl<'a> Census<'a> {
     /// What is spent of the month's budget of the namespace.
     pub(super) fn spent(&self, policy: &ClonePolicy, money: &Money) -> Spent {
         let living = self.here().iter().filter(|clone| !self.is_newcomer(clone)).map(AsRef::as_ref);
-        let promised =
-            self.claims.iter().copied().filter(|claim| self.is_here(claim) && self.residents.find(&claim.namespace, &claim.name).is_none());
-        budget::spent(self.namespace, policy, money, living, promised)
+        let unseen = self.claims.iter().filter(|claim| self.is_here(claim) && self.residents.find(&claim.namespace, &claim.name).is_none());
+        // Of two tries to create one name at most one succeeds.
+        let mut promised: BTreeMap<&str, Decimal> = BTreeMap::new();
+        for claim in unseen {
+            let most = promised.entry(&claim.name).or_default();
+            *most = claim.usd.max(*most);
+        }
+        budget::spent(self.namespace, policy, money, living, promised.into_values())
     }
 
     /// Clones of the namespace.

@@ -32,9 +32,8 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     let census = Census::around(town.residents, town.claims.values(), &request.namespace, &request.name);
     let facts = placement::facts(edit.object(), owner, &request.namespace, &census, policy, town.policies);
     let choice = placement::choose(&request.object, &facts, policy, town.policies, &census)?;
-    let said = clone::read_ttl(edit.object().get("spec"));
-    let (choice, usd) =
-        within_budget(choice, lives_at_most(edit.object(), &said, &policy.ttl, &census), policy, town.policies, &census, &mut warnings)?;
+    let lives = lives_at_most(edit.object(), &policy.ttl, &census);
+    let (choice, usd) = within_budget(choice, lives, policy, town.policies, &census, &mut warnings)?;
     warnings.extend(choice.warnings.iter().cloned());
     platform(&mut edit, &census, &mut warnings);
     place(&mut edit, &choice);
@@ -44,7 +43,8 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     edit.set(&["metadata", "annotations", names::PLACEMENT_REASON], json!(choice.reason));
     edit.set(&["metadata", "annotations", names::RESERVATION], json!(reservation));
 
-    let claim = Claim { usd, ..claim(edit.object(), &request.namespace, owner) };
+    let lives = (!usd.is_zero()).then_some(lives.as_secs());
+    let claim = Claim { usd, lives, ..claim(edit.object(), &request.namespace, owner) };
     limits(&claim, policy, &census, &mut warnings)?;
     quota(policy, &census, &request.namespace)?;
     Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
@@ -79,18 +79,21 @@ pub(super) fn validate(request: &Request, town: Town<'_>, policy: &ClonePolicy) 
     let promised = town.claims.get(reservation).ok_or(Refusal::NotReviewed)?;
     let owner = annotation(&request.object, names::OWNER).unwrap_or_default();
     let asked = claim(&request.object, &request.namespace, owner);
-    match altered(promised, &asked) {
+    match altered(promised, &asked, said_life(&request.object, &policy.ttl)) {
         Some(field) => Err(Refusal::Altered { field }),
         None => Ok(Verdict::default()),
     }
 }
 
-fn altered(promised: &Claim, asked: &Claim) -> Option<&'static str> {
+/// What another webhook has changed of that which was counted.
+fn altered(promised: &Claim, asked: &Claim, lives: SignedDuration) -> Option<&'static str> {
     let fields = [
         ("metadata.name", (&promised.namespace, &promised.name) != (&asked.namespace, &asked.name)),
         (names::OWNER, promised.owner != asked.owner),
         ("spec.useDedicatedDatabase", promised.dedicated != asked.dedicated),
         ("spec.sharedDatabase.host", promised.host != asked.host),
+        ("spec.databaseSize or spec.serverless", promised.class.is_some() && promised.class != asked.class),
+        ("spec.ttlSeconds", promised.lives.is_some_and(|most| lives.as_secs() > most)),
     ];
     fields.into_iter().find_map(|(field, differs)| differs.then_some(field))
 }
@@ -166,7 +169,13 @@ fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
         owner: owner.to_owned(),
         dedicated: clone::wants_dedicated(object),
         host: clone::shared_host(object),
+        class: match Database::read(object) {
+            Database::Shared(_) => None,
+            Database::Dedicated(class) => Some(class.to_string()),
+            Database::Serverless(least, most) => Some(format!("{}-{} ACU", least.normalize(), most.normalize())),
+        },
         usd: Decimal::ZERO,
+        lives: None,
     }
 }
 
@@ -178,9 +187,14 @@ pub(super) fn lives(said: &Reading<i64>, ttl: &Ttl) -> SignedDuration {
     }
 }
 
+/// The same, of an object.
+fn said_life(object: &Value, ttl: &Ttl) -> SignedDuration {
+    lives(&clone::read_ttl(object.get("spec")), ttl)
+}
+
 /// The same, with what it says of being kept or extended from the beginning.
-fn lives_at_most(object: &Value, said: &Reading<i64>, ttl: &Ttl, census: &Census<'_>) -> SignedDuration {
-    let asked = lives(said, ttl);
+fn lives_at_most(object: &Value, ttl: &Ttl, census: &Census<'_>) -> SignedDuration {
+    let asked = said_life(object, ttl);
     let Some(money) = census.residents().money.as_deref() else { return asked };
     let said = |key| crate::model::meta::entry(object, "annotations", key);
     match (clone::read_keep(said(names::KEEP)), clone::read_date(said(names::EXTEND_UNTIL))) {

@@ -29,7 +29,7 @@ pub use count::{Count, Of, Purse};
 pub use newcomer::{Asked, Newcomer, Rule};
 pub use refusal::{Exhausted, Reached, Refusal};
 pub use seal::Sealing;
-pub use update::ceiling_of;
+pub use update::{ceiling_of, may_live_longer};
 
 use crate::policy::{ClonePolicy, Governing, Mode, Policies};
 use serde_json::Value;
@@ -113,7 +113,7 @@ pub fn mutate(request: &Request, town: Town<'_>, reservation: &str) -> Verdict {
     governed(request, town, |policy| {
         let verdict = match request.operation {
             Operation::Create => create::mutate(request, town, policy, reservation),
-            Operation::Update => update::mutate(request, policy),
+            Operation::Update => update::mutate(request, town, policy),
         };
         Ok(Verdict { seals: true, ..verdict? })
     })

@@ -97,6 +97,7 @@ impl Newcomer<'_> {
             dedicated: choice.database.is_dedicated(),
             host: lives_on,
             usd,
+            ..Claim::default()
         };
         create::limits(&claim, policy, count, &mut warnings)?;
         create::quota(policy, count, self.namespace)?;

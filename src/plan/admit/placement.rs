@@ -222,8 +222,9 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &impl C
     let monthly = policy.budget.as_ref().map(|budget| budget.monthly);
     let monthly_number = monthly.and_then(|usd| f64::try_from(usd).ok()).unwrap_or_default();
     // Counting is only worth it where somebody asks.
-    let counted = reads("budget").then(|| census.purse(policy).map(|purse| purse.spent.total())).flatten();
-    let used = counted.filter(|_| monthly.is_some()).and_then(|usd| f64::try_from(usd).ok()).unwrap_or_default();
+    let counted = || census.purse(policy).and_then(|purse| f64::try_from(purse.spent.total()).ok());
+    let used = if monthly.is_some() && reads("budget") { counted() } else { Some(0.0) };
+    let left = used.map(|used| (monthly_number - used).max(0.0));
     Facts {
         clone: json!({
             "name": clone.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default(),
@@ -234,7 +235,7 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &impl C
             "spec": spec,
         }),
         namespace: json!({"name": namespace, "labels": labels}),
-        budget: json!({"set": monthly.is_some(), "monthly": monthly_number, "used": used, "left": (monthly_number - used).max(0.0)}),
+        budget: json!({"set": monthly.is_some(), "monthly": monthly_number, "used": used, "left": left}),
         hosts: Value::Object(hosts),
     }
 }

@@ -1,10 +1,10 @@
 //! A change of a clone: what only the daemon writes is put back, what is decided once stays, dates must parse.
 
-use super::{Refusal, Request, Verdict, create, edit::Edit, shape};
+use super::{Refusal, Request, Town, Verdict, budget, census::Census, create, edit::Edit, shape};
 use crate::{
-    model::{WordPressClone, names},
+    model::{Reading, WordPressClone, names},
     plan::lifetime::{self, Cause},
-    policy::ClonePolicy,
+    policy::{AtLimit, ClonePolicy},
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use serde_json::Value;
 const DAEMONS: [&str; 7] =
     [names::EXPIRES_AT, names::ANNOUNCED_AT, names::UNUSED_SINCE, names::WARNED, names::RESERVATION, names::CREDENTIALS, names::PLACEMENT_REASON];
 
-pub(super) fn mutate(request: &Request, policy: &ClonePolicy) -> Result<Verdict, Refusal> {
+pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy) -> Result<Verdict, Refusal> {
     shape::values(&request.object, &request.old)?;
     let mut edit = Edit::of(&request.object);
     let mut warnings = Vec::new();
@@ -37,7 +37,40 @@ pub(super) fn mutate(request: &Request, policy: &ClonePolicy) -> Result<Verdict,
         create::lifetime(&mut edit, &policy.ttl, &policy.name, &mut warnings);
     }
     warnings.extend(beyond(edit.object(), &request.old, policy));
+    within_budget(edit.object(), request, town, policy, &mut warnings)?;
     Ok(Verdict { patch: edit.into_patch(), warnings, ..Verdict::default() })
+}
+
+/// Weighs the time by which a clone is to live longer, as a new one is weighed, but for the promise: of two that are made longer at the
+/// same moment neither sees the other.
+fn within_budget(object: &Value, request: &Request, town: Town<'_>, policy: &ClonePolicy, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    let Some(at_limit) = policy.budget.as_ref().map(|budget| budget.at_limit) else { return Ok(()) };
+    let (Ok(clone), Ok(old)) = (WordPressClone::read(object), WordPressClone::read(&request.old)) else { return Ok(()) };
+    // Itself included: what it costs already is spent like all the rest.
+    let census = Census::around(town.residents, town.claims.values(), &request.namespace, "");
+    // A keep is a wall against deletion: money never takes it away.
+    let kept = clone.keep == Reading::Value(true);
+    let over = match budget::longer(&clone, &old, policy, &census) {
+        Err(_) if kept => return Ok(()),
+        over => over?,
+    };
+    match over {
+        Some(over) if at_limit == AtLimit::Deny && !kept => Err(Refusal::BudgetSpent(Box::new(over))),
+        over => {
+            warnings.extend(over.map(|over| over.to_string()));
+            Ok(())
+        }
+    }
+}
+
+/// Whether a change may have to be weighed against a budget, for which everybody who lives there has to be counted.
+#[must_use]
+pub fn may_live_longer(request: &Request, policy: &ClonePolicy) -> bool {
+    let said = |object: &Value| {
+        let annotation = |key| crate::model::meta::entry(object, "annotations", key).cloned();
+        (object.pointer("/spec/ttlSeconds").cloned(), annotation(names::EXTEND_UNTIL), annotation(names::KEEP))
+    };
+    policy.budget.is_some() && said(&request.object) != said(&request.old)
 }
 
 /// What stands around the date in the warning of an extension past the ceiling; [`ceiling_of`] reads it there.

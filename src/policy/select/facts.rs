@@ -16,7 +16,8 @@ pub struct Facts {
     pub clone: Value,
     /// `name` and `labels`.
     pub namespace: Value,
-    /// `set`, and in USD `monthly`, `used` (accrued and committed this month) and `left`: false and 0.0 where there is no budget.
+    /// `set`, and in USD `monthly`, `used` (accrued and committed this month) and `left`: false and 0.0 where there is no budget;
+    /// the last two are null where they are not known.
     pub budget: Value,
     /// By the names of the hosts: `schemas`, `used` and `free`.
     pub hosts: Value,

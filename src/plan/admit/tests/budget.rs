@@ -197,3 +197,79 @@ fn a_clone_that_is_kept_or_extended_from_the_beginning_counts_with_that() {
     assert_eq!(with(names::EXTEND_UNTIL, "2026-02-06T02:30:30Z").as_deref(), Ok("0.24"), "twelve hours");
     assert_eq!(with(names::EXTEND_UNTIL, "2026-02-20T02:30:30Z").as_deref(), Ok("0.48"), "no longer than the policy allows");
 }
+
+#[test]
+fn a_clone_that_is_to_live_longer_is_weighed_like_a_new_one_and_a_keep_is_never_refused() {
+    let (first, deny) = (dedicated("c", "db.t3.micro", 2), budget("0.25", "deny"));
+    let mut stored = patched(&first, &ask(&first, &deny, &town(Vec::new())));
+    let there = town(vec![living(stored.clone(), "u1")]);
+    stored["metadata"]["uid"] = json!("u1");
+    stored["metadata"]["resourceVersion"] = json!("1");
+    stored["metadata"]["creationTimestamp"] = json!("2026-02-05T14:30:22Z");
+    let lasting = |hours: i64| update(stored.clone(), |object| object["spec"]["ttlSeconds"] = json!(hours * 3_600));
+    assert_eq!(message(&ask(&lasting(12), &deny, &there)), "", "$0.24 of $0.25");
+    assert_eq!(
+        message(&ask(&lasting(20), &deny, &there)),
+        "the month's budget of `wordpress-staging` is $0.25 (staging.yaml:8, `budget.monthly`): $0.00 accrued, $0.04 committed and $0.36 for this clone \
+         (20h) are $0.40; what would fit: a life of 12h24m"
+    );
+    let warned = ask(&lasting(20), &budget("0.25", "warn"), &there);
+    assert!(warned.refusal.is_none() && warned.warnings.iter().any(|said| said.contains("are $0.40")), "{:?}", warned.warnings);
+    let with = |key: &str, value: &str| update(stored.clone(), |object| object["metadata"]["annotations"][key] = json!(value));
+    assert_eq!(ask(&with(names::EXTEND_UNTIL, "2026-02-06T14:00:00Z"), &deny, &there).refusal.map(|refusal| refusal.code()), Some("BudgetSpent"));
+    let kept = ask(&with(names::KEEP, "true"), &deny, &there);
+    assert!(kept.refusal.is_none() && kept.warnings.iter().any(|said| said.contains("are $11.")), "{:?}", kept.warnings);
+    // With nothing left a clone may live as long as before, and shorter, and be changed otherwise.
+    let spent = budget("0.01", "deny");
+    for change in [lasting(2), lasting(1), with("team", "shop")] {
+        assert_eq!(message(&ask(&change, &spent, &there)), "");
+    }
+    let unknown = Residents { money: None, ..there };
+    assert_eq!(ask(&lasting(20), &deny, &unknown).refusal.map(|refusal| refusal.code()), Some("NotNow"));
+    for change in [lasting(1), with(names::KEEP, "true"), with("team", "shop")] {
+        assert_eq!(message(&ask(&change, &deny, &unknown)), "");
+    }
+}
+
+#[test]
+fn a_condition_on_a_budget_of_which_nothing_is_known_takes_the_cheap_side() {
+    let rules = "  budget: {monthly: 1, atLimit: share}\n  databases:\n  - {name: while-there-is-money, when: \"budget.left > 0.5\", use: dedicated, \
+                 classes: [db.t3.micro]}\n  - {name: rest, use: shared, hosts: [one]}\n";
+    let request = dedicated("c", "db.t3.micro", 1);
+    let verdict = ask(&request, &policies(rules), &Residents { money: None, ..town(Vec::new()) });
+    assert_eq!(patched(&request, &verdict)["spec"]["useDedicatedDatabase"], false);
+    assert!(verdict.warnings.iter().any(|said| said.contains("cannot be evaluated")), "{:?}", verdict.warnings);
+}
+
+#[test]
+fn two_tries_of_one_name_cost_once() {
+    let policies = budget("0.25", "deny");
+    let promise = |name: &str, usd: &str| Claim { namespace: NAMESPACE.into(), name: name.into(), usd: usd.parse().unwrap(), ..Claim::default() };
+    let asked = |claims: &[Claim]| {
+        let claims = claims.iter().enumerate().map(|(number, claim)| (number.to_string().into(), claim.clone())).collect();
+        let town = Town { policies: &policies, residents: &town(Vec::new()), claims: &claims };
+        mutate(&dedicated("d", "db.t3.micro", 2), town, "r-9").refusal.map(|refusal| refusal.code())
+    };
+    assert_eq!(asked(&[promise("c", "0.10"), promise("c", "0.20"), promise("c", "0.15"), promise("d", "0.2")]), None);
+    assert_eq!(asked(&[promise("c", "0.10"), promise("c", "0.22")]), Some("BudgetSpent"));
+}
+
+#[test]
+fn what_another_webhook_makes_dearer_is_not_what_was_promised() {
+    let (policies, request) = (budget("5", "deny"), dedicated("c", "db.t3.micro", 2));
+    let verdict = ask(&request, &policies, &town(Vec::new()));
+    let claims = BTreeMap::from([("r-1".into(), verdict.claim.clone().unwrap())]);
+    let confirm = |field: &str, value: Value| {
+        let mut object = patched(&request, &verdict);
+        // As it is sealed.
+        object["spec"].as_object_mut().unwrap().remove("sourcePassword");
+        object["spec"][field] = value;
+        let light = Residents::default();
+        validate(&create(object), Town { policies: &policies, residents: &light, claims: &claims }).refusal.map(|refusal| refusal.code())
+    };
+    assert_eq!(confirm("ttlSeconds", json!(7_200)), None);
+    assert_eq!(confirm("ttlSeconds", json!(3_600)), None);
+    assert_eq!(confirm("ttlSeconds", json!(86_400)), Some("Altered"));
+    assert_eq!(confirm("databaseSize", json!("db.m5.large")), Some("Altered"));
+    assert_eq!(confirm("serverless", json!({"minACU": 0.5, "maxACU": 64})), Some("Altered"));
+}
