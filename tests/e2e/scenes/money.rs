@@ -64,6 +64,8 @@ async fn spend(stage: &Stage, install: &Install, balancer: &Balancer, clones: &C
         for words in ["the month's budget of `money` is $0.80", "committed", "what would fit: a life of"] {
             ensure!(refused.iter().all(|said| said.contains(words)), "not all say `{words}`: {refused:?}");
         }
+        let longer = clones.set_ttl("first", 4 * 3_600).await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        ensure!(longer.contains("the month's budget of `money` is $0.80"), "one that is to live two hours longer: {longer:?}");
     }
     let living = clones.all().await?;
     for clone in &living {
