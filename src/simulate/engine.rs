@@ -18,7 +18,7 @@ use crate::{
         lifetime::{Step, judge, lifetime},
     },
     policy::{ClonePolicy, DatabaseHost, Policies},
-    sandbox::rng::Rng,
+    rng::Rng,
 };
 use jiff::Timestamp;
 use std::{

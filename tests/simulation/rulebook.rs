@@ -4,7 +4,7 @@ use crate::rules::{Rule, Scope};
 use clonewarden::{
     model::Span,
     policy::{BrakeRules, ClonePolicy, DatabaseHost, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
-    sandbox::rng::Rng,
+    rng::Rng,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
