@@ -150,7 +150,7 @@ pub fn assembled(
     let tariff = Tariff::new(Arc::clone(&policies.prices), region, nodes, needs).spread_over(slots);
     policies.hosts.iter().fold(tariff, |tariff, host| {
         let per_hour = host.cost_per_hour.or_else(|| cost_of(host));
-        tariff.with_host(&host.address(), SharedHost { name: host.name.as_str().into(), per_hour, schemas: host.schemas })
+        tariff.with_host(host.address(), SharedHost { name: host.name.as_str().into(), per_hour, schemas: host.schemas })
     })
 }
 

@@ -8,6 +8,7 @@
 //! `yaml` cuts files into documents and bounds them, `format` mirrors how they are written, `lint` checks one document, `set` what
 //! holds between them, and [`load`] does it for a folder. [`select`] is the language of `when`. A set loads whole or not at all.
 
+mod endpoint;
 mod format;
 mod forms;
 mod lint;
@@ -22,11 +23,15 @@ mod set;
 mod tests;
 mod yaml;
 
+pub use endpoint::Endpoint;
 pub use load::{load_dir, load_files};
 pub use problem::{Code, Place, Problem, Problems};
 pub use select::{Condition, Facts, Reads, Unsure};
 
-use crate::{cost::book::PriceBook, model::Span};
+use crate::{
+    cost::book::PriceBook,
+    model::{Quantity, Span},
+};
 use rust_decimal::Decimal;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -75,7 +80,7 @@ pub struct ClonePolicy {
     /// `spec.limits`.
     pub limits: Limits,
     /// `spec.quota`: resource names and quantities of the ResourceQuota.
-    pub quota: BTreeMap<String, String>,
+    pub quota: BTreeMap<String, Hard>,
     /// `spec.limitRange`: what the LimitRange says of containers.
     pub limit_range: Option<LimitRange>,
     /// `spec.databases`: the placement rules, in their order.
@@ -86,6 +91,15 @@ pub struct ClonePolicy {
     pub orphans: OrphanRules,
     /// `spec.brake`.
     pub brake: BrakeRules,
+}
+
+/// A bound of a quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hard {
+    /// As the policy writes it.
+    pub text: String,
+    /// How much that is: every newcomer is held against it.
+    pub amount: Quantity,
 }
 
 /// Which namespaces a policy governs.
@@ -268,10 +282,8 @@ pub struct DatabaseHost {
     pub file: String,
     /// The line of its `metadata.name`.
     pub line: u64,
-    /// Host name.
-    pub endpoint: String,
-    /// Port.
-    pub port: u16,
+    /// Where it listens: `spec.endpoint` and `spec.port`.
+    pub endpoint: Endpoint,
     /// How many schemas it has room for.
     pub schemas: u32,
     /// Where the daemon finds user and password.
@@ -302,8 +314,8 @@ impl ClonePolicy {
 impl DatabaseHost {
     /// `endpoint:port`, as the clones that live on it name it.
     #[must_use]
-    pub fn address(&self) -> String {
-        crate::model::clone::host_address(&self.endpoint, Some(self.port))
+    pub fn address(&self) -> &Arc<str> {
+        self.endpoint.address()
     }
 }
 
