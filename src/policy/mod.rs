@@ -8,9 +8,9 @@
 //! `yaml` cuts files into documents and bounds them, `format` mirrors how they are written, `lint` checks one document, `set` what
 //! holds between them, and [`load`] does it for a folder. [`select`] is the language of `when`. A set loads whole or not at all.
 
-mod endpoint;
 mod format;
 mod forms;
+mod host;
 mod lint;
 pub mod load;
 pub mod prices;
@@ -23,7 +23,7 @@ mod set;
 mod tests;
 mod yaml;
 
-pub use endpoint::Endpoint;
+pub use host::{DatabaseHost, Endpoint, RdsHost};
 pub use load::{load_dir, load_files};
 pub use problem::{Code, Place, Problem, Problems};
 pub use select::{Condition, Facts, Reads, Unsure};
@@ -273,49 +273,11 @@ impl Default for BrakeRules {
     }
 }
 
-/// A server on which several clones live, each in its own schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseHost {
-    /// `metadata.name`.
-    pub name: String,
-    /// The file it stands in.
-    pub file: String,
-    /// The line of its `metadata.name`.
-    pub line: u64,
-    /// Where it listens: `spec.endpoint` and `spec.port`.
-    pub endpoint: Endpoint,
-    /// How many schemas it has room for.
-    pub schemas: u32,
-    /// Where the daemon finds user and password.
-    pub credentials_dir: Option<String>,
-    /// What it is in AWS.
-    pub rds: Option<RdsHost>,
-    /// What it costs, USD an hour, where AWS is not to be asked.
-    pub cost_per_hour: Option<Decimal>,
-}
-
-/// What a shared host is in AWS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RdsHost {
-    /// An RDS instance.
-    Instance(String),
-    /// An Aurora cluster.
-    Cluster(String),
-}
-
 impl ClonePolicy {
     /// `file:line` of a limit, or of the policy's name where it does not say that limit.
     #[must_use]
     pub fn place_of(&self, field: &str) -> String {
         format!("{}:{}", self.file, self.lines.get(field).unwrap_or(&self.line))
-    }
-}
-
-impl DatabaseHost {
-    /// `endpoint:port`, as the clones that live on it name it.
-    #[must_use]
-    pub fn address(&self) -> &Arc<str> {
-        self.endpoint.address()
     }
 }
 
