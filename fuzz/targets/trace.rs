@@ -35,11 +35,8 @@ spec: {endpoint: h.example, schemas: 3, credentialsDir: /h}
 ";
 
 static POLICIES: LazyLock<Policies> = LazyLock::new(|| load_files(vec![("p.yaml".into(), POLICY.into())]).expect("a policy"));
-static SETTING: LazyLock<Setting> = LazyLock::new(|| Setting {
-    retry: Some(Retry { every: Span::minutes(5), patience: Span::minutes(20) }),
-    orphans: 500,
-    ..Setting::default()
-});
+static SETTING: LazyLock<Setting> =
+    LazyLock::new(|| Setting { retry: Some(Retry { every: Span::minutes(5), patience: Span::minutes(20) }), orphans: 500, ..Setting::default() });
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
