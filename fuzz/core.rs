@@ -11,6 +11,10 @@ pub mod model;
 pub mod plan;
 #[path = "../src/policy/mod.rs"]
 pub mod policy;
+#[path = "../src/rng.rs"]
+pub mod rng;
+#[path = "../src/simulate/mod.rs"]
+pub mod simulate;
 
 /// The webhook's wire format alone: the server around it is not pure.
 #[path = "../src/admission"]

@@ -20,5 +20,6 @@ pub mod observe;
 pub mod plan;
 pub mod policy;
 pub mod ports;
+pub mod rng;
 pub mod sandbox;
 pub mod simulate;

@@ -49,7 +49,7 @@ fn lint(args: &Lint) -> Result<(), Failure> {
         let _ = writeln!(out, "{}:{}: policy `{}` ({mode}) for {whom}", policy.file, policy.line, policy.name);
     }
     for host in &loaded.hosts {
-        let _ = writeln!(out, "{}:{}: database host `{}` at {}:{}", host.file, host.line, host.name, host.endpoint, host.port);
+        let _ = writeln!(out, "{}:{}: database host `{}` at {}:{}", host.file, host.line, host.name, host.endpoint.host(), host.endpoint.port());
     }
     let _ = writeln!(out, "revision {}", loaded.revision);
     output::data(&out)

@@ -33,7 +33,7 @@ impl Looking {
     pub(super) async fn run(self) {
         let mut following = self.policies.clone();
         // By name and address: two names may stand for one host, and each is looked at under its own.
-        let mut under_way: BTreeMap<(String, String), AbortHandle> = BTreeMap::new();
+        let mut under_way: BTreeMap<(String, Arc<str>), AbortHandle> = BTreeMap::new();
         let mut all = JoinSet::new();
         let (mut everything, mut slept) = (true, Duration::ZERO);
         loop {
@@ -45,7 +45,7 @@ impl Looking {
                 for host in hosts::governed(&policies).filter(|host| everything || self.vitals.store.hosts.lacks(&host.name)) {
                     // One that does not answer keeps none of the others waiting; its own next turn comes when this one has ended.
                     under_way
-                        .entry((host.name.clone(), host.address()))
+                        .entry((host.name.clone(), Arc::clone(host.address())))
                         .or_insert_with(|| all.spawn(self.look(host.clone(), policies.end_idle_clones())));
                 }
             }

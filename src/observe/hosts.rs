@@ -25,7 +25,7 @@ use tracing::warn;
 pub struct Hosts(Mutex<BTreeMap<Arc<str>, Known>>);
 
 struct Known {
-    address: String,
+    address: Arc<str>,
     evidence: Evidence,
     facts: Arc<HostFacts>,
     /// When the last look that came to an end began.
@@ -54,10 +54,10 @@ impl Hosts {
     /// known of others, or under another address, is forgotten.
     pub fn expect(&self, policies: &Policies, now: Timestamp) {
         let mut held = self.held();
-        held.retain(|name, known| governed(policies).any(|host| host.name == name.as_ref() && host.address() == known.address));
+        held.retain(|name, known| governed(policies).any(|host| host.name == name.as_ref() && *host.address() == known.address));
         for host in governed(policies) {
             held.entry(Arc::from(host.name.as_str())).or_insert_with(|| Known {
-                address: host.address(),
+                address: Arc::clone(host.address()),
                 evidence: Evidence::incomplete(now, "no look at it has ended yet"),
                 facts: Arc::default(),
                 success: None,
@@ -69,7 +69,7 @@ impl Hosts {
     /// Takes in a look that began then; looks are made every `every`.
     pub fn take(&self, host: &policy::DatabaseHost, begun: Timestamp, found: Result<HostFacts, HostError>, every: Duration) {
         let mut held = self.held();
-        let Some(known) = held.get_mut(host.name.as_str()).filter(|known| known.address == host.address()) else { return };
+        let Some(known) = held.get_mut(host.name.as_str()).filter(|known| known.address == *host.address()) else { return };
         match found {
             Ok(mut facts) => {
                 // What was done while it was under way may not be in it.
@@ -156,7 +156,7 @@ impl Hosts {
             names: known.facts.schemas.iter().map(|schema| schema.name.clone()).collect(),
             lack: if known.evidence.complete { None } else { known.evidence.reason.clone() },
         };
-        self.held().values().map(|known| (known.address.clone(), room(known))).collect()
+        self.held().values().map(|known| (known.address.to_string(), room(known))).collect()
     }
 
     /// When the last whole look at each began.

@@ -37,7 +37,7 @@ const SYSTEM: [&str; 6] = ["information_schema", "mysql", "performance_schema", 
 pub struct MySqlHosts {
     ca: PathBuf,
     /// One host is asked one thing at a time.
-    lines: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    lines: Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl MySqlHosts {
@@ -49,7 +49,7 @@ impl MySqlHosts {
 
     /// The only connection to a host, and the right to it.
     async fn open(&self, host: &policy::DatabaseHost) -> Result<(Session, tokio::sync::OwnedMutexGuard<()>), HostError> {
-        let line = Arc::clone(self.lines.lock().unwrap_or_else(PoisonError::into_inner).entry(host.address()).or_default());
+        let line = Arc::clone(self.lines.lock().unwrap_or_else(PoisonError::into_inner).entry(Arc::clone(host.address())).or_default());
         let right = line.lock_owned().await;
         Ok((Session::open(host, &self.ca).await?, right))
     }

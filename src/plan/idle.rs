@@ -24,7 +24,7 @@ use std::{
 /// What the looks at shared hosts say of the use of clones' databases, by the address of the host.
 #[derive(Default)]
 pub(super) struct Uses<'a> {
-    hosts: HashMap<String, HostUsage<'a>>,
+    hosts: HashMap<Arc<str>, HostUsage<'a>>,
     cluster: &'a str,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Uses<'a> {
                 read,
                 by_name: facts.iter().flat_map(|facts| &facts.schemas).map(|schema| (schema.name.as_str(), schema.as_ref())).collect(),
             };
-            uses.hosts.insert(host.address(), known);
+            uses.hosts.insert(Arc::clone(host.address()), known);
         }
         uses
     }

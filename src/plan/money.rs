@@ -154,14 +154,18 @@ pub fn assembled(
     let tariff = Tariff::new(Arc::clone(&policies.prices), region, nodes, needs).spread_over(slots);
     policies.hosts.iter().fold(tariff, |tariff, host| {
         let per_hour = host.cost_per_hour.or_else(|| cost_of(host));
-        tariff.with_host(&host.address(), SharedHost { name: host.name.as_str().into(), per_hour, schemas: host.schemas })
+        tariff.with_host(host.address(), SharedHost { name: host.name.as_str().into(), per_hour, schemas: host.schemas })
     })
 }
 
 fn is_host(found: &CloudResource, host: &DatabaseHost) -> bool {
     // An endpoint of RDS says where it is; a name of one's own does not.
-    let elsewhere =
-        host.endpoint.strip_suffix(".rds.amazonaws.com").and_then(|rest| rest.rsplit('.').next()).is_some_and(|region| region != &*found.region);
+    let elsewhere = host
+        .endpoint
+        .host()
+        .strip_suffix(".rds.amazonaws.com")
+        .and_then(|rest| rest.rsplit('.').next())
+        .is_some_and(|region| region != &*found.region);
     match &host.rds {
         _ if elsewhere => false,
         Some(RdsHost::Instance(id)) => found.kind() == "DBInstance" && found.id == *id,

@@ -104,7 +104,8 @@ fn ungoverned(quota: &Arc<Quota>, ground: &Ground<'_>, draft: &mut Draft) {
 fn wanted(kind: Kind, policy: &ClonePolicy) -> Option<Values> {
     match kind {
         Kind::LimitRange => policy.limit_range.as_ref().map(completed),
-        _ => Some(&policy.quota).filter(|quota| !quota.is_empty()).cloned(),
+        _ if policy.quota.is_empty() => None,
+        _ => Some(policy.quota.iter().map(|(resource, hard)| (resource.clone(), hard.text.clone())).collect()),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn keep(snapshot: &Snapshot, ground: &Ground<'_>, key_is_usable: bool
         }
     }
     for host in &ground.policies.hosts {
-        let (Some((name, facts)), Some(clones)) = (snapshot.hosts.get_key_value(host.name.as_str()), there.get(host.address().as_str())) else {
+        let (Some((name, facts)), Some(clones)) = (snapshot.hosts.get_key_value(host.name.as_str()), there.get(host.address().as_ref())) else {
             continue;
         };
         let source = Source::Host(Arc::clone(name));

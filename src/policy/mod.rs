@@ -10,6 +10,7 @@
 
 mod format;
 mod forms;
+mod host;
 mod lint;
 pub mod load;
 pub mod prices;
@@ -22,11 +23,15 @@ mod set;
 mod tests;
 mod yaml;
 
+pub use host::{DatabaseHost, Endpoint, RdsHost};
 pub use load::{load_dir, load_files};
 pub use problem::{Code, Place, Problem, Problems};
 pub use select::{Condition, Facts, Reads, Unsure};
 
-use crate::{cost::book::PriceBook, model::Span};
+use crate::{
+    cost::book::PriceBook,
+    model::{Quantity, Span},
+};
 use rust_decimal::Decimal;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -75,7 +80,7 @@ pub struct ClonePolicy {
     /// `spec.limits`.
     pub limits: Limits,
     /// `spec.quota`: resource names and quantities of the ResourceQuota.
-    pub quota: BTreeMap<String, String>,
+    pub quota: BTreeMap<String, Hard>,
     /// `spec.limitRange`: what the LimitRange says of containers.
     pub limit_range: Option<LimitRange>,
     /// `spec.databases`: the placement rules, in their order.
@@ -86,6 +91,15 @@ pub struct ClonePolicy {
     pub orphans: OrphanRules,
     /// `spec.brake`.
     pub brake: BrakeRules,
+}
+
+/// A bound of a quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hard {
+    /// As the policy writes it.
+    pub text: String,
+    /// How much that is: every newcomer is held against it.
+    pub amount: Quantity,
 }
 
 /// Which namespaces a policy governs.
@@ -259,51 +273,11 @@ impl Default for BrakeRules {
     }
 }
 
-/// A server on which several clones live, each in its own schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatabaseHost {
-    /// `metadata.name`.
-    pub name: String,
-    /// The file it stands in.
-    pub file: String,
-    /// The line of its `metadata.name`.
-    pub line: u64,
-    /// Host name.
-    pub endpoint: String,
-    /// Port.
-    pub port: u16,
-    /// How many schemas it has room for.
-    pub schemas: u32,
-    /// Where the daemon finds user and password.
-    pub credentials_dir: Option<String>,
-    /// What it is in AWS.
-    pub rds: Option<RdsHost>,
-    /// What it costs, USD an hour, where AWS is not to be asked.
-    pub cost_per_hour: Option<Decimal>,
-}
-
-/// What a shared host is in AWS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RdsHost {
-    /// An RDS instance.
-    Instance(String),
-    /// An Aurora cluster.
-    Cluster(String),
-}
-
 impl ClonePolicy {
     /// `file:line` of a limit, or of the policy's name where it does not say that limit.
     #[must_use]
     pub fn place_of(&self, field: &str) -> String {
         format!("{}:{}", self.file, self.lines.get(field).unwrap_or(&self.line))
-    }
-}
-
-impl DatabaseHost {
-    /// `endpoint:port`, as the clones that live on it name it.
-    #[must_use]
-    pub fn address(&self) -> String {
-        crate::model::clone::host_address(&self.endpoint, Some(self.port))
     }
 }
 

@@ -121,7 +121,7 @@ fn the_policies_of_this_repository_load() {
     let budgets: Decimal = set.policies.iter().map(|policy| policy.budget.as_ref().unwrap().monthly).sum();
     assert!(budgets < Decimal::from(250));
     assert_eq!(set.policies[1].limits.clones, Some(10));
-    assert_eq!(set.policies[0].quota["requests.memory"], "32Gi");
+    assert_eq!(set.policies[0].quota["requests.memory"].text, "32Gi");
     assert_eq!(set.hosts[0].rds, Some(RdsHost::Cluster("production-aurora".to_owned())));
 }
 
@@ -160,13 +160,13 @@ spec: {endpoint: staging.x.us-east-1.rds.amazonaws.com, schemas: 40, rds: {insta
     let ttl = Ttl { default: Span::hours(3), minimum: Span::minutes(20), maximum: Span::hours(48), warnings, grace: Span::minutes(5) };
     assert_eq!(policy.ttl, ttl);
     assert_eq!(policy.limits.overflow, Overflow::ReapNewest);
-    assert_eq!(policy.quota["requests.cpu"], "4");
+    assert_eq!(policy.quota["requests.cpu"].text, "4");
     assert_eq!(policy.databases[1].placement, Placement::Serverless { min_acu: Decimal::new(5, 1), max_acu: Decimal::from(4) });
     let budget = policy.budget.as_ref().unwrap();
     assert_eq!((budget.monthly, budget.warn_at, budget.at_limit), (Decimal::new(10010, 2), 70, AtLimit::Deny));
     assert_eq!(policy.orphans.snapshots_kept_for, Span::hours(24 * 14));
     assert_eq!(policy.brake, BrakeRules { deletes: 0, percent: 100, per: Span::hours(1) });
-    assert_eq!((set.hosts[0].port, set.hosts[0].schemas, set.hosts[0].line), (3306, 40, 21));
+    assert_eq!((set.hosts[0].endpoint.port(), set.hosts[0].schemas, set.hosts[0].line), (3306, 40, 21));
 }
 
 #[test]

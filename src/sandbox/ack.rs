@@ -8,12 +8,12 @@ use super::{
     cloud::thing::{ACCOUNT, Order, Origin, Thing},
     history::Issue,
     json,
-    rng::Rng,
     world::World,
 };
 use crate::{
     model::{Kind, evidence::CloudList, names},
     ports::{CloudError, Farewell},
+    rng::Rng,
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};

@@ -1,7 +1,6 @@
 //! What goes wrong between a daemon and the API server: drawn from a seed, call by call, or scripted by a test.
 
-use super::rng::Rng;
-use crate::ports::ApiError;
+use crate::{ports::ApiError, rng::Rng};
 use jiff::SignedDuration;
 use std::{collections::VecDeque, time::Duration};
 

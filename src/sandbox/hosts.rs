@@ -4,7 +4,7 @@
 //! is asked is done step by step, as the real adapter does it statement by statement, and each step may be the last: the process
 //! crashes, the server goes away, or an answer is lost.
 
-use super::{cluster::SandboxCluster, rng::Rng};
+use super::cluster::SandboxCluster;
 use crate::{
     model::{
         Kind,
@@ -13,6 +13,7 @@ use crate::{
     },
     policy,
     ports::{DatabaseHost, HostError},
+    rng::Rng,
 };
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;

@@ -23,7 +23,6 @@ pub mod hosts;
 pub mod json;
 pub mod people;
 pub mod platform;
-pub mod rng;
 mod secrets;
 mod store;
 #[cfg(test)]

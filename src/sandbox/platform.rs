@@ -8,10 +8,12 @@ use super::{
     children::{self, FOREGROUND, Mode, Node},
     history::{Actor, Issue},
     json,
-    rng::Rng,
     world::World,
 };
-use crate::model::{Kind, names};
+use crate::{
+    model::{Kind, names},
+    rng::Rng,
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

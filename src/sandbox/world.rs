@@ -7,11 +7,10 @@ use super::{
     cloud::aws::Aws,
     history::{Actor, Issue, LeaseNow, Verb, Write},
     json,
-    rng::Rng,
     secrets::SecretEntry,
     store::{LeaseEntry, StateEntry},
 };
-use crate::{model::Kind, ports::ApiError};
+use crate::{model::Kind, ports::ApiError, rng::Rng};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::{

@@ -9,7 +9,7 @@ use super::{
 };
 use jiff::tz::TimeZone;
 use rust_decimal::prelude::ToPrimitive;
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 70.0;
@@ -17,7 +17,12 @@ const RIGHT: f64 = 940.0;
 /// The height of each of the two panels.
 const PANEL: f64 = 190.0;
 /// Where each panel begins.
-const TOPS: [f64; 2] = [70.0, 320.0];
+const TOPS: [f64; 2] = [86.0, 336.0];
+const HEIGHT: f64 = 576.0;
+/// So much room a label under a panel needs to each side of its tick.
+const HALF: f64 = 40.0;
+/// So many letters have room in the title, and beside a line of the legend.
+const LONGEST: [usize; 2] = [100, 52];
 /// Colour and dashes of each set, to be told apart by people who see few colours, and on paper.
 const LINES: [(&str, &str); 2] = [("#0b62a4", "none"), ("#c2410c", "6 3")];
 
@@ -41,14 +46,14 @@ pub fn svg(title: &str, outcomes: &[Outcome]) -> String {
     let end = curves.iter().map(|curve| ends(curve)).max().unwrap_or_default().max(start.saturating_add(1));
     let _ = writeln!(
         out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} 560\" width=\"{WIDTH}\" height=\"560\" role=\"img\" font-family=\"sans-serif\" font-size=\"12\">"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" font-family=\"sans-serif\" font-size=\"12\">"
     );
     let _ = writeln!(out, "<title>{}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>", escaped(title));
-    let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{}</text>", escaped(title));
+    let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{}</text>", escaped(&shortened(title, LONGEST[0])));
     for (number, (outcome, (colour, dash))) in outcomes.iter().zip(LINES).enumerate() {
         let x = LEFT + number as f64 * 420.0;
         let _ = writeln!(out, "<path d=\"M{x:.0} 42h30\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\"/>");
-        let _ = writeln!(out, "<text x=\"{:.0}\" y=\"46\">{}</text>", x + 38.0, escaped(&outcome.folder));
+        let _ = writeln!(out, "<text x=\"{:.0}\" y=\"46\">{}</text>", x + 38.0, escaped(&shortened(&outcome.folder, LONGEST[1])));
     }
     for (panel, top) in PANELS.iter().zip(TOPS) {
         let highest = curves.iter().flat_map(|curve| curve.points.iter().map(|point| (panel.value)(point, curve.width))).fold(0.0, f64::max);
@@ -66,7 +71,9 @@ pub fn svg(title: &str, outcomes: &[Outcome]) -> String {
         for (at, label) in ticks(start, end) {
             let x = across(at, start, end);
             let _ = writeln!(out, "<path d=\"M{x:.1} {:.1}v5\" stroke=\"#444\"/>", top + PANEL);
-            let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#444\">{label}</text>", top + PANEL + 19.0);
+            // At the edge it would be cut.
+            let (x, anchor) = if x + HALF > WIDTH { (RIGHT, "end") } else { (x, "middle") };
+            let _ = writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" fill=\"#444\">{label}</text>", top + PANEL + 19.0);
         }
         for (curve, (colour, dash)) in curves.iter().zip(LINES) {
             let mut path = String::new();
@@ -80,7 +87,7 @@ pub fn svg(title: &str, outcomes: &[Outcome]) -> String {
             let _ = writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/>");
         }
     }
-    let _ = writeln!(out, "<text x=\"{RIGHT}\" y=\"552\" text-anchor=\"end\" fill=\"#444\">time in UTC</text>\n</svg>");
+    let _ = writeln!(out, "<text x=\"{RIGHT}\" y=\"{:.0}\" text-anchor=\"end\" fill=\"#444\">time in UTC</text>\n</svg>", HEIGHT - 8.0);
     out
 }
 
@@ -117,6 +124,14 @@ fn ticks(start: i64, end: i64) -> Vec<(i64, String)> {
 fn number(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A text with its end, which tells one folder from another, and as much of what comes before as has room.
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.chars().count().checked_sub(most) {
+        None | Some(0) => Cow::Borrowed(text),
+        Some(more) => Cow::Owned(std::iter::once('…').chain(text.chars().skip(more.saturating_add(1))).collect()),
+    }
 }
 
 fn escaped(text: &str) -> String {
@@ -157,6 +172,21 @@ mod tests {
         let lines = document.descendants().filter(|node| node.attribute("fill") == Some("none")).count();
         assert_eq!(lines, 4);
         assert!(!text.contains("NaN") && !text.contains("inf"));
+    }
+
+    #[test]
+    fn what_has_no_room_is_not_cut_off_at_the_edge() {
+        let long = format!("/home/{}/proposal", "x".repeat(200));
+        let text = svg(&long, &[outcome(&long, 7), outcome("policies", 3)]);
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let texts: Vec<_> = document.descendants().filter(|node| node.has_tag_name("text")).collect();
+        let lengths = texts.iter().filter_map(|node| node.text()).filter(|text| text.ends_with("/proposal")).map(|text| text.chars().count());
+        assert_eq!(lengths.collect::<Vec<_>>(), LONGEST);
+        for node in texts.iter().filter(|node| node.attribute("text-anchor") == Some("middle")) {
+            assert!(node.attribute("x").unwrap().parse::<f64>().unwrap() + HALF <= WIDTH, "{node:?}");
+        }
+        assert_eq!(shortened("policies", 8), "policies");
+        assert_eq!(shortened("policies", 7), "…licies");
     }
 
     #[test]

@@ -18,13 +18,11 @@ use crate::{
         lifetime::{Step, judge, lifetime},
     },
     policy::{ClonePolicy, DatabaseHost, Policies},
-    sandbox::rng::Rng,
+    rng::Rng,
 };
+use foldhash::{HashMap, HashSet};
 use jiff::Timestamp;
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{fmt::Write as _, sync::Arc};
 
 /// So many answers of conditions are kept.
 const KEPT_RULES: usize = 4_096;
@@ -32,7 +30,7 @@ const KEPT_RULES: usize = 4_096;
 /// Who watches each step of a simulation; tests do.
 pub trait Watch {
     /// The arrival of that number, from 1, has tried to get in.
-    fn tried(&mut self, _number: u64, _at: i64, _answer: Result<&Asked, &str>) {}
+    fn tried(&mut self, _number: u64, _at: i64, _answer: Result<(&Newcomer<'_>, &Asked), &str>) {}
     /// The clone of the arrival of that number has ended: by itself, or by its people.
     fn ended(&mut self, _number: u64, _at: i64, _by_people: bool) {}
 }
@@ -46,8 +44,10 @@ pub struct Simulation<'p, W = ()> {
     setting: &'p Setting,
     town: Town<'p>,
     names: HashSet<(usize, Arc<str>)>,
+    /// Where the names of those are made up who do not say one.
+    made_up: String,
     /// The addresses of the hosts on which the daemon keeps schemas.
-    kept: HashSet<String>,
+    kept: HashSet<Arc<str>>,
     rules: HashMap<Shape, Rule>,
     queue: Queue,
     number: u64,
@@ -86,9 +86,10 @@ impl<'p, W: Watch> Simulation<'p, W> {
             policies,
             setting,
             town: Town::default(),
-            names: HashSet::new(),
-            kept: policies.hosts.iter().filter(|host| host.credentials_dir.is_some()).map(DatabaseHost::address).collect(),
-            rules: HashMap::new(),
+            names: HashSet::default(),
+            made_up: String::new(),
+            kept: policies.hosts.iter().filter(|host| host.credentials_dir.is_some()).map(DatabaseHost::address).cloned().collect(),
+            rules: HashMap::default(),
             queue: Queue::default(),
             number: 0,
             tally: Tally::new(setting.tariff(policies), setting.part_of_nodes()),
@@ -116,15 +117,15 @@ impl<'p, W: Watch> Simulation<'p, W> {
 
     fn run_until(&mut self, until: i64) {
         while let Some(due) = self.queue.pop(until) {
-            if !matches!(due.what, What::Vacated(.., None)) {
+            if !matches!(&due.what, What::Vacated(living) if living.left.is_none()) {
                 self.tally.pass(due.at);
             }
             match due.what {
                 What::End(living) => self.end(living, due.at),
-                What::Deleted(living) => self.gone(&living, due.at, true),
-                What::Vacated(place, database, rate) => {
-                    self.town.vacate(place, &database);
-                    if let Some(rate) = rate {
+                What::Deleted(living) => self.gone(living, due.at, true),
+                What::Vacated(living) => {
+                    self.town.vacate(living.place, &living.database);
+                    if let Some(rate) = living.left {
                         self.tally.orphan_gone(rate);
                     }
                 }
@@ -154,12 +155,10 @@ impl<'p, W: Watch> Simulation<'p, W> {
         self.turn_month(id, now, None);
         match self.admit(&visit, id, &policy, now) {
             Ok(asked) => {
-                self.watch.tried(visit.number, now, Ok(&asked));
                 self.tally.admitted(now.saturating_sub(visit.arrival.at.as_second()), !asked.warnings.is_empty());
                 self.live(visit, asked, id, &policy, now);
             }
             Err(refusal) => {
-                self.watch.tried(visit.number, now, Err(refusal.code()));
                 let next = self.setting.retry.and_then(|retry| comes_again(&visit.arrival, retry, &refusal, now));
                 self.tally.denied(refusal.code(), field(&refusal), next.is_none());
                 if let Some(next) = next {
@@ -170,26 +169,33 @@ impl<'p, W: Watch> Simulation<'p, W> {
     }
 
     fn admit(&mut self, visit: &Visit, id: usize, policy: &ClonePolicy, now: i64) -> Result<Asked, Refusal> {
-        let Some(place) = self.town.places.get(id) else { return Err(Refusal::NotReviewed) };
         let arrival = &visit.arrival;
-        let made_up;
+        let mut made_up = std::mem::take(&mut self.made_up);
         let name = match &arrival.name {
             Some(name) => name,
             None => {
-                made_up = format!("clone-{}", visit.number);
+                made_up.clear();
+                let _ = write!(made_up, "clone-{}", visit.number);
                 made_up.as_str()
             }
         };
-        let ttl = arrival.ttl.map(Span::as_secs);
         let newcomer = Newcomer {
             namespace: &arrival.namespace,
             name,
             owner: &arrival.owner,
             labels: &arrival.labels,
-            ttl,
+            ttl: arrival.ttl.map(Span::as_secs),
             dedicated: arrival.dedicated,
             class: arrival.class.as_deref(),
         };
+        let answer = self.judge(&newcomer, arrival, id, policy, now);
+        self.watch.tried(visit.number, now, answer.as_ref().map(|asked| (&newcomer, asked)).map_err(Refusal::code));
+        self.made_up = made_up;
+        answer
+    }
+
+    fn judge(&mut self, newcomer: &Newcomer<'_>, arrival: &Arrival, id: usize, policy: &ClonePolicy, now: i64) -> Result<Asked, Refusal> {
+        let Some(place) = self.town.places.get(id) else { return Err(Refusal::NotReviewed) };
         let count = self.town.from(place, self.setting, &self.tally, now);
         let reads = place.reads;
         if reads.name || reads.hosts || reads.budget {
@@ -201,7 +207,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
             dedicated: arrival.dedicated,
             class: arrival.class.clone(),
             owner: reads.owner.then(|| Arc::clone(&arrival.owner)),
-            ttl: reads.ttl.then_some(ttl),
+            ttl: reads.ttl.then_some(newcomer.ttl),
         };
         if let Some(rule) = self.rules.get(&shape) {
             return newcomer.admit(rule, policy, self.policies, &count);
@@ -218,7 +224,11 @@ impl<'p, W: Watch> Simulation<'p, W> {
     /// A clone begins to live.
     fn live(&mut self, visit: Visit, asked: Asked, place: usize, policy: &ClonePolicy, now: i64) {
         let Visit { number, arrival } = visit;
-        self.town.settle(place, &arrival.owner, &asked.claim);
+        let database = match (asked.database, asked.host) {
+            (Database::Shared(None), host) => Database::Shared(host),
+            (database, _) => database,
+        };
+        self.town.settle(place, &arrival.owner, &database);
         if let Some(name) = &arrival.name {
             self.names.insert((place, Arc::clone(name)));
         }
@@ -231,18 +241,14 @@ impl<'p, W: Watch> Simulation<'p, W> {
             Step::Announce(announced) => announced,
             Step::Wait | Step::Delete { .. } => life.end,
         };
-        let database = match (&asked.database, asked.claim.host) {
-            (Database::Shared(None), Some(host)) => Database::Shared(Some(host.into())),
-            _ => asked.database,
-        };
         let rate = self.tally.clone_rate(&database);
         self.tally.born(rate);
         if let Some(purse) = self.town.places.get_mut(place).and_then(|place| place.purse.as_mut()) {
             purse.born(now, self.tally.rate(rate), announced.as_second());
         }
         let deleted = arrival.uses.map(|uses| now.saturating_add(uses.as_secs())).filter(|deleted| *deleted < announced.as_second());
-        let living =
-            Box::new(Living { number, place, owner: arrival.owner, name: arrival.name, database, rate, created: now, end: life.end, announced });
+        let (owner, name, end) = (arrival.owner, arrival.name, life.end);
+        let living = Box::new(Living { number, place, owner, name, database, rate, created: now, end, announced, left: None });
         match deleted {
             Some(at) => self.queue.push(at, What::Deleted(living)),
             None => self.queue.push(announced.as_second(), What::End(living)),
@@ -253,7 +259,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
     fn end(&mut self, mut living: Box<Living>, now: i64) {
         let Some(Standing::Governed(policy)) = self.town.places.get(living.place).map(|place| &place.standing) else { return };
         match judge(living.end, Some(living.announced), policy.ttl.grace.get(), moment(now)) {
-            Step::Delete { .. } => self.gone(&living, now, false),
+            Step::Delete { .. } => self.gone(living, now, false),
             Step::Announce(announced) => {
                 living.announced = announced;
                 self.queue.push(announced.as_second(), What::End(living));
@@ -263,9 +269,9 @@ impl<'p, W: Watch> Simulation<'p, W> {
     }
 
     /// A clone is gone; what it leaves behind goes later.
-    fn gone(&mut self, living: &Living, now: i64, by_people: bool) {
+    fn gone(&mut self, mut living: Box<Living>, now: i64, by_people: bool) {
         self.watch.ended(living.number, now, by_people);
-        self.turn_month(living.place, now, Some(living));
+        self.turn_month(living.place, now, Some(&living));
         if let Some(purse) = self.town.places.get_mut(living.place).and_then(|place| place.purse.as_mut()) {
             purse.gone(now, self.tally.rate(living.rate), living.announced.as_second());
         }
@@ -278,20 +284,21 @@ impl<'p, W: Watch> Simulation<'p, W> {
             Some(Standing::Governed(policy)) => policy.orphans.soak.as_secs(),
             _ => 0,
         };
-        let database = living.database.clone();
-        let stays = match database.host() {
+        let own = living.database.is_dedicated();
+        let stays = match living.database.host() {
             // The daemon drops the schemas of those hosts alone whose credentials it has.
-            Some(address) => self.kept.contains(&**address),
-            None => database.is_dedicated() && self.setting.orphans > 0 && self.rng.chance(self.setting.orphans),
+            Some(address) => self.kept.contains(address),
+            None => own && self.setting.orphans > 0 && self.rng.chance(self.setting.orphans),
         };
         if !stays {
-            return self.town.vacate(living.place, &database);
+            return self.town.vacate(living.place, &living.database);
         }
-        let rate = database.is_dedicated().then(|| self.tally.orphan_rate(&database));
-        if let Some(rate) = rate {
+        if own {
+            let rate = self.tally.orphan_rate(&living.database);
             self.tally.orphaned(rate, soak);
+            living.left = Some(rate);
         }
-        self.queue.push(now.saturating_add(soak), What::Vacated(living.place, database, rate));
+        self.queue.push(now.saturating_add(soak), What::Vacated(living));
     }
 
     /// Begins a new month in the purse of a place, if one has begun. `going`: who lives there, too, and is not in the queue any more.

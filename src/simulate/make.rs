@@ -6,7 +6,7 @@
 use super::trace::{Arrival, Labels};
 use crate::{
     model::{Span, names},
-    sandbox::rng::Rng,
+    rng::Rng,
 };
 use jiff::{Timestamp, civil::Weekday, tz::TimeZone};
 use std::sync::Arc;

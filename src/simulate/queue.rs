@@ -16,7 +16,7 @@ pub(super) struct Visit {
     pub(super) arrival: Arrival,
 }
 
-/// A clone that lives.
+/// A clone that lives, and then what it left behind.
 #[derive(Debug)]
 pub(super) struct Living {
     pub(super) number: u64,
@@ -30,6 +30,8 @@ pub(super) struct Living {
     pub(super) end: Timestamp,
     /// Its end, as it was announced.
     pub(super) announced: Timestamp,
+    /// At which rate its database costs something that it left behind.
+    pub(super) left: Option<usize>,
 }
 
 /// What happens.
@@ -39,24 +41,27 @@ pub(super) enum What {
     End(Box<Living>),
     /// Its people delete it.
     Deleted(Box<Living>),
-    /// What a clone left behind goes: where, and whether it costs something.
-    Vacated(usize, Database, Option<usize>),
+    /// What a clone left behind goes.
+    Vacated(Box<Living>),
     /// Somebody comes again.
     Again(Box<Visit>),
 }
 
-/// Something that is to happen.
+/// Something that is to happen. Small: each is moved about in the heap, again and again.
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) at: i64,
-    pub(super) again: bool,
-    pub(super) order: u64,
+    /// Among what happens at one moment; with [`AGAIN`] for those who come again.
+    order: u64,
     pub(super) what: What,
 }
 
+/// After everything else at that moment: no queue is pushed to so often.
+const AGAIN: u64 = 1 << 63;
+
 impl Due {
-    fn key(&self) -> (i64, bool, u64) {
-        (self.at, self.again, self.order)
+    fn key(&self) -> (i64, u64) {
+        (self.at, self.order)
     }
 }
 
@@ -91,7 +96,8 @@ impl Queue {
     /// Something is to happen then.
     pub(super) fn push(&mut self, at: i64, what: What) {
         self.pushed = self.pushed.saturating_add(1);
-        self.heap.push(Reverse(Due { at, again: matches!(what, What::Again(_)), order: self.pushed, what }));
+        let order = if matches!(what, What::Again(_)) { self.pushed | AGAIN } else { self.pushed };
+        self.heap.push(Reverse(Due { at, order, what }));
     }
 
     /// What happens next, if it does by then.
@@ -104,7 +110,7 @@ impl Queue {
     pub(super) fn living(&self) -> impl Iterator<Item = &Living> {
         self.heap.iter().filter_map(|Reverse(due)| match &due.what {
             What::End(living) | What::Deleted(living) => Some(living.as_ref()),
-            What::Vacated(..) | What::Again(_) => None,
+            What::Vacated(_) | What::Again(_) => None,
         })
     }
 }

@@ -14,8 +14,9 @@ use crate::{
     model::{Database, month::Costs},
     plan::accrual::Rates,
 };
+use foldhash::HashMap;
 use rust_decimal::Decimal;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What came of a trace under one set of policies.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -173,8 +174,8 @@ impl Tally {
             more_nodes: 0,
             tariff,
             rates: Vec::new(),
-            of_clones: HashMap::new(),
-            of_orphans: HashMap::new(),
+            of_clones: HashMap::default(),
+            of_orphans: HashMap::default(),
             begun: false,
             now: 0,
             living: 0,

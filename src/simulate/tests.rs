@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{Quantity, Span, clone::host_address, names},
-    plan::admit::Asked,
+    plan::admit::{Asked, Newcomer},
     policy::{Policies, load_files},
 };
 use cluster::planned;
@@ -36,8 +36,8 @@ enum Happened {
 struct Log(Vec<Happened>);
 
 impl Watch for Log {
-    fn tried(&mut self, number: u64, at: i64, answer: Result<&Asked, &str>) {
-        let answer = answer.map(|asked| (format!("{:?}", asked.claim), asked.warnings.clone())).map_err(str::to_owned);
+    fn tried(&mut self, number: u64, at: i64, answer: Result<(&Newcomer<'_>, &Asked), &str>) {
+        let answer = answer.map(|(newcomer, asked)| (format!("{:?}", newcomer.claim(asked)), asked.warnings.clone())).map_err(str::to_owned);
         self.0.push(Happened::Tried { at, number, answer });
     }
 

@@ -7,15 +7,13 @@
 use super::{purse::Purse, setting::Setting, tally::Tally};
 use crate::{
     model::{Database, Kind, Quantity},
-    plan::admit::{self, Claim, Count, Of, Refusal},
+    plan::admit::{self, Count, Of, Refusal},
     policy::{ClonePolicy, Governing, Policies, Reads},
 };
+use foldhash::HashMap;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Whose a namespace is.
 #[derive(Debug, Clone)]
@@ -64,7 +62,7 @@ impl<'p> Place<'p> {
             Standing::Governed(policy) if policy.budget.is_some() => Some(Purse::default()),
             _ => None,
         };
-        Self { standing, reads, purse, namespace: Arc::clone(namespace), labels, clones: 0, dedicated: 0, owners: HashMap::new() }
+        Self { standing, reads, purse, namespace: Arc::clone(namespace), labels, clones: 0, dedicated: 0, owners: HashMap::default() }
     }
 }
 
@@ -73,7 +71,7 @@ impl<'p> Place<'p> {
 pub(super) struct Town<'p> {
     pub(super) places: Vec<Place<'p>>,
     ids: HashMap<Arc<str>, usize>,
-    hosts: HashMap<Box<str>, usize>,
+    hosts: HashMap<Arc<str>, usize>,
 }
 
 impl<'p> Town<'p> {
@@ -89,16 +87,13 @@ impl<'p> Town<'p> {
     }
 
     /// Somebody moves in.
-    pub(super) fn settle(&mut self, id: usize, owner: &Arc<str>, claim: &Claim) {
+    pub(super) fn settle(&mut self, id: usize, owner: &Arc<str>, database: &Database) {
         let Some(place) = self.places.get_mut(id) else { return };
         place.clones = place.clones.saturating_add(1);
-        place.dedicated = place.dedicated.saturating_add(usize::from(claim.dedicated));
+        place.dedicated = place.dedicated.saturating_add(usize::from(database.is_dedicated()));
         up(&mut place.owners, owner);
-        if let Some(address) = &claim.host {
-            match self.hosts.get_mut(address.as_str()) {
-                Some(count) => *count = count.saturating_add(1),
-                None => drop(self.hosts.insert(address.as_str().into(), 1)),
-            }
+        if let Some(address) = database.host() {
+            up(&mut self.hosts, address);
         }
     }
 

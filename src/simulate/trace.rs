@@ -4,14 +4,11 @@
 //! that says where and what to do. Nothing is guessed, since a figure in a report must come from somewhere.
 
 use crate::model::Span;
+use foldhash::HashMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// No arrival needs more bytes.
 pub const LONGEST: usize = 64 << 10;
@@ -53,19 +50,30 @@ struct Line<'a> {
     #[serde(borrow)]
     namespace: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    name: Option<Cow<'a, str>>,
+    name: Option<Text<'a>>,
     #[serde(borrow)]
     owner: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    ttl: Option<Cow<'a, str>>,
+    ttl: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels: Option<Cow<'a, Labels>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dedicated: Option<bool>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    class: Option<Cow<'a, str>>,
+    class: Option<Text<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    uses: Option<Cow<'a, str>>,
+    uses: Option<Text<'a>>,
+}
+
+/// A text that is borrowed from the line. As an `Option<Cow<str>>` it would be copied.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    fn of(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
 }
 
 /// Why a line is no arrival: one sentence, and what to do.
@@ -111,10 +119,11 @@ impl Reader {
         }
         let namespace = self.named("namespace", &line.namespace)?;
         let owner = self.named("owner", &line.owner)?;
-        let name = line.name.as_deref().map(|name| self.named("name", name)).transpose()?;
-        let class = line.class.as_deref().map(|class| self.named("class", class)).transpose()?;
-        let ttl = line.ttl.as_deref().map(|text| self.span("ttl", text)).transpose()?;
-        let uses = line.uses.as_deref().map(|text| self.span("uses", text)).transpose()?;
+        let name = line.name.map(|name| self.named("name", &name.0)).transpose()?;
+        let class = line.class.map(|class| self.named("class", &class.0)).transpose()?;
+        let ttl = line.ttl.map(|text| self.span("ttl", &text.0)).transpose()?;
+        // Hardly two are alike: remembered, they would push out those that are.
+        let uses = line.uses.map(|text| span("uses", &text.0)).transpose()?;
         let labels = match line.labels {
             None => Arc::clone(&self.none),
             Some(labels) => self.labels(labels.into_owned()),
@@ -140,7 +149,7 @@ impl Reader {
         if let Some(known) = self.spans.get(text) {
             return Ok(*known);
         }
-        let span: Span = text.parse().map_err(|error| BadLine::new(format!("`{field}`: {error}")))?;
+        let span = span(field, text)?;
         forget(&mut self.spans);
         self.spans.insert(text.into(), span);
         Ok(span)
@@ -162,6 +171,10 @@ fn forget<K, V>(memory: &mut HashMap<K, V>) {
     if memory.len() >= REMEMBERED {
         memory.clear();
     }
+}
+
+fn span(field: &str, text: &str) -> Result<Span, BadLine> {
+    text.parse().map_err(|error| BadLine::new(format!("`{field}`: {error}")))
 }
 
 /// A date with an offset, cut to the second.
@@ -192,13 +205,13 @@ pub fn write(arrival: &Arrival) -> String {
     let line = Line {
         at: arrival.at.to_string().into(),
         namespace: Cow::Borrowed(&arrival.namespace),
-        name: arrival.name.as_deref().map(Cow::Borrowed),
+        name: arrival.name.as_deref().map(Text::of),
         owner: Cow::Borrowed(&arrival.owner),
-        ttl: arrival.ttl.map(|span| span.to_string().into()),
+        ttl: arrival.ttl.map(|span| Text(span.to_string().into())),
         labels: (!arrival.labels.is_empty()).then(|| Cow::Borrowed(&*arrival.labels)),
         dedicated: arrival.dedicated,
-        class: arrival.class.as_deref().map(Cow::Borrowed),
-        uses: arrival.uses.map(|span| span.to_string().into()),
+        class: arrival.class.as_deref().map(Text::of),
+        uses: arrival.uses.map(|span| Text(span.to_string().into())),
     };
     serde_json::to_string(&line).unwrap_or_default()
 }

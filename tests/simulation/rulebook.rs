@@ -3,8 +3,8 @@
 use crate::rules::{Rule, Scope};
 use clonewarden::{
     model::Span,
-    policy::{BrakeRules, ClonePolicy, DatabaseHost, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
-    sandbox::rng::Rng,
+    policy::{BrakeRules, ClonePolicy, DatabaseHost, Endpoint, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
+    rng::Rng,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -95,8 +95,7 @@ fn host() -> DatabaseHost {
         name: "h".to_owned(),
         file: "sim.yaml".to_owned(),
         line: 1,
-        endpoint: HOST.to_owned(),
-        port: 3306,
+        endpoint: Endpoint::new(HOST, 3306),
         schemas: 100,
         credentials_dir: Some("/etc/h".to_owned()),
         rds: None,

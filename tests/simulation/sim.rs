@@ -18,6 +18,7 @@ use clonewarden::{
     model::Kind,
     policy::Policies,
     ports::Clock,
+    rng::Rng,
     sandbox::{
         ack::REGION,
         clock::SandboxClock,
@@ -30,7 +31,6 @@ use clonewarden::{
         faults::{Call, Fate, Levels},
         hosts::{SandboxHosts, Server},
         platform::Platform,
-        rng::Rng,
         world::World,
     },
 };

@@ -6,11 +6,11 @@ use crate::{
     plan::admit::{Operation, Request},
     policy::load_files,
     ports::Clock,
+    rng::Rng,
     sandbox::{
         clock::SandboxClock,
         cluster::SandboxCluster,
         faults::{Call, Fate, Levels},
-        rng::Rng,
         world::World,
     },
 };

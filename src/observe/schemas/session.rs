@@ -38,8 +38,8 @@ impl Session {
             .map_err(|error| HostError::Credentials(format!("the CA bundle `{}` (--database-ca) cannot be read: {error}", ca.display())))?;
         let tls = SslOpts::default().with_root_certs(vec![ca.into()]).with_disable_built_in_roots(true);
         let opts: Opts = OptsBuilder::default()
-            .ip_or_hostname(host.endpoint.as_str())
-            .tcp_port(host.port)
+            .ip_or_hostname(host.endpoint.host())
+            .tcp_port(host.endpoint.port())
             .user(Some(user))
             .pass(Some(password))
             .ssl_opts(tls)

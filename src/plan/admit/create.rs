@@ -40,12 +40,12 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     if matches!(choice.database, Database::Shared(None)) {
         placement::check_room(clone::shared_host(edit.object()).as_deref(), policy, town.policies, &census)?;
     }
-    edit.set(&["metadata", "annotations", names::PLACEMENT_REASON], json!(choice.reason));
+    edit.set(&["metadata", "annotations", names::PLACEMENT_REASON], json!(choice.reason()));
     edit.set(&["metadata", "annotations", names::RESERVATION], json!(reservation));
 
     let lives = (!usd.is_zero()).then_some(lives.as_secs());
     let claim = Claim { usd, lives, ..claim(edit.object(), &request.namespace, owner) };
-    limits(&claim, policy, &census, &mut warnings)?;
+    limits(&claim.owner, claim.dedicated, policy, &census, &mut warnings)?;
     quota(policy, &census, &request.namespace)?;
     Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
 }
@@ -138,7 +138,7 @@ fn platform(edit: &mut Edit, census: &Census<'_>, warnings: &mut Vec<String>) {
 }
 
 /// Writes the choice into the fields that the RGD reads.
-fn place(edit: &mut Edit, choice: &Choice) {
+fn place(edit: &mut Edit, choice: &Choice<'_>) {
     let dedicated = !matches!(choice.database, Database::Shared(_));
     edit.set(&["spec", "useDedicatedDatabase"], json!(dedicated));
     match &choice.database {
@@ -161,6 +161,15 @@ fn place(edit: &mut Edit, choice: &Choice) {
     }
 }
 
+/// The class or the range of a database of a clone's own.
+pub(super) fn class(database: &Database) -> Option<String> {
+    match database {
+        Database::Shared(_) => None,
+        Database::Dedicated(class) => Some(class.to_string()),
+        Database::Serverless(least, most) => Some(format!("{}-{} ACU", least.normalize(), most.normalize())),
+    }
+}
+
 /// What the object takes up.
 fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
     Claim {
@@ -169,11 +178,7 @@ fn claim(object: &Value, namespace: &str, owner: &str) -> Claim {
         owner: owner.to_owned(),
         dedicated: clone::wants_dedicated(object),
         host: clone::shared_host(object),
-        class: match Database::read(object) {
-            Database::Shared(_) => None,
-            Database::Dedicated(class) => Some(class.to_string()),
-            Database::Serverless(least, most) => Some(format!("{}-{} ACU", least.normalize(), most.normalize())),
-        },
+        class: class(&Database::read(object)),
         usd: Decimal::ZERO,
         lives: None,
     }
@@ -205,14 +210,14 @@ fn lives_at_most(object: &Value, ttl: &Ttl, census: &Census<'_>) -> SignedDurati
 }
 
 /// What the month's budget leaves of a choice, and what the clone costs in that month at most.
-pub(super) fn within_budget(
-    choice: Choice,
+pub(super) fn within_budget<'p>(
+    choice: Choice<'p>,
     lives: SignedDuration,
-    policy: &ClonePolicy,
-    policies: &Policies,
+    policy: &'p ClonePolicy,
+    policies: &'p Policies,
     census: &impl Count,
     warnings: &mut Vec<String>,
-) -> Result<(Choice, Decimal), Refusal> {
+) -> Result<(Choice<'p>, Decimal), Refusal> {
     let Some(weighed) = budget::weigh(&choice.database, lives, policy, census)? else { return Ok((choice, Decimal::ZERO)) };
     warnings.extend(weighed.warning);
     let Some(over) = weighed.over else { return Ok((choice, weighed.costs)) };
@@ -246,15 +251,19 @@ pub(super) fn quota(policy: &ClonePolicy, census: &impl Count, namespace: &str) 
     }
     for (resource, hard) in &policy.quota {
         // Kubernetes takes `cpu` for `requests.cpu`.
-        let full = if matches!(resource.as_str(), "cpu" | "memory") { format!("requests.{resource}") } else { resource.clone() };
-        let (Some(need), Some(amount)) = (census.needs().get(&full), Quantity::parse(hard)) else { continue };
+        let full = match resource.as_str() {
+            "cpu" => "requests.cpu",
+            "memory" => "requests.memory",
+            other => other,
+        };
+        let Some(need) = census.needs().get(full) else { continue };
         let others = census.used_by_others(resource, *need);
-        let fit = usize::try_from(amount.without(others).holds(*need)).unwrap_or(usize::MAX);
+        let fit = usize::try_from(hard.amount.without(others).holds(*need)).unwrap_or(usize::MAX);
         if census.clones() >= fit {
             return Err(Refusal::QuotaFull(Box::new(Exhausted {
                 resource: resource.clone(),
                 needs: need.to_string(),
-                hard: hard.clone(),
+                hard: hard.text.clone(),
                 others: (others != Quantity::default()).then(|| others.to_string()),
                 fit,
                 namespace: namespace.to_owned(),
@@ -274,30 +283,29 @@ fn listed(census: &impl Count, kinds: &[Kind]) -> Result<(), Refusal> {
 }
 
 /// Whether there is room for one more under every limit.
-pub(super) fn limits(claim: &Claim, policy: &ClonePolicy, census: &impl Count, warnings: &mut Vec<String>) -> Result<(), Refusal> {
-    let mut check = |what: String, field: &'static str, most: Option<u32>, used: &dyn Fn() -> usize, leaving: &dyn Fn() -> usize| {
+pub(super) fn limits(owner: &str, dedicated: bool, policy: &ClonePolicy, census: &impl Count, warnings: &mut Vec<String>) -> Result<(), Refusal> {
+    let mut check = |what: &dyn Fn() -> String, field: &'static str, most: Option<u32>, used: &dyn Fn() -> usize, leaving: &dyn Fn() -> usize| {
         let Some(most) = most else { return Ok(()) };
         let (used, room) = (used(), as_count(most));
         if used >= room {
-            let (namespace, place) = (claim.namespace.clone(), policy.place_of(field));
+            let (what, namespace, place) = (what(), census.namespace().to_owned(), policy.place_of(field));
             return Err(Refusal::LimitReached(Box::new(Reached { what, field, namespace, used, most, leaving: leaving(), place })));
         }
         let after = used.saturating_add(1);
         if after.saturating_mul(100) >= room.saturating_mul(NEAR) {
-            warnings.push(format!("this makes {after} of {most} {what} in `{}`", claim.namespace));
+            warnings.push(format!("this makes {after} of {most} {} in `{}`", what(), census.namespace()));
         }
         Ok(())
     };
     let limits = policy.limits;
-    check("clones".to_owned(), "limits.clones", limits.clones, &|| census.clones(), &|| census.leaving(Of::Everybody))?;
-    if claim.dedicated && limits.dedicated_databases.is_some() {
+    check(&|| "clones".to_owned(), "limits.clones", limits.clones, &|| census.clones(), &|| census.leaving(Of::Everybody))?;
+    if dedicated && limits.dedicated_databases.is_some() {
         listed(census, &[Kind::DbInstance, Kind::DbCluster])?;
     }
-    if claim.dedicated {
+    if dedicated {
         let leaving = || census.leaving(Of::Dedicated);
-        check("dedicated databases".to_owned(), "limits.dedicatedDatabases", limits.dedicated_databases, &|| census.dedicated(), &leaving)?;
+        check(&|| "dedicated databases".to_owned(), "limits.dedicatedDatabases", limits.dedicated_databases, &|| census.dedicated(), &leaving)?;
     }
-    let owner = claim.owner.as_str();
     let leaving = || census.leaving(Of::Owner(owner));
-    check(format!("clones of `{owner}`"), "limits.clonesPerOwner", limits.clones_per_owner, &|| census.owned_by(owner), &leaving)
+    check(&|| format!("clones of `{owner}`"), "limits.clonesPerOwner", limits.clones_per_owner, &|| census.owned_by(owner), &leaving)
 }

@@ -8,8 +8,9 @@ use crate::{
     model::{Database, Reading},
     policy::{ClonePolicy, Policies},
 };
+use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What somebody asks for, as far as anything looks at it.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +41,12 @@ pub struct Rule(placement::Ruled);
 pub struct Asked {
     /// Its database.
     pub database: Database,
-    /// What it takes up.
-    pub claim: Claim,
+    /// The address of the shared host that it lives on, the platform's own included.
+    pub host: Option<Arc<str>>,
+    /// What it will cost in this month at most, USD, if a budget counts that.
+    pub usd: Decimal,
+    /// How long it is to live, in seconds.
+    pub lives: i64,
     /// What the caller is told.
     pub warnings: Vec<String>,
 }
@@ -76,31 +81,37 @@ impl Newcomer<'_> {
         let said = self.ttl.map_or(Reading::Absent, Reading::Value);
         let (bounded, warning) = create::bounded(&said, &policy.ttl, &policy.name);
         let mut warnings: Vec<String> = warning.into_iter().collect();
-        let wish = placement::Wish { dedicated: self.dedicated.unwrap_or_default(), class: self.class.map(str::to_owned), capacity: None };
-        let choice = rule.0.clone().settle(wish, policy, policies, count)?;
+        let wish = placement::Wish { dedicated: self.dedicated.unwrap_or_default(), class: self.class, capacity: None };
+        let choice = rule.0.settle(wish, policy, policies, count)?;
         let lives = create::lives(&bounded.map_or(said, Reading::Value), &policy.ttl);
         let (choice, usd) = create::within_budget(choice, lives, policy, policies, count, &mut warnings)?;
         warnings.extend(choice.warnings);
-        let lives_on = match &choice.database {
-            Database::Shared(Some(chosen)) => Some(chosen.to_string()),
+        let host = match &choice.database {
+            Database::Shared(Some(chosen)) => Some(Arc::clone(chosen)),
             Database::Shared(None) => {
                 let host = count.host();
                 placement::check_room(host.as_deref(), policy, policies, count)?;
-                host
+                host.map(Arc::from)
             }
             Database::Dedicated(_) | Database::Serverless(..) => None,
         };
-        let claim = Claim {
+        create::limits(self.owner, choice.database.is_dedicated(), policy, count, &mut warnings)?;
+        create::quota(policy, count, self.namespace)?;
+        Ok(Asked { database: choice.database, host, usd, lives: lives.as_secs(), warnings })
+    }
+
+    /// What it takes up, given that.
+    #[must_use]
+    pub fn claim(&self, asked: &Asked) -> Claim {
+        Claim {
             namespace: self.namespace.to_owned(),
             name: self.name.to_owned(),
             owner: self.owner.to_owned(),
-            dedicated: choice.database.is_dedicated(),
-            host: lives_on,
-            usd,
-            ..Claim::default()
-        };
-        create::limits(&claim, policy, count, &mut warnings)?;
-        create::quota(policy, count, self.namespace)?;
-        Ok(Asked { database: choice.database, claim, warnings })
+            dedicated: asked.database.is_dedicated(),
+            host: asked.host.as_deref().map(str::to_owned),
+            class: create::class(&asked.database),
+            usd: asked.usd,
+            lives: (!asked.usd.is_zero()).then_some(asked.lives),
+        }
     }
 }

@@ -6,23 +6,71 @@
 use super::{Refusal, count::Count};
 use crate::{
     model::database::{self, Database, USUAL_CLASS},
-    policy::{ClonePolicy, DatabaseHost, Placement, Policies, select::Facts},
+    policy::{ClonePolicy, DatabaseHost, DatabaseRule, Placement, Policies, select::Facts},
 };
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// What was chosen, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Choice {
+#[derive(Debug, Clone)]
+pub(super) struct Choice<'p> {
     pub(super) database: Database,
-    /// For the annotation: which rule, and what it saw.
-    pub(super) reason: String,
+    why: Why<'p>,
     /// What the caller should know.
     pub(super) warnings: Vec<String>,
 }
 
+/// Why, not yet in words: a simulation asks a million times and reads none of them.
+#[derive(Debug, Clone)]
+enum Why<'p> {
+    Said(Cow<'static, str>),
+    /// By this rule, on the shared host of this name.
+    On(Named<'p>, &'p str),
+    /// By this rule, on its own.
+    Alone(Named<'p>),
+}
+
+/// A rule as people are told of it.
+#[derive(Debug, Clone, Copy)]
+struct Named<'p> {
+    rule: &'p str,
+    policy: &'p str,
+}
+
+impl<'p> Named<'p> {
+    fn new(rule: &'p DatabaseRule, policy: &'p ClonePolicy) -> Self {
+        Self { rule: &rule.name, policy: &policy.name }
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rule `{}` of policy `{}`", self.rule, self.policy)
+    }
+}
+
+impl Choice<'_> {
+    /// For the annotation: which rule, and what it saw.
+    pub(super) fn reason(&self) -> String {
+        match (&self.why, &self.database) {
+            (Why::Said(words), _) => words.clone().into_owned(),
+            (Why::On(rule, host), _) => format!("shared on `{host}`: {rule}"),
+            (Why::Alone(rule), Database::Dedicated(class)) => format!("dedicated `{class}`: {rule}"),
+            (Why::Alone(rule), Database::Serverless(least, most)) => format!("serverless {least} to {most} ACU: {rule}"),
+            (Why::Alone(rule), Database::Shared(_)) => format!("shared: {rule}"),
+        }
+    }
+}
+
 /// Chooses the database of a new clone.
-pub(super) fn choose(clone: &Value, facts: &Facts, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
+pub(super) fn choose<'p>(
+    clone: &Value,
+    facts: &Facts,
+    policy: &'p ClonePolicy,
+    policies: &'p Policies,
+    census: &impl Count,
+) -> Result<Choice<'p>, Refusal> {
     ruled(facts, policy).settle(Wish::of(clone), policy, policies, census)
 }
 
@@ -54,8 +102,7 @@ pub(super) fn ruled(facts: &Facts, policy: &ClonePolicy) -> Ruled {
             Ok(false) => {}
             Ok(true) => return Ruled::By(number, warnings),
             Err(problem) => {
-                warnings
-                    .push(format!("rule `{}` of policy `{}` cannot be evaluated ({problem}); a shared database is taken", rule.name, policy.name));
+                warnings.push(format!("{} cannot be evaluated ({problem}); a shared database is taken", Named::new(rule, policy)));
                 unsure = Some(rule);
                 if shared {
                     return Ruled::By(number, warnings);
@@ -64,101 +111,117 @@ pub(super) fn ruled(facts: &Facts, policy: &ClonePolicy) -> Ruled {
         }
     }
     match unsure {
-        Some(rule) => Ruled::Unsure(format!("shared: rule `{}` of policy `{}` could not be evaluated", rule.name, policy.name), warnings),
+        Some(rule) => Ruled::Unsure(format!("shared: {} could not be evaluated", Named::new(rule, policy)), warnings),
         None => Ruled::Nothing,
     }
 }
 
 impl Ruled {
     /// The database, on a host that has room.
-    pub(super) fn settle(self, wish: Wish, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
+    pub(super) fn settle<'p>(
+        &self,
+        wish: Wish<'_>,
+        policy: &'p ClonePolicy,
+        policies: &'p Policies,
+        census: &impl Count,
+    ) -> Result<Choice<'p>, Refusal> {
         match self {
-            Self::By(number, mut warnings) => {
-                let Some(rule) = policy.databases.get(number) else { return Ok(wish.unruled()) };
-                let choice = apply(rule, &wish, policy, policies, census)?;
-                warnings.extend(choice.warnings);
+            Self::By(number, warnings) => {
+                let Some(rule) = policy.databases.get(*number) else { return Ok(wish.unruled()) };
+                let choice = apply(rule, wish, policy, policies, census)?;
+                let warnings = warnings.iter().cloned().chain(choice.warnings).collect();
                 Ok(Choice { warnings, ..choice })
             }
-            Self::Unsure(reason, warnings) => Ok(Choice { database: Database::Shared(None), reason, warnings }),
+            Self::Unsure(reason, warnings) => {
+                Ok(Choice { database: Database::Shared(None), why: Why::Said(reason.clone().into()), warnings: warnings.clone() })
+            }
             Self::Nothing => Ok(wish.unruled()),
         }
     }
 }
 
 /// What a clone asks for.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Wish {
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wish<'a> {
     pub(super) dedicated: bool,
-    pub(super) class: Option<String>,
+    pub(super) class: Option<&'a str>,
     pub(super) capacity: Option<(Decimal, Decimal)>,
 }
 
-impl Wish {
-    fn of(clone: &Value) -> Self {
+impl<'a> Wish<'a> {
+    fn of(clone: &'a Value) -> Self {
         Self {
             dedicated: crate::model::clone::wants_dedicated(clone),
-            class: clone.pointer("/spec/databaseSize").and_then(Value::as_str).map(str::to_owned),
+            class: clone.pointer("/spec/databaseSize").and_then(Value::as_str),
             capacity: database::capacity(clone),
         }
     }
 
     /// What is chosen where no rule has matched: as the clone says, else shared.
-    fn unruled(self) -> Choice {
+    fn unruled(self) -> Choice<'static> {
         let (database, reason) = match (self.dedicated, self.capacity) {
             (false, _) => (Database::Shared(None), "shared: no rule matches, and the clone asks for no database of its own"),
             (true, Some((least, most))) => (Database::Serverless(least, most), "serverless: no rule matches, and the clone asks for it"),
-            (true, None) => {
-                (Database::Dedicated(self.class.as_deref().unwrap_or(USUAL_CLASS).into()), "dedicated: no rule matches, and the clone asks for it")
-            }
+            (true, None) => (Database::Dedicated(self.class.unwrap_or(USUAL_CLASS).into()), "dedicated: no rule matches, and the clone asks for it"),
         };
-        Choice { database, reason: reason.to_owned(), warnings: Vec::new() }
+        Choice { database, why: Why::Said(reason.into()), warnings: Vec::new() }
     }
 }
 
-fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
-    let said = format!("rule `{}` of policy `{}`", rule.name, policy.name);
+fn apply<'p>(
+    rule: &'p DatabaseRule,
+    wish: Wish<'_>,
+    policy: &'p ClonePolicy,
+    policies: &'p Policies,
+    census: &impl Count,
+) -> Result<Choice<'p>, Refusal> {
+    let said = Named::new(rule, policy);
     let mut warnings = Vec::new();
-    let (database, outcome) = match &rule.placement {
+    let (database, why) = match &rule.placement {
         Placement::Shared { hosts } => {
             if wish.dedicated {
                 warnings.push(format!("{said} gives this clone a shared database; `useDedicatedDatabase` was a wish"));
             }
             let host = room(rule, hosts, policy, policies, census)?;
-            (Database::Shared(Some(host.address().into())), format!("shared on `{}`", host.name))
+            (Database::Shared(Some(Arc::clone(host.address()))), Why::On(said, &host.name))
         }
         Placement::Dedicated { classes } => {
-            let wished = wish.class.as_ref().filter(|class| classes.contains(class));
-            let class = wished.or(classes.first()).cloned().unwrap_or_else(|| USUAL_CLASS.to_owned());
-            if let Some(other) = wish.class.as_ref().filter(|wished| **wished != class) {
+            let wished = wish.class.and_then(|wished| classes.iter().find(|class| *class == wished));
+            let class = wished.or(classes.first()).map_or(USUAL_CLASS, String::as_str);
+            if let Some(other) = wish.class.filter(|wished| *wished != class) {
                 warnings.push(format!("`{other}` is not among the classes of {said} ({}); it gets `{class}`", classes.join(", ")));
             }
-            let outcome = format!("dedicated `{class}`");
-            (Database::Dedicated(class.into()), outcome)
+            (Database::Dedicated(class.into()), Why::Alone(said))
         }
-        Placement::Serverless { min_acu, max_acu } => (Database::Serverless(*min_acu, *max_acu), format!("serverless {min_acu} to {max_acu} ACU")),
+        Placement::Serverless { min_acu, max_acu } => (Database::Serverless(*min_acu, *max_acu), Why::Alone(said)),
     };
-    Ok(Choice { database, reason: format!("{outcome}: {said}"), warnings })
+    Ok(Choice { database, why, warnings })
 }
 
 /// The shared database that a clone gets in place of one of its own: by the first rule that shares, whatever its condition says.
-pub(super) fn shared_instead(choice: &Choice, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<Choice, Refusal> {
-    let because = format!("the budget does not bear `{}`", choice.reason);
+pub(super) fn shared_instead<'p>(
+    choice: &Choice<'_>,
+    policy: &'p ClonePolicy,
+    policies: &'p Policies,
+    census: &impl Count,
+) -> Result<Choice<'p>, Refusal> {
+    let because = format!("the budget does not bear `{}`", choice.reason());
     let shares = policy.databases.iter().find_map(|rule| match &rule.placement {
         Placement::Shared { hosts } => Some((rule, hosts)),
         _ => None,
     });
     let Some((rule, hosts)) = shares else {
-        let reason = format!("shared: {because}");
-        return Ok(Choice { database: Database::Shared(None), reason, warnings: choice.warnings.clone() });
+        let why = Why::Said(format!("shared: {because}").into());
+        return Ok(Choice { database: Database::Shared(None), why, warnings: choice.warnings.clone() });
     };
     let host = room(rule, hosts, policy, policies, census)?;
-    let reason = format!("shared on `{}`: {because}", host.name);
-    Ok(Choice { database: Database::Shared(Some(host.address().into())), reason, warnings: choice.warnings.clone() })
+    let why = Why::Said(format!("shared on `{}`: {because}", host.name).into());
+    Ok(Choice { database: Database::Shared(Some(Arc::clone(host.address()))), why, warnings: choice.warnings.clone() })
 }
 
 /// The first host with room, and of those the first that answers. Where none has any the clone is refused: a dedicated database would cost what nobody asked for.
 fn room<'p>(
-    rule: &crate::policy::DatabaseRule,
+    rule: &DatabaseRule,
     names: &[String],
     policy: &ClonePolicy,
     policies: &'p Policies,
@@ -168,9 +231,9 @@ fn room<'p>(
     let (mut full, mut down) = (Vec::new(), None);
     for host in hosts {
         let address = host.address();
-        let used = census.on_host(&address);
+        let used = census.on_host(address);
         if used < super::as_count(host.schemas) {
-            if !census.is_down(&address) {
+            if !census.is_down(address) {
                 return Ok(host);
             }
             down = down.or(Some(host));
@@ -187,8 +250,8 @@ fn room<'p>(
 
 /// Whether the host has room that a clone lives on which no rule has placed, where that is one of ours.
 pub(super) fn check_room(address: Option<&str>, policy: &ClonePolicy, policies: &Policies, census: &impl Count) -> Result<(), Refusal> {
-    let Some(host) = policies.hosts.iter().find(|host| Some(host.address().as_str()) == address) else { return Ok(()) };
-    let used = census.on_host(&host.address());
+    let Some(host) = policies.hosts.iter().find(|host| Some(&**host.address()) == address) else { return Ok(()) };
+    let used = census.on_host(host.address());
     if used < super::as_count(host.schemas) {
         return Ok(());
     }
@@ -214,7 +277,7 @@ pub(super) fn facts(clone: &Value, owner: &str, namespace: &str, census: &impl C
         .iter()
         .filter(|_| asked)
         .map(|host| {
-            let used = census.on_host(&host.address());
+            let used = census.on_host(host.address());
             let free = super::as_count(host.schemas).saturating_sub(used);
             (host.name.clone(), json!({"schemas": host.schemas, "used": used, "free": free}))
         })

@@ -2,7 +2,7 @@
 
 use super::Lint;
 use crate::policy::{
-    DatabaseHost, RdsHost,
+    DatabaseHost, Endpoint, RdsHost,
     format::{self, Block},
     forms,
     problem::{Code, Place, Problem},
@@ -39,8 +39,7 @@ pub(in crate::policy) fn host(lint: &mut Lint<'_>, document: format::Document<fo
         name,
         file: place.file.to_string(),
         line: place.line,
-        endpoint: endpoint.unwrap_or_default(),
-        port: u16::try_from(port).unwrap_or(3306),
+        endpoint: Endpoint::new(endpoint.unwrap_or_default(), u16::try_from(port).unwrap_or(3306)),
         schemas: schemas.unwrap_or(1),
         credentials_dir: credentials_dir.map(|dir| dir.value),
         rds,

@@ -2,9 +2,9 @@
 
 use super::{Lint, idle, limit_range, rules};
 use crate::{
-    model::Span,
+    model::{Quantity, Span},
     policy::{
-        BrakeRules, Budget, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Ttl,
+        BrakeRules, Budget, ClonePolicy, Hard, Limits, Mode, Namespaces, OrphanRules, Ttl,
         format::{self, Block},
         forms,
         problem::{Code, Place, Problem},
@@ -196,7 +196,7 @@ fn limits(lint: &mut Lint<'_>, block: Block<format::Limits>, lines: &mut BTreeMa
     }
 }
 
-fn quota(lint: &mut Lint<'_>, entries: Option<Entries<format::Quantity>>) -> BTreeMap<String, String> {
+fn quota(lint: &mut Lint<'_>, entries: Option<Entries<format::Quantity>>) -> BTreeMap<String, Hard> {
     let mut quota = BTreeMap::new();
     for (resource, quantity) in entries.into_iter().flat_map(|Entries(entries)| entries.value) {
         let Some(resource) = lint.take("quota", resource) else { continue };
@@ -209,7 +209,10 @@ fn quota(lint: &mut Lint<'_>, entries: Option<Entries<format::Quantity>>) -> BTr
             lint.report(lint.problem(Code::BadName, resource.at, message).help("use names such as `requests.cpu`, `limits.memory` or `pods`"));
         }
         let Some(quantity) = limit_range::quantity(lint, &format!("quota.{}", resource.value), quantity) else { continue };
-        quota.insert(resource.value, quantity.value);
+        // What is none has been reported.
+        if let Some(amount) = Quantity::parse(&quantity.value) {
+            quota.insert(resource.value, Hard { text: quantity.value, amount });
+        }
     }
     quota
 }

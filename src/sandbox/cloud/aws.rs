@@ -10,7 +10,8 @@ use crate::{
         evidence::CloudList,
     },
     ports::{CloudError, Farewell},
-    sandbox::{history::Issue, rng::Rng},
+    rng::Rng,
+    sandbox::history::Issue,
 };
 use jiff::Timestamp;
 use std::{

@@ -1,10 +1,6 @@
 //! What goes wrong between a daemon and AWS: drawn from a seed, call by call, or scripted by a test.
 
-use crate::{
-    model::evidence::CloudList,
-    ports::CloudError,
-    sandbox::{faults::date, rng::Rng},
-};
+use crate::{model::evidence::CloudList, ports::CloudError, rng::Rng, sandbox::faults::date};
 use jiff::SignedDuration;
 use std::{collections::VecDeque, time::Duration};
 

@@ -110,7 +110,7 @@ impl Cluster<'_> {
         self.lives.get_mut(&number).unwrap().3 = Some(self.now);
         let clone = WordPressClone::read(&object).unwrap();
         let Some(host) = clone.database.host() else { return };
-        let kept = self.policies.hosts.iter().any(|known| known.credentials_dir.is_some() && known.address() == **host);
+        let kept = self.policies.hosts.iter().any(|known| known.credentials_dir.is_some() && *known.address() == *host);
         if kept {
             let policy = self.policies.policies.iter().find(|policy| policy.namespaces.contains(clone.meta.namespace(), None)).unwrap();
             let until = self.now + policy.orphans.soak.as_secs();
@@ -122,7 +122,7 @@ impl Cluster<'_> {
         let clones = self.read();
         let mut hosts: BTreeMap<String, HostRoom> = BTreeMap::new();
         for host in self.policies.hosts.iter().filter(|host| host.credentials_dir.is_some()) {
-            let address = host.address();
+            let address = host.address().to_string();
             let left = self.left.iter().filter(|(at, ..)| *at == address).map(|(_, name, _)| name.clone());
             let own = clones
                 .iter()

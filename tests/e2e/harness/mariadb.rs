@@ -1,7 +1,10 @@
 //! The server that plays a shared host: how the adapter is pointed at it, and a wire that can be cut.
 
 use anyhow::{Context, Result};
-use clonewarden::{observe::schemas::MySqlHosts, policy::DatabaseHost};
+use clonewarden::{
+    observe::schemas::MySqlHosts,
+    policy::{DatabaseHost, Endpoint},
+};
 use clonewarden_platform::{MariaDb, Platform};
 use mysql_async::{Conn, OptsBuilder, SslOpts};
 use std::{
@@ -23,8 +26,7 @@ pub(crate) fn host(mariadb: &MariaDb, port: u16) -> DatabaseHost {
         name: "shared".to_owned(),
         file: "hosts.yaml".to_owned(),
         line: 1,
-        endpoint: "127.0.0.1".to_owned(),
-        port,
+        endpoint: Endpoint::new("127.0.0.1", port),
         schemas: 100,
         credentials_dir: Some(mariadb.credentials.display().to_string()),
         rds: None,

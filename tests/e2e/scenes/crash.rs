@@ -3,7 +3,7 @@
 
 use crate::harness::{clones::Clones, daemon::Daemon, install::Install, stage::Stage, wait::until};
 use anyhow::{Context, Result, ensure};
-use clonewarden::sandbox::rng::Rng;
+use clonewarden::rng::Rng;
 use serde_json::json;
 use std::{
     collections::BTreeMap,

@@ -11,7 +11,7 @@ use crate::harness::{
     wait::until,
 };
 use anyhow::{Context, Result, ensure};
-use clonewarden::{model::names, sandbox::rng::Rng};
+use clonewarden::{model::names, rng::Rng};
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -12,7 +12,7 @@ use clonewarden::{
         schema::{HostFacts, LedgerRow, RowState, Schema, SchemaOrder, schema_name},
     },
     observe::schemas::MySqlHosts,
-    policy::DatabaseHost as Host,
+    policy::{DatabaseHost as Host, Endpoint},
     ports::{DatabaseHost, HostError},
 };
 use clonewarden_platform::{MariaDb, Platform};
@@ -159,7 +159,7 @@ impl Ground {
             for cut in [Cut::Before, Cut::After] {
                 let order = order(7, "ours", 2);
                 let wire = Wire::to(self.mariadb.port, at, cut).await?;
-                let host = Host { port: wire.address.port(), ..self.host.clone() };
+                let host = Host { endpoint: Endpoint::new("127.0.0.1", wire.address.port()), ..self.host.clone() };
                 let made = self.hosts.make_schema(&host, &order).await;
                 whole &= made.is_ok() && wire.sent() < at;
                 if let Some(left) = self.find(&order.name).await? {
@@ -173,7 +173,7 @@ impl Ground {
                 self.make(&order).await.with_context(|| format!("made anew, cut {cut:?} message {at}"))?;
                 mariadb::client(&self.mariadb, &order.name, PASSWORD).await?.disconnect().await?;
                 let wire = Wire::to(self.mariadb.port, at, cut).await?;
-                let host = Host { port: wire.address.port(), ..self.host.clone() };
+                let host = Host { endpoint: Endpoint::new("127.0.0.1", wire.address.port()), ..self.host.clone() };
                 let dropped = self.hosts.drop_schema(&host, &order.name, &order.row).await;
                 whole &= dropped.is_ok() && wire.sent() < at;
                 if let Some(left) = self.find(&order.name).await? {

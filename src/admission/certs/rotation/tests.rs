@@ -5,7 +5,7 @@ use crate::{
         tests::{at, names},
         x509,
     },
-    sandbox::rng::Rng,
+    rng::Rng,
 };
 use rustls::pki_types::CertificateDer;
 

@@ -9,10 +9,7 @@
 mod erring;
 
 use super::*;
-use crate::{
-    model::schema::schema_name,
-    sandbox::{hosts::Server, rng::Rng},
-};
+use crate::{model::schema::schema_name, rng::Rng, sandbox::hosts::Server};
 use erring::{Bug, Erring};
 use jiff::SignedDuration;
 use site::Site;

@@ -11,10 +11,8 @@ use crate::{
     plan::{Action, Plan},
     policy,
     ports::{DatabaseHost, HostError},
-    sandbox::{
-        hosts::{SandboxHosts, Server},
-        rng::Rng,
-    },
+    rng::Rng,
+    sandbox::hosts::{SandboxHosts, Server},
 };
 use futures::future::BoxFuture;
 use site::Site;

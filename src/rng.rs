@@ -1,4 +1,6 @@
-//! A small seeded generator of numbers (splitmix64): the same seed gives the same world, the same faults and the same story.
+//! A small seeded generator of numbers (splitmix64): the same seed gives the same world, the same faults, the same story and the same trace.
+//!
+//! Contract: pure. Nothing that has to be secret comes from it.
 
 /// A source of numbers that look random and depend on nothing but the seed.
 #[derive(Debug, Clone)]
