@@ -8,12 +8,16 @@
 //! `yaml` cuts files into documents and bounds them, `format` mirrors how they are written, `lint` checks one document, `set` what
 //! holds between them, and [`load`] does it for a folder. [`select`] is the language of `when`. A set loads whole or not at all.
 
+mod code;
+mod doubts;
+pub mod fixture;
 mod format;
 mod forms;
 mod lint;
 pub mod load;
 pub mod prices;
 pub mod problem;
+pub mod report;
 mod scalar;
 pub mod schema;
 pub mod select;
@@ -22,8 +26,9 @@ mod set;
 mod tests;
 mod yaml;
 
-pub use load::{load_dir, load_files};
-pub use problem::{Code, Place, Problem, Problems};
+pub use code::Code;
+pub use load::{Linted, lint_dir, lint_files, load_dir, load_files};
+pub use problem::{Place, Problem, Problems};
 pub use select::{Condition, Facts, Reads, Unsure};
 
 use crate::{cost::book::PriceBook, model::Span};

@@ -47,7 +47,8 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     let claim = Claim { usd, ..claim(edit.object(), &request.namespace, owner) };
     limits(&claim, policy, &census, &mut warnings)?;
     quota(policy, &census, &request.namespace)?;
-    Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
+    let Choice { rule, over_budget, .. } = choice;
+    Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), rule, over_budget, ..Verdict::default() })
 }
 
 /// The object with what it does not say itself: what the conditions of the policy look at.
@@ -220,7 +221,7 @@ pub(super) fn within_budget(
         }
         _ => {
             warnings.push(over.to_string());
-            Ok((choice, weighed.costs))
+            Ok((Choice { over_budget: true, ..choice }, weighed.costs))
         }
     }
 }

@@ -19,6 +19,10 @@ pub(super) struct Choice {
     pub(super) reason: String,
     /// What the caller should know.
     pub(super) warnings: Vec<String>,
+    /// The rule that chose, if one did.
+    pub(super) rule: Option<Box<str>>,
+    /// Whether the budget does not bear what was chosen, or was to be.
+    pub(super) over_budget: bool,
 }
 
 /// Chooses the database of a new clone.
@@ -79,7 +83,7 @@ impl Ruled {
                 warnings.extend(choice.warnings);
                 Ok(Choice { warnings, ..choice })
             }
-            Self::Unsure(reason, warnings) => Ok(Choice { database: Database::Shared(None), reason, warnings }),
+            Self::Unsure(reason, warnings) => Ok(Choice { database: Database::Shared(None), reason, warnings, rule: None, over_budget: false }),
             Self::Nothing => Ok(wish.unruled()),
         }
     }
@@ -111,7 +115,7 @@ impl Wish {
                 (Database::Dedicated(self.class.as_deref().unwrap_or(USUAL_CLASS).into()), "dedicated: no rule matches, and the clone asks for it")
             }
         };
-        Choice { database, reason: reason.to_owned(), warnings: Vec::new() }
+        Choice { database, reason: reason.to_owned(), warnings: Vec::new(), rule: None, over_budget: false }
     }
 }
 
@@ -137,7 +141,7 @@ fn apply(rule: &crate::policy::DatabaseRule, wish: &Wish, policy: &ClonePolicy, 
         }
         Placement::Serverless { min_acu, max_acu } => (Database::Serverless(*min_acu, *max_acu), format!("serverless {min_acu} to {max_acu} ACU")),
     };
-    Ok(Choice { database, reason: format!("{outcome}: {said}"), warnings })
+    Ok(Choice { database, reason: format!("{outcome}: {said}"), warnings, rule: Some(rule.name.as_str().into()), over_budget: false })
 }
 
 /// The shared database that a clone gets in place of one of its own: by the first rule that shares, whatever its condition says.
@@ -149,11 +153,11 @@ pub(super) fn shared_instead(choice: &Choice, policy: &ClonePolicy, policies: &P
     });
     let Some((rule, hosts)) = shares else {
         let reason = format!("shared: {because}");
-        return Ok(Choice { database: Database::Shared(None), reason, warnings: choice.warnings.clone() });
+        return Ok(Choice { database: Database::Shared(None), reason, over_budget: true, ..choice.clone() });
     };
     let host = room(rule, hosts, policy, policies, census)?;
     let reason = format!("shared on `{}`: {because}", host.name);
-    Ok(Choice { database: Database::Shared(Some(host.address().into())), reason, warnings: choice.warnings.clone() })
+    Ok(Choice { database: Database::Shared(Some(host.address().into())), reason, over_budget: true, ..choice.clone() })
 }
 
 /// The first host with room, and of those the first that answers. Where none has any the clone is refused: a dedicated database would cost what nobody asked for.

@@ -16,10 +16,10 @@ fn schema() -> Value {
     serde_json::from_slice(&fs::read(repository().join("policies/schema.json")).unwrap()).unwrap()
 }
 
-/// The policy files of a folder.
+/// The policy files of a folder, without the fixtures.
 fn files_in(dir: &Path) -> Vec<(PathBuf, String)> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let yaml = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    let yaml = entries.filter(|path| path.to_string_lossy().ends_with(".yaml") && !path.to_string_lossy().ends_with("_test.yaml"));
     yaml.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
 }
 
