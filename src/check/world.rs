@@ -32,10 +32,7 @@ pub(super) fn snapshot(test: &PolicyTest, policies: &Policies) -> Result<Snapsho
     let mut problems = Vec::new();
     let mut objects: Vec<Value> = Vec::new();
     for (number, clone) in test.clones.iter().enumerate() {
-        match living(clone, number, test.now, policies) {
-            Ok(object) => objects.push(object),
-            Err(problem) => problems.push(problem),
-        }
+        objects.push(living(clone, number, test.now, policies, &mut problems));
     }
     objects.extend(test.spent.iter().map(|(namespace, usd)| ledger(namespace, *usd, test.now)));
     objects.extend(test.objects.iter().map(|(object, _)| object.clone()));
@@ -86,7 +83,7 @@ fn whole(snapshot: &mut Snapshot, test: &PolicyTest) {
 }
 
 /// A clone that lives, as the API server has it.
-fn living(clone: &GivenClone, number: usize, now: Timestamp, policies: &Policies) -> Result<Value, Problem> {
+fn living(clone: &GivenClone, number: usize, now: Timestamp, policies: &Policies, problems: &mut Vec<Problem>) -> Value {
     let created = now.checked_sub(clone.age.get()).unwrap_or(Timestamp::MIN);
     let mut object = written(&clone.namespace, &clone.name, &clone.said);
     let mut put = |pointer: &str, key: &str, value: Value| {
@@ -105,14 +102,16 @@ fn living(clone: &GivenClone, number: usize, now: Timestamp, policies: &Policies
         put("/metadata/annotations", names::ANNOUNCED_AT, json!(created));
     }
     if let Some((name, place)) = &clone.host {
-        let Some(host) = policies.hosts.iter().find(|host| host.name == *name) else {
-            let known: Vec<String> = policies.hosts.iter().map(|host| format!("`{}`", host.name)).collect();
-            let problem = Problem::new(Code::UnknownHost, place.clone(), format!("there is no host `{name}`"));
-            return Err(problem.help(format!("the policies know: {}", known.join(", "))));
-        };
-        put("/spec", "sharedDatabase", json!({"host": host.address()}));
+        match policies.hosts.iter().find(|host| host.name == *name) {
+            Some(host) => put("/spec", "sharedDatabase", json!({"host": host.address()})),
+            None => {
+                let known: Vec<String> = policies.hosts.iter().map(|host| format!("`{}`", host.name)).collect();
+                let problem = Problem::new(Code::UnknownHost, place.clone(), format!("there is no host `{name}`"));
+                problems.push(problem.help(format!("the policies know: {}", known.join(", "))));
+            }
+        }
     }
-    Ok(object)
+    object
 }
 
 /// What somebody sends who makes a clone like that.

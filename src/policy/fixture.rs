@@ -138,33 +138,43 @@ impl Fixtures {
     /// Everything that is wrong with them.
     pub fn read(dir: &Path) -> Result<Self, Problems> {
         let folder = Some(dir.display().to_string());
-        let mut fixtures = Self { folder, ..Self::default() };
-        let mut problems = Vec::new();
         match load::read_dir(dir, is_test_file) {
-            Ok((files, unread)) => {
-                problems.extend(unread);
-                for (name, bytes) in files {
-                    fixtures.file(&name, &bytes, &mut problems);
-                }
+            Ok((files, unread)) => Self::gather(folder, files, unread),
+            Err(error) => {
+                let problem = Problem::new(Code::Unreadable, Place::whole(""), format!("the folder cannot be read: {error}"));
+                Self::gather(folder, Vec::new(), vec![problem])
             }
-            Err(error) => problems.push(Problem::new(Code::Unreadable, Place::whole(""), format!("the folder cannot be read: {error}"))),
+        }
+    }
+
+    /// Reads fixtures from files in memory: name and bytes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn of_files(files: Vec<(String, Vec<u8>)>) -> Result<Self, Problems> {
+        Self::gather(None, files, Vec::new())
+    }
+
+    fn gather(folder: Option<String>, files: Vec<(String, Vec<u8>)>, mut problems: Vec<Problem>) -> Result<Self, Problems> {
+        let mut fixtures = Self { folder, ..Self::default() };
+        for (name, bytes) in files {
+            fixtures.file(&name, &bytes, &mut problems);
         }
         if problems.is_empty() { Ok(fixtures) } else { Err(fixtures.report(problems)) }
     }
 
     fn file(&mut self, name: &str, bytes: &[u8], problems: &mut Vec<Problem>) {
-        let source = match load::source(name, bytes) {
-            Ok(source) => source,
-            Err((source, problem)) => {
-                problems.push(problem);
-                self.sources.extend(source);
-                return;
+        let (source, problem) = load::source(name, bytes);
+        match (problem, &source) {
+            (Some(problem), _) => problems.push(problem),
+            (None, Some(source)) => {
+                for (begin, text) in yaml::documents(&source.text) {
+                    self.tests.extend(lint::fixture(source, begin..begin + text.len(), text, problems));
+                }
             }
-        };
-        for (begin, text) in yaml::documents(&source.text) {
-            self.tests.extend(lint::fixture(&source, begin..begin + text.len(), text, problems));
+            (None, None) => {}
         }
-        self.sources.push(source);
+        self.sources.extend(source);
     }
 
     /// Problems of these files, ready to be shown.

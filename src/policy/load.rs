@@ -1,6 +1,7 @@
 //! From a folder, or from files in memory, to [`Policies`] or to everything that is wrong with them.
 //!
-//! Contract: whole or not at all. [`load_files`] is pure; [`load_dir`] only lists and reads. Neither panics, whatever the bytes.
+//! Contract: whole or not at all; warnings hinder nothing, and only [`lint_dir`] and [`lint_files`] tell them. What takes files is pure,
+//! what takes a folder only lists and reads. None of them panics, whatever the bytes.
 
 use super::{
     Policies,
@@ -103,34 +104,33 @@ fn read(files: &[(String, Vec<u8>)], unread: Vec<Problem>) -> (Set, Vec<Source>)
     }
     let mut sources = Vec::new();
     for (name, bytes) in files {
-        match source(name, bytes) {
-            Ok(source) => {
-                set.read(&source);
-                sources.push(source);
-            }
-            Err((source, problem)) => {
-                set.broken(problem);
-                sources.extend(source);
-            }
+        let (source, problem) = source(name, bytes);
+        match problem {
+            Some(problem) => set.broken(problem),
+            None => source.iter().for_each(|source| set.read(source)),
         }
+        sources.extend(source);
     }
     (set, sources)
 }
 
-/// The text of a file; or what is wrong with it, and what can be shown of it.
-pub(super) fn source(name: &str, bytes: &[u8]) -> Result<Source, (Option<Source>, Problem)> {
+/// The text of a file, as far as it can be shown, and what is wrong with it, if anything is.
+pub(super) fn source(name: &str, bytes: &[u8]) -> (Option<Source>, Option<Problem>) {
     if bytes.len() > LARGEST {
         let problem = Problem::new(Code::TooLarge, Place::whole(name), "the file is larger than 1 MiB");
-        return Err((None, problem.help("policies fit into a ConfigMap; split the file or move it out of this folder")));
+        return (None, Some(problem.help("policies fit into a ConfigMap; split the file or move it out of this folder")));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    std::str::from_utf8(bytes).map(|text| Source::new(name, text)).map_err(|error| {
-        // Up to the first bad byte the lossy text has the same offsets.
-        let source = Source::new(name, &String::from_utf8_lossy(bytes));
-        let at = error.valid_up_to();
-        let problem = Problem::new(Code::NotUtf8, source.place(at..at + '\u{fffd}'.len_utf8()), "the file is not UTF-8");
-        (Some(source), problem.help("save it as UTF-8"))
-    })
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(Source::new(name, text)), None),
+        Err(error) => {
+            // Up to the first bad byte the lossy text has the same offsets.
+            let source = Source::new(name, &String::from_utf8_lossy(bytes));
+            let at = error.valid_up_to();
+            let problem = Problem::new(Code::NotUtf8, source.place(at..at + '\u{fffd}'.len_utf8()), "the file is not UTF-8");
+            (Some(source), Some(problem.help("save it as UTF-8")))
+        }
+    }
 }
 
 /// `sha256:` of the sorted files. Lengths go before names and bytes, so that no two sets run into one another.

@@ -97,6 +97,11 @@ impl Condition {
         implies::implies(&self.0.tree, &other.0.tree)
     }
 
+    /// Whether it asks for a `clone.spec.ttlSeconds` outside of these bounds (seconds), between which it is by then.
+    pub(super) fn asks_for_no_life(&self, bounds: (i64, i64)) -> bool {
+        implies::asks_for_no_life(&self.0.tree, bounds)
+    }
+
     /// Whether it is written out as true.
     pub(super) fn is_always(&self) -> bool {
         implies::is_literally(&self.0.tree, true)

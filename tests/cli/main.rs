@@ -1,6 +1,6 @@
 //! The command as a person or a pipeline meets it: exit codes, where words go, and what is said about bad input.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot set up must fail it")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
 
 mod check;
 mod clone;

@@ -97,7 +97,11 @@ pub struct Verdict {
 
 impl Verdict {
     fn refused(refusal: Refusal) -> Self {
-        let rule = if let Refusal::NoRoom { rule, .. } = &refusal { Some(rule.trim_matches('`').into()) } else { None };
+        // The platform's own host is nobody's rule.
+        let rule = match &refusal {
+            Refusal::NoRoom { rule, .. } => rule.strip_prefix('`').and_then(|rule| rule.strip_suffix('`')).map(Into::into),
+            _ => None,
+        };
         Self { over_budget: matches!(refusal, Refusal::BudgetSpent(_)), rule, refusal: Some(refusal), ..Self::default() }
     }
 

@@ -16,91 +16,153 @@ use crate::{
 };
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use schemars::{Schema, json_schema};
+use schemars::{JsonSchema, Schema, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 use std::{collections::BTreeMap, ops::Range};
 
 /// The kind of the documents.
-const KIND: &str = "PolicyTest";
+pub(in crate::policy) const KIND: &str = "PolicyTest";
 /// More clones than this at once prove nothing more.
 const MOST_AT_ONCE: u32 = 1_000;
 
-#[derive(Debug, Default, Deserialize)]
+/// `spec` of a `PolicyTest`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Spec {
+#[schemars(extend("required" = ["now"]))]
+pub(in crate::policy) struct TestSpec {
+    /// The mode that all policies are judged under. Default: enforce, so that a test holds before the flip and after it.
     mode: Leaf<Mode>,
+    /// The moment that is decided about, with an offset from UTC.
     now: Leaf<Timestamp>,
+    /// The world. What is not in it is not there.
+    #[schemars(with = "Option<Given>")]
     given: Block<Given>,
+    /// Clones that somebody tries to make, one after the other.
+    #[schemars(with = "Option<Vec<NewClone>>")]
     create: Block<Vec<Spanned<NewClone>>>,
+    /// What is decided about what is given.
+    #[schemars(with = "Option<Vec<Decided>>")]
     expect: Block<Vec<Spanned<Decided>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// `spec.given`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Given {
+    /// The id of the cluster, as it stands in AWS tags.
     cluster_id: Leaf<String>,
+    /// A region of AWS that was swept: with it things have prices.
     region: Leaf<String>,
+    /// Sources that are not known, as a plan calls them: `clones`, `time`, `rds/us-east-1`.
     unknown: List<String>,
+    /// USD that a namespace has spent of this month.
     spent: Option<Entries<Decimal>>,
+    /// Clones, in short.
+    #[schemars(with = "Option<Vec<Living>>")]
     clones: Block<Vec<Spanned<Living>>>,
+    /// Whatever `kubectl get -o yaml` or `aws rds describe-…` writes.
+    #[schemars(with = "Option<Vec<Value>>")]
     objects: Block<Vec<Spanned<Value>>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// One of `spec.given.clones`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["name", "age"]))]
 struct Living {
+    /// `namespace/name`.
     name: Leaf<String>,
+    /// How long ago it was made.
     age: Leaf<Span>,
+    /// The end that has been announced on it since.
     announced: Leaf<Timestamp>,
+    /// The DatabaseHost that it lives on.
     host: Leaf<String>,
+    /// `spec.ttlSeconds`, as a duration.
     ttl: Leaf<Span>,
+    /// Whose it is.
     owner: Leaf<String>,
+    /// Its labels.
     labels: Option<Entries<String>>,
+    /// Its annotations.
     annotations: Option<Entries<String>>,
+    /// `spec.useDedicatedDatabase`.
     dedicated: Leaf<bool>,
+    /// `spec.databaseSize`.
     class: Leaf<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// One of `spec.create`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(extend("required" = ["name", "expect"]))]
 struct NewClone {
+    /// `namespace/name`; of several, what comes before their numbers.
     name: Leaf<String>,
+    /// How many, each of which is to be answered as expected. Default: 1.
     count: Leaf<u32>,
+    /// `spec.ttlSeconds`, as a duration.
     ttl: Leaf<Span>,
+    /// Who makes it.
     owner: Leaf<String>,
+    /// Its labels.
     labels: Option<Entries<String>>,
+    /// Its annotations.
     annotations: Option<Entries<String>>,
+    /// `spec.useDedicatedDatabase`.
     dedicated: Leaf<bool>,
+    /// `spec.databaseSize`.
     class: Leaf<String>,
+    /// What whoever makes it is answered.
+    #[schemars(with = "Answer")]
     expect: Block<Answer>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// `expect` of one of `spec.create`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Answer {
+    /// Whether it is let in.
     admitted: Leaf<bool>,
+    /// The code of the refusal.
     refusal: Leaf<String>,
+    /// How long it is to live.
     ttl: Leaf<Span>,
+    /// Which sort of database it gets.
     database: Leaf<DatabaseWord>,
+    /// The DatabaseHost that it is put on.
     host: Leaf<String>,
+    /// The instance class that it gets.
     class: Leaf<String>,
+    /// The placement rule that decides.
     rule: Leaf<String>,
+    /// Words that stand in what the caller is told.
     says: Leaf<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// One of `spec.expect`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Decided {
+    /// The clone that it is about, `namespace/name`.
     clone: Leaf<String>,
+    /// The kind of what it is about, as a plan calls it, where that is no clone.
     kind: Leaf<String>,
+    /// The name of that, as a plan calls it.
     name: Leaf<String>,
+    /// What is to be done; `none`: nothing is decided about it.
     action: Leaf<ActionWord>,
+    /// The code of the reason.
     reason: Leaf<String>,
+    /// Where the end comes from: `default`, `requested`, `loweredToMaximum` and so on.
     cause: Leaf<String>,
+    /// When the end is.
     end: Leaf<Timestamp>,
+    /// What holds the decision back: `audit`, `brake` or `pause`.
     blocked_by: Leaf<String>,
+    /// Words that stand in the sentence.
     says: Leaf<String>,
 }
 
@@ -142,7 +204,7 @@ impl Read for Timestamp {
     }
 
     fn schema() -> Schema {
-        json_schema!({"type": "string", "format": "date-time"})
+        json_schema!({"type": "string", "examples": ["2026-02-05T16:30:22Z"]})
     }
 }
 
@@ -160,7 +222,7 @@ pub(in crate::policy) fn fixture(source: &Source, range: Range<usize>, text: &st
     if !is_ours(lint, header) {
         return None;
     }
-    let document = match yaml::read::<Document<Spec>>(text) {
+    let document = match yaml::read::<Document<TestSpec>>(text) {
         Ok(document) => document,
         Err(failure) => {
             lint.failed(failure);

@@ -12,7 +12,7 @@ mod prices;
 mod reach;
 mod rules;
 
-pub(super) use fixture::fixture;
+pub(super) use fixture::{KIND as TEST_KIND, TestSpec, fixture};
 pub(super) use host::{ReadHost, host};
 pub(super) use policy::{ReadPolicy, policy};
 pub(super) use prices::{ReadPrices, prices};

@@ -49,7 +49,7 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let rules::Rules { rules: databases, places: rules, hosts } = rules::rules(lint, spec.databases);
     // Which rule is reached is known only once nothing is wrong with any of them.
     if lint.count() == before {
-        reach::check(lint, &databases, &rules, &limits);
+        reach::check(lint, &databases, &rules, &limits, &ttl);
     }
     let monthly = spec.budget.as_ref().and_then(|block| block.value.monthly.0.as_ref()).map(|monthly| lint.place(monthly.at));
     let budget = budget(lint, spec.budget);

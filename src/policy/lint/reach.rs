@@ -5,7 +5,7 @@
 
 use super::Lint;
 use crate::policy::{
-    DatabaseRule, Limits, Placement,
+    DatabaseRule, Limits, Placement, Ttl,
     code::Code,
     problem::{Place, Problem},
     select::Condition,
@@ -15,12 +15,17 @@ use crate::policy::{
 const MOST_RULES: usize = 64;
 
 /// Checks the rules, which stand at these places, each against those before it.
-pub(super) fn check(lint: &mut Lint<'_>, rules: &[DatabaseRule], places: &[Place], limits: &Limits) {
+pub(super) fn check(lint: &mut Lint<'_>, rules: &[DatabaseRule], places: &[Place], limits: &Limits, ttl: &Ttl) {
+    let bounds = (ttl.minimum.as_secs(), ttl.maximum.as_secs());
     for (number, (rule, place)) in rules.iter().zip(places).take(MOST_RULES).enumerate() {
         let before = rules.get(..number).unwrap_or_default();
         if rule.when.as_ref().is_some_and(Condition::is_never) {
             let problem = Problem::new(Code::UnreachableRule, place.clone(), format!("the condition of rule `{}` never holds", rule.name));
             lint.report(problem.help("write when it is to match, or take the rule out"));
+        } else if rule.when.as_ref().is_some_and(|when| when.asks_for_no_life(bounds)) {
+            let message = format!("rule `{}` asks for a life that no clone has: `ttl` allows {} to {}", rule.name, ttl.minimum, ttl.maximum);
+            let problem = Problem::new(Code::UnreachableRule, place.clone(), message);
+            lint.report(problem.help("by the time a rule is asked, `clone.spec.ttlSeconds` is between the two; compare it with something in there"));
         } else if let Some((first, at)) =
             before.iter().zip(places).find(|(first, _)| covers(first, rule)).filter(|_| !may_be_resorted_to(rule, before))
         {

@@ -1,8 +1,9 @@
-//! Whether one condition holds wherever another does, as far as their form shows it.
+//! Whether one condition holds wherever another does, and whether one can hold at all, as far as their form shows it.
 //!
 //! Contract: never a wrong yes. `&&` and `||` are taken apart, everything else is compared part by part. CEL's two operators do not
 //! mind an error on one side if the other decides, so what follows for truths follows for conditions.
 
+use super::reads::descend;
 use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
 
 /// More steps than this are not taken: a condition has at most two hundred words, and few share their parts.
@@ -16,6 +17,41 @@ pub(super) fn implies(given: &IdedExpr, then: &IdedExpr) -> bool {
 /// Whether it is written out as this truth.
 pub(super) fn is_literally(node: &IdedExpr, truth: bool) -> bool {
     matches!(&node.expr, Expr::Literal(LiteralValue::Boolean(said)) if *said.inner() == truth)
+}
+
+/// Whether it asks for a `clone.spec.ttlSeconds` that is never there: when a condition is judged, that has been brought between these
+/// bounds, in seconds.
+pub(super) fn asks_for_no_life(node: &IdedExpr, bounds: (i64, i64)) -> bool {
+    if let Some((one, other)) = operands(node, operators::LOGICAL_AND) {
+        return asks_for_no_life(one, bounds) || asks_for_no_life(other, bounds);
+    }
+    if let Some((one, other)) = operands(node, operators::LOGICAL_OR) {
+        return asks_for_no_life(one, bounds) && asks_for_no_life(other, bounds);
+    }
+    let (least, most) = bounds;
+    // Each sign with the one that says the same the other way round.
+    let signs = [
+        (operators::LESS, operators::GREATER, &(|asked| least >= asked) as &dyn Fn(i64) -> bool),
+        (operators::LESS_EQUALS, operators::GREATER_EQUALS, &|asked| least > asked),
+        (operators::GREATER, operators::LESS, &|asked| most <= asked),
+        (operators::GREATER_EQUALS, operators::LESS_EQUALS, &|asked| most < asked),
+        (operators::EQUALS, operators::EQUALS, &|asked| asked < least || asked > most),
+    ];
+    signs.into_iter().any(|(sign, mirrored, never)| {
+        let asked = operands(node, sign).and_then(|(one, other)| asked_life(one, other));
+        let asked = asked.or_else(|| operands(node, mirrored).and_then(|(one, other)| asked_life(other, one)));
+        asked.is_some_and(never)
+    })
+}
+
+/// The number beside `clone.spec.ttlSeconds`.
+fn asked_life(field: &IdedExpr, number: &IdedExpr) -> Option<i64> {
+    let mut path = Vec::new();
+    let is_life = descend(field, &mut path) && path == ["clone", "spec", "ttlSeconds"];
+    match &number.expr {
+        Expr::Literal(LiteralValue::Int(number)) if is_life => Some(*number.inner()),
+        _ => None,
+    }
 }
 
 struct Prover {
@@ -126,6 +162,36 @@ mod tests {
             (format!("!({a})"), a.to_owned()),
         ] {
             assert!(!implies(&given, &then), "{given} => {then}");
+        }
+    }
+
+    #[test]
+    fn a_life_that_no_clone_has_is_found() {
+        let asks = |text: &str| Condition::compile(text).unwrap().asks_for_no_life((900, 86_400));
+        for never in [
+            "clone.spec.ttlSeconds > 86400",
+            "86400 < clone.spec.ttlSeconds",
+            "clone.spec['ttlSeconds'] >= 86401",
+            "clone.spec.ttlSeconds < 900",
+            "clone.spec.ttlSeconds <= 899",
+            "899 >= clone.spec.ttlSeconds",
+            "clone.spec.ttlSeconds == 60",
+            "clone.owner == 'x' && clone.spec.ttlSeconds > 90000",
+            "clone.spec.ttlSeconds > 90000 || clone.spec.ttlSeconds < 60",
+        ] {
+            assert!(asks(never), "{never}");
+        }
+        for some in [
+            "clone.spec.ttlSeconds >= 86400",
+            "clone.spec.ttlSeconds <= 900",
+            "clone.spec.ttlSeconds > 60",
+            "clone.spec.ttlSeconds != 60",
+            "!(clone.spec.ttlSeconds > 90000)",
+            "clone.spec.ttlSeconds > 90000 || clone.owner == 'x'",
+            "clone.spec.ttlSeconds == 7200",
+            "hosts.mysql.free > 90000",
+        ] {
+            assert!(!asks(some), "{some}");
         }
     }
 

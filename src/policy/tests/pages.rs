@@ -34,3 +34,17 @@ fn every_example_is_told_the_code_of_its_section() {
         assert_eq!(linted.policies.is_some(), code.is_warning(), "{code}");
     }
 }
+
+#[test]
+fn the_examples_for_whoever_writes_policies_are_clean() {
+    let page = include_str!("../../../docs/policies.md");
+    let blocks: Vec<&str> = page.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0).collect();
+    let whole: Vec<&str> = blocks.into_iter().filter(|block| block.starts_with("apiVersion: ") && !block.contains("kind: PolicyTest")).collect();
+    assert!(whole.len() >= 6, "{}", whole.len());
+    for example in whole {
+        // A price book alone governs nobody.
+        let policy = if example.contains("kind: ClonePolicy") { "" } else { super::SMALL };
+        let linted = lint_files(vec![("a.yaml".to_owned(), example.into()), ("b.yaml".to_owned(), policy.into())]);
+        assert_eq!(linted.problems.count(), 0, "{example}{}", linted.problems);
+    }
+}
