@@ -86,7 +86,7 @@ fn once(args: &Args) -> Result<(), Failure> {
     let mut coverage = Coverage::default();
     let ran = |test: &crate::policy::fixture::PolicyTest| {
         let outcome = check::run(test, &policies, &mut coverage);
-        Ran { place: format!("{}:{}", test.place.file, test.place.line), name: test.name.clone(), outcome }
+        Ran { place: output::printable(&format!("{}:{}", test.place.file, test.place.line)), name: test.name.clone(), outcome }
     };
     let ran: Vec<Ran> = fixtures.tests.iter().map(ran).collect();
     let problems = fixtures.report(ran.iter().flat_map(|ran| ran.outcome.problems.clone()).collect());
@@ -126,7 +126,7 @@ fn text(ran: &[Ran], items: &[Item]) -> String {
         items.len()
     );
     for item in items.iter().filter(|item| !item.hit) {
-        let _ = writeln!(out, "hit by no test: {}  policy `{}`, {}", item.place, item.policy, item.what);
+        let _ = writeln!(out, "hit by no test: {}  policy `{}`, {}", output::printable(&item.place), item.policy, item.what);
     }
     out
 }
