@@ -1,6 +1,6 @@
 //! That a fixture's world is the one that the cluster would show, and that it is judged as there.
 
-use super::{Outcome, coverage::Coverage, run, world};
+use super::{Expectation, Outcome, Wanted, coverage::Coverage, run, world};
 use crate::{
     observe::files,
     plan::plan,
@@ -100,4 +100,28 @@ fn the_platforms_own_host_is_nobodys_rule() {
         items.iter().map(|item| (item.what.as_str(), item.hit, item.place.as_str())).collect::<Vec<_>>(),
         [("limits.clones", false, "p.yaml:6")]
     );
+}
+
+#[test]
+fn a_database_that_aws_shows_can_be_given_and_is_found_to_be_left_behind() {
+    let given = "  given:\n    clusterId: prod-eu\n    region: us-east-1\n    objects:\n      - DBInstances:\n          - DBInstanceIdentifier: clone-2-c0000002\n            \
+                 DBInstanceArn: arn:aws:rds:us-east-1:123456789012:db:clone-2-c0000002\n            DbiResourceId: db-2\n            DBInstanceClass: db.t3.micro\n            \
+                 Engine: mysql\n            DBInstanceStatus: available\n            InstanceCreateTime: 2026-02-05T12:03:11Z\n            TagList:\n              \
+                 - {Key: CloneId, Value: clone-2}\n              - {Key: CloneUid, Value: c0000002-0000-4000-8000-000000000002}\n              \
+                 - {Key: Namespace, Value: staging}\n              - {Key: Cluster, Value: prod-eu}\n";
+    let found = |action: &str, more: &str| {
+        let mut test = test(&format!("{given}{more}"));
+        let wanted = [("action", action), ("reason", "OwnerGone")];
+        let wanted = wanted.map(|(field, value)| Wanted { field, value: value.to_owned(), place: test.place.clone() });
+        test.expectations = vec![Expectation {
+            kind: "DBInstance".to_owned(),
+            name: "clone-2-c0000002".to_owned(),
+            place: test.place.clone(),
+            wanted: wanted.into(),
+        }];
+        run(&test, &policies(""), &mut Coverage::default()).problems
+    };
+    assert_eq!(found("mark", ""), []);
+    // Where the sweep has failed, what it shows is no ground for anything.
+    assert!(!found("mark", "    unknown: [rds/us-east-1]\n").is_empty());
 }

@@ -118,7 +118,8 @@ fn physical(place: &Place, problems: &Problems) -> Value {
             "artifactLocation": artifact,
             "region": {"startLine": region.line, "startColumn": region.column, "endColumn": region.end_column},
         }),
-        None => json!({"artifactLocation": artifact}),
+        // The file as a whole. Without a line some readers refuse the log.
+        None => json!({"artifactLocation": artifact, "region": {"startLine": 1}}),
     }
 }
 
