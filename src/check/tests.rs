@@ -125,3 +125,26 @@ fn a_database_that_aws_shows_can_be_given_and_is_found_to_be_left_behind() {
     // Where the sweep has failed, what it shows is no ground for anything.
     assert!(!found("mark", "    unknown: [rds/us-east-1]\n").is_empty());
 }
+
+/// An odd date of an extension keeps a clone to its ceiling; then it goes, and beside that somebody is told.
+#[test]
+fn who_expects_an_alert_has_not_expected_the_delete_beside_it() {
+    let given =
+        "  given:\n    clones: [{name: staging/x, age: 25h, announced: 2026-02-05T16:30:22Z, annotations: {clonewarden.io/extend-until: soon}}]\n";
+    let with = |actions: &[&str]| {
+        let mut test = test(given);
+        let place = test.place.clone();
+        let about = |action: &&str| Expectation {
+            kind: "WordPressClone".to_owned(),
+            name: "staging/x".to_owned(),
+            place: place.clone(),
+            wanted: vec![Wanted { field: "action", value: (*action).to_owned(), place: place.clone() }],
+        };
+        test.expectations = actions.iter().map(about).collect();
+        run(&test, &policies(""), &mut Coverage::default()).problems
+    };
+    let unexpected = with(&["alert"]);
+    assert!(unexpected.len() == 1 && unexpected[0].message.contains("is deleted"), "{unexpected:?}");
+    assert_eq!(with(&["alert", "delete"]), []);
+    assert_eq!(with(&["keep"]).len(), 1);
+}
