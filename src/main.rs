@@ -15,7 +15,10 @@ fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(std::io::stderr().lock(), "{failure}");
+            let said = failure.to_string();
+            if !said.is_empty() {
+                let _ = writeln!(std::io::stderr().lock(), "{said}");
+            }
             ExitCode::from(failure.code)
         }
     }

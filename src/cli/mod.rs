@@ -1,16 +1,18 @@
 //! The command line: what can be asked, one file a subcommand.
 //!
 //! Contract: data goes to standard output and everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
-//! configuration, policy or input, with file and line. Every flag can also be given as `CLONEWARDEN_…`. Nothing in here ends
+//! configuration, policy or input, with file and line; `policy lint` and `policy test`, whose answer that is, end with 1. Every flag can also be given as `CLONEWARDEN_…`. Nothing in here ends
 //! the process; `main` does, with what [`dispatch`] returns.
 
 mod api;
 mod brake;
+mod check;
 mod clone;
 mod crds;
 mod demo;
 mod explain;
 mod inputs;
+mod lint;
 mod live;
 mod output;
 mod pause;
@@ -133,6 +135,11 @@ impl Failure {
     /// Wrong usage, configuration, policy or input.
     pub fn input(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 2, report: Report::Chain(error.into()) }
+    }
+
+    /// What was looked for was found, and this is the report on it; empty where it has been printed.
+    pub fn found(report: impl Into<String>) -> Self {
+        Self { code: 1, report: Report::Rendered(report.into()) }
     }
 
     /// Input that reports on itself, snippet and all.

@@ -14,6 +14,13 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says a whole report beside the data; its own text is printable already.
+pub(super) fn aside(report: &str) {
+    if !report.is_empty() {
+        let _ = writeln!(io::stderr().lock(), "{report}");
+    }
+}
+
 /// Says something beside the data. There is nobody left to tell if that fails.
 pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "note: {}", printable(text));

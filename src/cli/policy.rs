@@ -1,56 +1,23 @@
-//! `clonewarden policy`: looks after policy files: says everything that is wrong with them, and what editors should know.
+//! `clonewarden policy`: looks after policy files: says everything that is wrong with them, tries them, and tells editors what to know.
 
-use super::{Failure, inputs, output, plan};
-use crate::policy::{Mode, Namespaces, schema::schema};
-use std::{fmt::Write, path::PathBuf};
+use super::{Failure, check, lint, output, plan};
+use crate::policy::schema::schema;
 
 /// `policy …`
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     /// Say everything that is wrong with the policies in a folder, with file, line and column
-    Lint(Lint),
+    Lint(lint::Args),
+    /// Run the tests (`*_test.yaml`) beside the policies, and say which rules, limits and budgets no test has hit
+    Test(check::Args),
     /// Print the JSON Schema of policy files, by which editors complete and check them
     Schema,
 }
 
-/// `policy lint`
-#[derive(Debug, clap::Args)]
-pub(super) struct Lint {
-    /// The folder with the policy files
-    #[arg(value_name = "DIR", required_unless_present = "policies")]
-    folder: Option<PathBuf>,
-    /// The same as a flag
-    #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR")]
-    policies: Option<PathBuf>,
-}
-
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::Lint(args) => lint(args),
+        Command::Lint(args) => lint::run(args),
+        Command::Test(args) => check::run(args),
         Command::Schema => output::data(&plan::json(&schema())?),
     }
-}
-
-fn lint(args: &Lint) -> Result<(), Failure> {
-    let Some(folder) = args.folder.as_ref().or(args.policies.as_ref()) else {
-        return Err(Failure::input(anyhow::anyhow!("say which folder: `clonewarden policy lint DIR`")));
-    };
-    let loaded = inputs::load(folder)?;
-    let mut out = String::new();
-    for policy in &loaded.policies {
-        let mode = if policy.mode == Mode::Audit { "audit" } else { "enforce" };
-        let whom = match &policy.namespaces {
-            Namespaces::Names(names) => names.join(", "),
-            Namespaces::Selector(labels) => {
-                let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                format!("namespaces with {}", labels.join(", "))
-            }
-        };
-        let _ = writeln!(out, "{}:{}: policy `{}` ({mode}) for {whom}", policy.file, policy.line, policy.name);
-    }
-    for host in &loaded.hosts {
-        let _ = writeln!(out, "{}:{}: database host `{}` at {}:{}", host.file, host.line, host.name, host.endpoint.host(), host.endpoint.port());
-    }
-    let _ = writeln!(out, "revision {}", loaded.revision);
-    output::data(&out)
 }

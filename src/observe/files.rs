@@ -148,6 +148,23 @@ pub fn read_dir(dir: &Path, now: Option<Timestamp>, cluster_id: Option<&str>) ->
     Ok(FromFiles { snapshot, now, notes: collection.notes })
 }
 
+/// Reads objects that stand in a file of another sort, dated `now`, as far as they are any that a decision reads. What is not
+/// among them is still missing evidence: whoever knows that they are all has to say so.
+///
+/// # Errors
+/// When two contradict each other.
+pub fn read_objects(file: &str, objects: Vec<serde_json::Value>, now: Timestamp, cluster_id: Option<&str>) -> Result<FromFiles, FilesError> {
+    let mut collection = Collection::default();
+    collection.file(file, &Named::Nothing, objects);
+    if !collection.contradictions.is_empty() {
+        return Err(FilesError::Contradictory(collection.contradictions));
+    }
+    let mut snapshot = collection.snapshot(now);
+    snapshot.origin = Origin::Files;
+    snapshot.cluster_id = cluster_id.map(Arc::from);
+    Ok(FromFiles { snapshot, now, notes: collection.notes })
+}
+
 /// The files of a folder by name; hidden ones (`.git`, the `..data` of a mounted ConfigMap) are nobody's business.
 fn list(dir: &Path) -> Result<Vec<PathBuf>, FilesError> {
     let io = |error| FilesError::Io { path: dir.to_owned(), error };

@@ -160,12 +160,9 @@ pub fn assembled(
 
 fn is_host(found: &CloudResource, host: &DatabaseHost) -> bool {
     // An endpoint of RDS says where it is; a name of one's own does not.
-    let elsewhere = host
-        .endpoint
-        .host()
-        .strip_suffix(".rds.amazonaws.com")
-        .and_then(|rest| rest.rsplit('.').next())
-        .is_some_and(|region| region != &*found.region);
+    let endpoint = host.endpoint.host().to_ascii_lowercase();
+    let says = endpoint.strip_suffix(".rds.amazonaws.com").and_then(|rest| rest.rsplit('.').next());
+    let elsewhere = says.is_some_and(|region| region != &*found.region);
     match &host.rds {
         _ if elsewhere => false,
         Some(RdsHost::Instance(id)) => found.kind() == "DBInstance" && found.id == *id,

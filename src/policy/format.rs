@@ -5,7 +5,7 @@
 
 use super::{
     AtLimit, Mode, Overflow,
-    problem::Code,
+    code::Code,
     scalar::{Choice, Entries, Leaf, List, Mismatch, Read, Scalar},
 };
 use crate::{cost::book::Table, model::Span};

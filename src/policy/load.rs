@@ -1,10 +1,12 @@
 //! From a folder, or from files in memory, to [`Policies`] or to everything that is wrong with them.
 //!
-//! Contract: whole or not at all. [`load_files`] is pure; [`load_dir`] only lists and reads. Neither panics, whatever the bytes.
+//! Contract: whole or not at all; warnings hinder nothing, and only [`lint_dir`] and [`lint_files`] tell them. What takes files is pure,
+//! what takes a folder only lists and reads. None of them panics, whatever the bytes.
 
 use super::{
     Policies,
-    problem::{Code, Place, Problem, Problems, Source},
+    code::Code,
+    problem::{Place, Problem, Problems, Source},
     set::Set,
 };
 use crate::cost::book::PriceBook;
@@ -23,28 +25,62 @@ pub fn is_policy_file(name: &str) -> bool {
     !name.starts_with('.') && stem.is_some_and(|stem| !stem.ends_with("_test"))
 }
 
+/// A set of files with everything that there is to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Linted {
+    /// What the files mean; `None` where something keeps them from being loaded.
+    pub policies: Option<Policies>,
+    /// Errors and warnings; none at all where the set is clean.
+    pub problems: Problems,
+}
+
+/// Whether a file of this name holds fixtures: `*_test.yaml` and `*_test.yml`, not hidden.
+pub(super) fn is_test_file(name: &str) -> bool {
+    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
+    !name.starts_with('.') && stem.is_some_and(|stem| stem.ends_with("_test"))
+}
+
 /// Reads the policies in a folder, not in those below it.
 ///
 /// # Errors
-/// Everything that is wrong with the folder, the files and what they say.
+/// Everything that keeps the folder, the files and what they say from being used.
 pub fn load_dir(dir: &Path) -> Result<Policies, Problems> {
-    let folder = dir.display().to_string();
-    let (files, unread) = match read_dir(dir) {
-        Ok(read) => read,
-        Err(error) => {
-            let problem = Problem::new(Code::Unreadable, Place::whole(""), format!("the folder cannot be read: {error}"));
-            return Err(Problems::new(&[], vec![problem]).in_folder(folder));
-        }
-    };
-    load(files, unread).map_err(|problems| problems.in_folder(folder))
+    lint_dir(dir).loaded()
 }
 
 /// Reads policies from files in memory: name and bytes.
 ///
 /// # Errors
-/// Everything that is wrong with the files and what they say.
+/// Everything that keeps the files and what they say from being used.
 pub fn load_files(files: Vec<(String, Vec<u8>)>) -> Result<Policies, Problems> {
-    load(files, Vec::new())
+    lint_files(files).loaded()
+}
+
+/// As [`load_dir`], with the warnings too.
+#[must_use]
+pub fn lint_dir(dir: &Path) -> Linted {
+    let folder = dir.display().to_string();
+    let linted = match read_dir(dir, is_policy_file) {
+        Ok((files, unread)) => lint(files, unread),
+        Err(error) => {
+            let problem = Problem::new(Code::Unreadable, Place::whole(""), format!("the folder cannot be read: {error}"));
+            Linted { policies: None, problems: Problems::new(&[], vec![problem]) }
+        }
+    };
+    Linted { problems: linted.problems.in_folder(folder), ..linted }
+}
+
+/// As [`load_files`], with the warnings too.
+#[must_use]
+pub fn lint_files(files: Vec<(String, Vec<u8>)>) -> Linted {
+    lint(files, Vec::new())
+}
+
+impl Linted {
+    /// The policies, or what keeps them from being used: a daemon has no use for doubts.
+    fn loaded(self) -> Result<Policies, Problems> {
+        self.policies.ok_or_else(|| self.problems.without_warnings())
+    }
 }
 
 /// Reads price books alone.
@@ -53,11 +89,12 @@ pub(super) fn load_prices(files: Vec<(String, Vec<u8>)>) -> Result<PriceBook, Pr
     if set.problems.is_empty() { Ok(set.into_prices()) } else { Err(Problems::new(&sources, set.problems)) }
 }
 
-fn load(mut files: Vec<(String, Vec<u8>)>, unread: Vec<Problem>) -> Result<Policies, Problems> {
+fn lint(mut files: Vec<(String, Vec<u8>)>, unread: Vec<Problem>) -> Linted {
     files.sort();
     let (mut set, sources) = read(&files, unread);
     set.check();
-    if set.problems.is_empty() { Ok(set.finish(revision(&files))) } else { Err(Problems::new(&sources, set.problems)) }
+    let problems = Problems::new(&sources, std::mem::take(&mut set.problems));
+    Linted { policies: (problems.errors() == 0).then(|| set.finish(revision(&files))), problems }
 }
 
 fn read(files: &[(String, Vec<u8>)], unread: Vec<Problem>) -> (Set, Vec<Source>) {
@@ -67,29 +104,33 @@ fn read(files: &[(String, Vec<u8>)], unread: Vec<Problem>) -> (Set, Vec<Source>)
     }
     let mut sources = Vec::new();
     for (name, bytes) in files {
-        if bytes.len() > LARGEST {
-            let problem = Problem::new(Code::TooLarge, Place::whole(name), "the file is larger than 1 MiB");
-            set.broken(problem.help("policies fit into a ConfigMap; split the file or move it out of this folder"));
-            continue;
+        let (source, problem) = source(name, bytes);
+        match problem {
+            Some(problem) => set.broken(problem),
+            None => source.iter().for_each(|source| set.read(source)),
         }
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        match std::str::from_utf8(bytes) {
-            Ok(text) => {
-                let source = Source::new(name, text);
-                set.read(&source);
-                sources.push(source);
-            }
-            Err(error) => {
-                // Up to the first bad byte the lossy text has the same offsets.
-                let source = Source::new(name, &String::from_utf8_lossy(bytes));
-                let at = error.valid_up_to();
-                let problem = Problem::new(Code::NotUtf8, source.place(at..at + '\u{fffd}'.len_utf8()), "the file is not UTF-8");
-                set.broken(problem.help("save it as UTF-8"));
-                sources.push(source);
-            }
-        }
+        sources.extend(source);
     }
     (set, sources)
+}
+
+/// The text of a file, as far as it can be shown, and what is wrong with it, if anything is.
+pub(super) fn source(name: &str, bytes: &[u8]) -> (Option<Source>, Option<Problem>) {
+    if bytes.len() > LARGEST {
+        let problem = Problem::new(Code::TooLarge, Place::whole(name), "the file is larger than 1 MiB");
+        return (None, Some(problem.help("policies fit into a ConfigMap; split the file or move it out of this folder")));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Some(Source::new(name, text)), None),
+        Err(error) => {
+            // Up to the first bad byte the lossy text has the same offsets.
+            let source = Source::new(name, &String::from_utf8_lossy(bytes));
+            let at = error.valid_up_to();
+            let problem = Problem::new(Code::NotUtf8, source.place(at..at + '\u{fffd}'.len_utf8()), "the file is not UTF-8");
+            (Some(source), Some(problem.help("save it as UTF-8")))
+        }
+    }
 }
 
 /// `sha256:` of the sorted files. Lengths go before names and bytes, so that no two sets run into one another.
@@ -107,28 +148,28 @@ type Read = (Vec<(String, Vec<u8>)>, Vec<Problem>);
 
 /// Reads the files of a folder. A ConfigMap mount is swapped as a whole, by turning the link `..data`: if it turns meanwhile,
 /// two revisions could be mixed, so the folder is read again.
-fn read_dir(dir: &Path) -> io::Result<Read> {
+pub(super) fn read_dir(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
     let turn = || fs::read_link(dir.join("..data")).ok();
     let mut before = turn();
-    let mut read = read_once(dir)?;
+    let mut read = read_once(dir, wanted)?;
     for _ in 1..ATTEMPTS {
         let after = turn();
         if before == after {
             break;
         }
         before = after;
-        read = read_once(dir)?;
+        read = read_once(dir, wanted)?;
     }
     Ok(read)
 }
 
-fn read_once(dir: &Path) -> io::Result<Read> {
+fn read_once(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let Some(name) = path.file_name() else { continue };
         let lossy = name.to_string_lossy();
-        if !is_policy_file(&lossy) {
+        if !wanted(&lossy) {
             continue;
         }
         if name.to_str().is_none() {
@@ -142,6 +183,7 @@ fn read_once(dir: &Path) -> io::Result<Read> {
             Err(error) => problems.push(Problem::new(Code::Unreadable, Place::whole(&lossy), format!("the file cannot be read: {error}"))),
         }
     }
+    files.sort();
     Ok((files, problems))
 }
 

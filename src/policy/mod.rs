@@ -8,6 +8,9 @@
 //! `yaml` cuts files into documents and bounds them, `format` mirrors how they are written, `lint` checks one document, `set` what
 //! holds between them, and [`load`] does it for a folder. [`select`] is the language of `when`. A set loads whole or not at all.
 
+mod code;
+mod doubts;
+pub mod fixture;
 mod format;
 mod forms;
 mod host;
@@ -15,6 +18,7 @@ mod lint;
 pub mod load;
 pub mod prices;
 pub mod problem;
+pub mod report;
 mod scalar;
 pub mod schema;
 pub mod select;
@@ -23,9 +27,10 @@ mod set;
 mod tests;
 mod yaml;
 
+pub use code::Code;
 pub use host::{DatabaseHost, Endpoint, RdsHost};
-pub use load::{load_dir, load_files};
-pub use problem::{Code, Place, Problem, Problems};
+pub use load::{Linted, lint_dir, lint_files, load_dir, load_files};
+pub use problem::{Place, Problem, Problems};
 pub use select::{Condition, Facts, Reads, Unsure};
 
 use crate::{

@@ -3,6 +3,7 @@
 //! Contract: every problem says where it is and what to do next; text from a file is never printed raw, so a policy cannot
 //! move the cursor of whoever reviews it.
 
+use super::code::Code;
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
@@ -10,92 +11,6 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 const SHOWN: usize = 100;
 /// Longer texts are cut: a message is one sentence.
 const LONGEST_TEXT: usize = 400;
-
-/// What kind of problem it is. The names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Code {
-    /// A file or the folder cannot be read.
-    Unreadable,
-    /// There is no policy at all.
-    NoPolicy,
-    /// A file is too long to be a policy.
-    TooLarge,
-    /// A file is not UTF-8.
-    NotUtf8,
-    /// It is not YAML.
-    Syntax,
-    /// Aliases, nesting or sheer number of values go beyond anything a policy needs.
-    TooComplex,
-    /// A key is said twice in one mapping.
-    DuplicateKey,
-    /// A field that does not exist.
-    UnknownField,
-    /// A field that a later release will have.
-    ReservedField,
-    /// A field that must be there is not.
-    MissingField,
-    /// A value of the wrong type.
-    WrongType,
-    /// A document of a kind or version that is not ours.
-    UnknownKind,
-    /// A text that is not a duration.
-    BadDuration,
-    /// A text that is not a Kubernetes quantity.
-    BadQuantity,
-    /// A name that does not have the form of one.
-    BadName,
-    /// A value that is not one of those allowed.
-    BadValue,
-    /// `minimum ≤ default ≤ maximum`, or a warning before the beginning.
-    TtlOrder,
-    /// Two fields that do not go together, or none where one is needed.
-    Contradiction,
-    /// Two documents, rules or list entries with one name.
-    DuplicateName,
-    /// Two policies for one namespace.
-    NamespaceClash,
-    /// A rule names a host that does not exist.
-    UnknownHost,
-    /// A `when` that is no condition.
-    BadCondition,
-}
-
-impl Code {
-    /// The name as it is printed.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::NoPolicy => "no-policy",
-            Self::TooLarge => "too-large",
-            Self::NotUtf8 => "not-utf8",
-            Self::Syntax => "syntax",
-            Self::TooComplex => "too-complex",
-            Self::DuplicateKey => "duplicate-key",
-            Self::UnknownField => "unknown-field",
-            Self::ReservedField => "reserved-field",
-            Self::MissingField => "missing-field",
-            Self::WrongType => "wrong-type",
-            Self::UnknownKind => "unknown-kind",
-            Self::BadDuration => "bad-duration",
-            Self::BadQuantity => "bad-quantity",
-            Self::BadName => "bad-name",
-            Self::BadValue => "bad-value",
-            Self::TtlOrder => "ttl-order",
-            Self::Contradiction => "contradiction",
-            Self::DuplicateName => "duplicate-name",
-            Self::NamespaceClash => "namespace-clash",
-            Self::UnknownHost => "unknown-host",
-            Self::BadCondition => "bad-condition",
-        }
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Snippets of lines longer than this say nothing, and drawing them takes long.
 const LONGEST_LINE: usize = 1_000;
@@ -124,6 +39,17 @@ impl Place {
     }
 }
 
+/// Where a stretch lies, in plain numbers for a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// The line, from 1.
+    pub line: u64,
+    /// The column of its first character, from 1.
+    pub column: u64,
+    /// The column after its last character.
+    pub end_column: u64,
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -140,11 +66,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(code: Code, place: Place, message: impl AsRef<str>) -> Self {
+    pub(crate) fn new(code: Code, place: Place, message: impl AsRef<str>) -> Self {
         Self { code, place, message: printable(message.as_ref()), help: None, related: Vec::new() }
     }
 
-    pub(super) fn help(mut self, help: impl AsRef<str>) -> Self {
+    pub(crate) fn help(mut self, help: impl AsRef<str>) -> Self {
         self.help = Some(printable(help.as_ref()));
         self
     }
@@ -156,7 +82,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn related(mut self, place: Place, label: &str) -> Self {
+    pub(crate) fn related(mut self, place: Place, label: &str) -> Self {
         self.related.push((place, printable(label)));
         self
     }
@@ -225,28 +151,42 @@ impl Source {
     }
 }
 
-/// Everything that is wrong with a set of files, sorted by place. Never empty.
+/// Everything that is wrong with a set of files, sorted by place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     folder: Option<String>,
     sources: BTreeMap<Arc<str>, Arc<str>>,
     all: Vec<Problem>,
-    omitted: usize,
+    errors: usize,
+    warnings: usize,
 }
 
 impl Problems {
     pub(super) fn new(sources: &[Source], mut all: Vec<Problem>) -> Self {
         all.sort_by(|a, b| a.place.cmp(&b.place).then(a.code.cmp(&b.code)));
         all.dedup();
-        let omitted = all.len().saturating_sub(SHOWN);
-        all.truncate(SHOWN);
+        let warnings = all.iter().filter(|problem| problem.code.is_warning()).count();
+        let errors = all.len() - warnings;
+        if all.len() > SHOWN {
+            // What keeps the set from loading is shown first.
+            all.sort_by_key(|problem| problem.code.is_warning());
+            all.truncate(SHOWN);
+            all.sort_by(|a, b| a.place.cmp(&b.place).then(a.code.cmp(&b.code)));
+        }
         let sources = sources.iter().map(|source| (Arc::clone(&source.name), Arc::clone(&source.text))).collect();
-        Self { folder: None, sources, all, omitted }
+        Self { folder: None, sources, all, errors, warnings }
     }
 
     /// The same problems, printed with the folder before the file names.
     pub(super) fn in_folder(mut self, folder: String) -> Self {
         self.folder = Some(folder);
+        self
+    }
+
+    /// Without those that are only doubts.
+    pub(super) fn without_warnings(mut self) -> Self {
+        self.all.retain(|problem| !problem.code.is_warning());
+        self.warnings = 0;
         self
     }
 
@@ -258,7 +198,39 @@ impl Problems {
     /// How many there are, including those that are not kept one by one.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.all.len() + self.omitted
+        self.errors + self.warnings
+    }
+
+    /// How many of them keep the set from loading.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// How many of them are only doubts.
+    #[must_use]
+    pub fn warnings(&self) -> usize {
+        self.warnings
+    }
+
+    /// How many are counted and not kept one by one.
+    #[must_use]
+    pub fn omitted(&self) -> usize {
+        self.count() - self.all.len()
+    }
+
+    /// Whether it is the folder itself that cannot be read, so that nothing is known about the files.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.all.iter().any(|problem| problem.code == Code::Unreadable && problem.place.file.is_empty())
+    }
+
+    /// Lines and columns of a place; `None` where the file as a whole is meant.
+    #[must_use]
+    pub fn region(&self, place: &Place) -> Option<Region> {
+        let width = self.sources.get(&place.file).and_then(|text| text.get(place.range())).map_or(0, |text| text.chars().count());
+        let end_column = place.column.saturating_add(width as u64);
+        (place.line > 0).then_some(Region { line: place.line, column: place.column, end_column })
     }
 
     /// Renders every problem with its snippet, for a terminal that shows colours or for anything else.
@@ -266,14 +238,15 @@ impl Problems {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out: Vec<String> = self.all.iter().map(|problem| self.render_one(problem, &renderer)).collect();
-        if self.omitted > 0 {
-            out.push(format!("… and {} more problems", self.omitted));
+        if self.omitted() > 0 {
+            out.push(format!("… and {} more problems", self.omitted()));
         }
         out.join("\n\n")
     }
 
     fn render_one(&self, problem: &Problem, renderer: &Renderer) -> String {
-        let title = Level::ERROR.primary_title(&*problem.message).id(problem.code.as_str());
+        let level = if problem.code.is_warning() { Level::WARNING } else { Level::ERROR };
+        let title = level.primary_title(&*problem.message).id(problem.code.as_str());
         let mut group = Group::with_title(title);
         let mut places = vec![(&problem.place, AnnotationKind::Primary, None)];
         places.extend(problem.related.iter().map(|(place, label)| (place, AnnotationKind::Context, Some(label.as_str()))));
@@ -306,7 +279,9 @@ impl Problems {
         renderer.render(&[group])
     }
 
-    fn path(&self, file: &str) -> String {
+    /// The file as it is printed, with its folder before it; for the folder itself that alone.
+    #[must_use]
+    pub fn path(&self, file: &str) -> String {
         let folder = self.folder.as_deref().map(|folder| folder.trim_end_matches('/'));
         printable(&match folder {
             Some(folder) if file.is_empty() => folder.to_owned(),

@@ -1,7 +1,7 @@
 //! Single values as they stand in a file, read without ever failing: what is wrong with one is kept beside its place, so that
 //! every wrong value of a document is reported at once and not only the first.
 
-use super::problem::Code;
+use super::code::Code;
 use crate::model::Span;
 use rust_decimal::Decimal;
 use schemars::{Schema, json_schema};

@@ -1,8 +1,9 @@
-//! The JSON Schema of the policy files, for editors: made from the types that read them, so that it cannot say anything else.
+//! The JSON Schema of the policy files and their tests, for editors: made from the types that read them, so that it cannot say anything else.
 //!
 //! Contract: it refuses nothing that the loader takes. What takes more than one field to know, `policy lint` says.
 
 use super::format::{API_VERSION, HostSpec, Metadata, PolicySpec, PriceSpec};
+use super::lint::{TEST_KIND, TestSpec};
 use super::scalar::{Entries, Leaf, List, Read};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Value, json};
@@ -15,17 +16,20 @@ pub fn schema() -> Value {
     let policy = document::<PolicySpec>("ClonePolicy", "How the clones of some namespaces live, and what may be deleted.", &mut generator);
     let host = document::<HostSpec>("DatabaseHost", "An RDS instance or Aurora cluster that several clones live on.", &mut generator);
     let prices = document::<PriceSpec>("PriceBook", "What AWS asks for in a region, where it is not what is built in.", &mut generator);
+    let test =
+        document::<TestSpec>(TEST_KIND, "A world, and what the policies beside it are to make of it; in a file `*_test.yaml`.", &mut generator);
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "clonewarden policy files",
         "type": "object",
         "required": ["apiVersion", "kind"],
-        "properties": {"kind": {"enum": ["ClonePolicy", "DatabaseHost", "PriceBook"]}},
+        "properties": {"kind": {"enum": ["ClonePolicy", "DatabaseHost", "PriceBook", TEST_KIND]}},
         // By the kind, not `oneOf`: an editor then complains of the field that is wrong, not of the whole document.
         "allOf": [
             {"if": {"properties": {"kind": {"const": "ClonePolicy"}}}, "then": policy},
             {"if": {"properties": {"kind": {"const": "DatabaseHost"}}}, "then": host},
             {"if": {"properties": {"kind": {"const": "PriceBook"}}}, "then": prices},
+            {"if": {"properties": {"kind": {"const": TEST_KIND}}}, "then": test},
         ],
         "definitions": generator.definitions(),
     })

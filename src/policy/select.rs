@@ -10,6 +10,7 @@
 
 mod check;
 mod facts;
+mod implies;
 mod reads;
 #[cfg(test)]
 mod tests;
@@ -89,6 +90,26 @@ impl Condition {
     #[must_use]
     pub fn reads(&self) -> Reads {
         Reads::of(&self.0.tree)
+    }
+
+    /// Whether the other holds wherever this one does, as far as their form shows it; a no may be wrong, a yes never.
+    pub(super) fn implies(&self, other: &Self) -> bool {
+        implies::implies(&self.0.tree, &other.0.tree)
+    }
+
+    /// Whether it asks for a `clone.spec.ttlSeconds` outside of these bounds (seconds), between which it is by then.
+    pub(super) fn asks_for_no_life(&self, bounds: (i64, i64)) -> bool {
+        implies::asks_for_no_life(&self.0.tree, bounds)
+    }
+
+    /// Whether it is written out as true.
+    pub(super) fn is_always(&self) -> bool {
+        implies::is_literally(&self.0.tree, true)
+    }
+
+    /// Whether it is written out as false.
+    pub(super) fn is_never(&self) -> bool {
+        implies::is_literally(&self.0.tree, false)
     }
 
     /// The hosts it names, and which bytes of its text do.

@@ -2,11 +2,13 @@
 
 use super::{
     Policies,
+    code::Code,
+    doubts,
     format::{API_VERSION, Document, Header, HostSpec, PolicySpec, PriceSpec},
     forms,
     lint::{self, Lint, ReadHost, ReadPolicy, ReadPrices},
     prices,
-    problem::{Code, Place, Problem, Source},
+    problem::{Place, Problem, Source},
     yaml,
 };
 use crate::cost::book::PriceBook;
@@ -106,8 +108,15 @@ impl Set {
         found.extend(twice(self.prices.iter().map(|read| (read.name.0.as_str(), &read.name.1)), "price book"));
         found.extend(twice_priced(&self.prices));
         found.extend(clashes(namespaces));
+        found.extend(doubts::overlaps(&self.policies));
         self.problems.extend(found);
         self.check_hosts();
+        // What things cost, and who wants which host, is known only once nothing is wrong with what says so.
+        if self.problems.iter().all(|problem| problem.code.is_warning()) {
+            let prices = prices::overlaid(self.prices.iter().map(|read| read.book.clone()).collect());
+            self.problems.extend(doubts::unused(&self.policies, &self.hosts));
+            self.problems.extend(doubts::small_budgets(&self.policies, &self.hosts, &prices));
+        }
     }
 
     fn check_hosts(&mut self) {

@@ -4,7 +4,7 @@
 //! The library stops at the first error of a document. Types and values are therefore checked later (`scalar`, `lint`), all at
 //! once; what ends a document here is what makes the rest of it unreadable.
 
-use super::{forms, problem::Code};
+use super::{code::Code, forms};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{DuplicateKeyPolicy, Error, Location, MessageFormatter, Options, UserMessageFormatter};
 

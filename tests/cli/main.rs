@@ -1,8 +1,10 @@
 //! The command as a person or a pipeline meets it: exit codes, where words go, and what is said about bad input.
 
-#![expect(clippy::unwrap_used, reason = "what a test cannot set up must fail it")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
 
+mod check;
 mod clone;
+mod lint;
 mod simulate;
 
 use std::{
@@ -203,10 +205,9 @@ fn duplicate_keys_and_empty_json_do_not_parse() {
 fn a_broken_policy_is_shown_with_its_position() {
     let place = Place::new();
     place.write("policies/other.yaml", POLICY.replace("staging", "other").replace("mode: enforce", "mode: enforced"));
-    for command in
-        [&["plan", "--policies", "policies", "--from", "from"][..], &["policy", "lint", "policies"], &["policy", "lint", "--policies", "policies"]]
-    {
-        place.run(command).refused(2, &["policies/other.yaml:4:", "enforced"]);
+    place.plan(&[]).refused(2, &["policies/other.yaml:4:", "enforced"]);
+    for command in [&["policy", "lint", "policies"][..], &["policy", "lint", "--policies", "policies"]] {
+        place.run(command).refused(1, &["policies/other.yaml:4:", "enforced"]);
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) fn mutate(request: &Request, town: Town<'_>, policy: &ClonePolicy, re
     let claim = Claim { usd, lives, ..claim(edit.object(), &request.namespace, owner) };
     limits(&claim.owner, claim.dedicated, policy, &census, &mut warnings)?;
     quota(policy, &census, &request.namespace)?;
-    Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), ..Verdict::default() })
+    let (rule, over_budget) = (choice.rule.map(Into::into), choice.over_budget);
+    Ok(Verdict { patch: edit.into_patch(), warnings, claim: (!request.dry_run).then_some(claim), rule, over_budget, ..Verdict::default() })
 }
 
 /// The object with what it does not say itself: what the conditions of the policy look at.
@@ -211,7 +212,7 @@ fn lives_at_most(object: &Value, ttl: &Ttl, census: &Census<'_>) -> SignedDurati
 
 /// What the month's budget leaves of a choice, and what the clone costs in that month at most.
 pub(super) fn within_budget<'p>(
-    choice: Choice<'p>,
+    mut choice: Choice<'p>,
     lives: SignedDuration,
     policy: &'p ClonePolicy,
     policies: &'p Policies,
@@ -239,6 +240,7 @@ pub(super) fn within_budget<'p>(
         }
         _ => {
             warnings.push(over.to_string());
+            choice.over_budget = true;
             Ok((choice, weighed.costs))
         }
     }

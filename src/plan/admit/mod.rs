@@ -89,11 +89,20 @@ pub struct Verdict {
     pub seals: bool,
     /// Whether the policy only says what it would do.
     pub audit: bool,
+    /// The placement rule that decided, if one did.
+    pub rule: Option<Box<str>>,
+    /// Whether the budget does not bear it, whatever came of that.
+    pub over_budget: bool,
 }
 
 impl Verdict {
     fn refused(refusal: Refusal) -> Self {
-        Self { refusal: Some(refusal), ..Self::default() }
+        // The platform's own host is nobody's rule.
+        let rule = match &refusal {
+            Refusal::NoRoom { rule, .. } => rule.strip_prefix('`').and_then(|rule| rule.strip_suffix('`')).map(Into::into),
+            _ => None,
+        };
+        Self { over_budget: matches!(refusal, Refusal::BudgetSpent(_)), rule, refusal: Some(refusal), ..Self::default() }
     }
 
     /// What the policy's mode leaves of a verdict.
@@ -103,7 +112,13 @@ impl Verdict {
         }
         let refusal = self.refusal.map(|refusal| format!("clonewarden (audit): would refuse this: {refusal}"));
         let warnings = self.warnings.into_iter().map(|warning| format!("clonewarden (audit): would say: {warning}"));
-        Self { warnings: refusal.into_iter().chain(warnings).collect(), audit: true, ..Self::default() }
+        Self {
+            warnings: refusal.into_iter().chain(warnings).collect(),
+            audit: true,
+            rule: self.rule,
+            over_budget: self.over_budget,
+            ..Self::default()
+        }
     }
 }
 

@@ -19,6 +19,10 @@ pub(super) struct Choice<'p> {
     why: Why<'p>,
     /// What the caller should know.
     pub(super) warnings: Vec<String>,
+    /// The rule that chose, if one did.
+    pub(super) rule: Option<&'p str>,
+    /// Whether the budget does not bear what was chosen, or was to be.
+    pub(super) over_budget: bool,
 }
 
 /// Why, not yet in words: a simulation asks a million times and reads none of them.
@@ -132,9 +136,13 @@ impl Ruled {
                 let warnings = warnings.iter().cloned().chain(choice.warnings).collect();
                 Ok(Choice { warnings, ..choice })
             }
-            Self::Unsure(reason, warnings) => {
-                Ok(Choice { database: Database::Shared(None), why: Why::Said(reason.clone().into()), warnings: warnings.clone() })
-            }
+            Self::Unsure(reason, warnings) => Ok(Choice {
+                database: Database::Shared(None),
+                why: Why::Said(reason.clone().into()),
+                warnings: warnings.clone(),
+                rule: None,
+                over_budget: false,
+            }),
             Self::Nothing => Ok(wish.unruled()),
         }
     }
@@ -164,7 +172,7 @@ impl<'a> Wish<'a> {
             (true, Some((least, most))) => (Database::Serverless(least, most), "serverless: no rule matches, and the clone asks for it"),
             (true, None) => (Database::Dedicated(self.class.unwrap_or(USUAL_CLASS).into()), "dedicated: no rule matches, and the clone asks for it"),
         };
-        Choice { database, why: Why::Said(reason.into()), warnings: Vec::new() }
+        Choice { database, why: Why::Said(reason.into()), warnings: Vec::new(), rule: None, over_budget: false }
     }
 }
 
@@ -195,12 +203,12 @@ fn apply<'p>(
         }
         Placement::Serverless { min_acu, max_acu } => (Database::Serverless(*min_acu, *max_acu), Why::Alone(said)),
     };
-    Ok(Choice { database, why, warnings })
+    Ok(Choice { database, why, warnings, rule: Some(&rule.name), over_budget: false })
 }
 
 /// The shared database that a clone gets in place of one of its own: by the first rule that shares, whatever its condition says.
 pub(super) fn shared_instead<'p>(
-    choice: &Choice<'_>,
+    choice: &Choice<'p>,
     policy: &'p ClonePolicy,
     policies: &'p Policies,
     census: &impl Count,
@@ -212,11 +220,11 @@ pub(super) fn shared_instead<'p>(
     });
     let Some((rule, hosts)) = shares else {
         let why = Why::Said(format!("shared: {because}").into());
-        return Ok(Choice { database: Database::Shared(None), why, warnings: choice.warnings.clone() });
+        return Ok(Choice { database: Database::Shared(None), why, over_budget: true, ..choice.clone() });
     };
     let host = room(rule, hosts, policy, policies, census)?;
     let why = Why::Said(format!("shared on `{}`: {because}", host.name).into());
-    Ok(Choice { database: Database::Shared(Some(Arc::clone(host.address()))), why, warnings: choice.warnings.clone() })
+    Ok(Choice { database: Database::Shared(Some(Arc::clone(host.address()))), why, over_budget: true, ..choice.clone() })
 }
 
 /// The first host with room, and of those the first that answers. Where none has any the clone is refused: a dedicated database would cost what nobody asked for.

@@ -3,9 +3,10 @@
 use super::Lint;
 use crate::policy::{
     DatabaseHost, Endpoint, RdsHost,
+    code::Code,
     format::{self, Block},
     forms,
-    problem::{Code, Place, Problem},
+    problem::{Place, Problem},
     scalar::At,
 };
 

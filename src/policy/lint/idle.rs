@@ -3,8 +3,8 @@
 use super::Lint;
 use crate::policy::{
     IdleRule, Ttl,
+    code::Code,
     format::{self, Block},
-    problem::Code,
 };
 
 /// Reads it; `None` if it is not said, or wrong. `ttl` is what holds beside it.

@@ -5,9 +5,9 @@ use crate::{
     model::Quantity,
     policy::{
         LimitRange,
+        code::Code,
         format::{self, Block},
         forms,
-        problem::Code,
         scalar::{At, Entries, Leaf},
     },
 };

@@ -3,21 +3,25 @@
 //! Contract: total. A wrong value is reported and replaced by some value of its type, so that the rest is checked as well; the
 //! result counts only if nothing was reported.
 
+mod fixture;
 mod host;
 mod idle;
 mod limit_range;
 mod policy;
 mod prices;
+mod reach;
 mod rules;
 
+pub(super) use fixture::{KIND as TEST_KIND, TestSpec, fixture};
 pub(super) use host::{ReadHost, host};
 pub(super) use policy::{ReadPolicy, policy};
 pub(super) use prices::{ReadPrices, prices};
 
 use super::{
+    code::Code,
     format::{self, Block},
     forms,
-    problem::{Code, Place, Problem, Source},
+    problem::{Place, Problem, Source},
     scalar::{At, Leaf, List, Mismatch, Scalar},
     yaml::Failure,
 };

@@ -1,13 +1,14 @@
 //! `ClonePolicy`: whose clones, how long, how many, for how much.
 
-use super::{Lint, idle, limit_range, rules};
+use super::{Lint, idle, limit_range, reach, rules};
 use crate::{
     model::{Quantity, Span},
     policy::{
         BrakeRules, Budget, ClonePolicy, Hard, Limits, Mode, Namespaces, OrphanRules, Ttl,
+        code::Code,
         format::{self, Block},
         forms,
-        problem::{Code, Place, Problem},
+        problem::{Place, Problem},
         scalar::{At, Entries},
     },
 };
@@ -20,6 +21,12 @@ pub(in crate::policy) struct ReadPolicy {
     pub(in crate::policy) name: Place,
     pub(in crate::policy) namespaces: Vec<(String, Place)>,
     pub(in crate::policy) hosts: Vec<(String, Place)>,
+    /// Where its selector stands, if it has one.
+    pub(in crate::policy) selector: Option<Place>,
+    /// Where `budget.monthly` stands, if it is said.
+    pub(in crate::policy) monthly: Option<Place>,
+    /// Where the names of its rules stand, in their order.
+    pub(in crate::policy) rules: Vec<Place>,
 }
 
 /// Reads a policy; `None` if it has no name or no spec.
@@ -27,6 +34,7 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let (name, spec) = lint.head(document);
     let (spec, spec_place) = spec?;
     let mode = lint.take("mode", spec.mode).map_or(Mode::Audit, |mode| mode.value);
+    let selector = spec.namespaces.as_ref().and_then(|block| Some(lint.block(block.value.selector.as_ref()?)));
     let (namespaces, named) = namespaces(lint, spec.namespaces, &spec_place);
     let ttl = ttl(lint, spec.ttl);
     let idle = idle::idle(lint, spec.idle, &ttl);
@@ -37,7 +45,13 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     lines.extend(spec.budget.as_ref().map(|budget| ("budget", lint.block(budget).line)));
     let quota = quota(lint, spec.quota);
     let limit_range = limit_range::limit_range(lint, spec.limit_range);
-    let (databases, hosts) = rules::rules(lint, spec.databases);
+    let before = lint.count();
+    let rules::Rules { rules: databases, places: rules, hosts } = rules::rules(lint, spec.databases);
+    // Which rule is reached is known only once nothing is wrong with any of them.
+    if lint.count() == before {
+        reach::check(lint, &databases, &rules, &limits, &ttl);
+    }
+    let monthly = spec.budget.as_ref().and_then(|block| block.value.monthly.0.as_ref()).map(|monthly| lint.place(monthly.at));
     let budget = budget(lint, spec.budget);
     let orphans = orphans(lint, spec.orphans);
     let brake = brake(lint, spec.brake);
@@ -45,7 +59,7 @@ pub(in crate::policy) fn policy(lint: &mut Lint<'_>, document: format::Document<
     let (file, line) = (place.file.to_string(), place.line);
     let name = Arc::from(name);
     let policy = ClonePolicy { name, file, line, lines, mode, namespaces, ttl, idle, limits, quota, limit_range, databases, budget, orphans, brake };
-    Some(ReadPolicy { policy, name: place, namespaces: named, hosts })
+    Some(ReadPolicy { policy, name: place, namespaces: named, hosts, selector, monthly, rules })
 }
 
 fn namespaces(lint: &mut Lint<'_>, block: Block<format::Namespaces>, parent: &Place) -> (Namespaces, Vec<(String, Place)>) {
@@ -137,6 +151,11 @@ fn ttl(lint: &mut Lint<'_>, block: Block<format::Ttl>) -> Ttl {
             let message = format!("the warning `{}` before the end is longer than `maximum`, `{maximum}`", warning.value);
             let problem = lint.problem(Code::TtlOrder, warning.at, message);
             lint.report(problem.help("no clone lives that long; take the warning out or raise `maximum`"));
+        } else if comparable && warning.value >= default {
+            let message =
+                format!("the warning `{}` before the end is given as soon as a clone with the default life, `{default}`, is made", warning.value);
+            let problem = lint.problem(Code::WarningAtBirth, warning.at, message);
+            lint.report(problem.help("a warning that everybody gets at once says nothing; make it shorter than `default`"));
         }
         warnings.push(warning.value);
     }
@@ -145,7 +164,15 @@ fn ttl(lint: &mut Lint<'_>, block: Block<format::Ttl>) -> Ttl {
     }
     warnings.sort_unstable_by(|a, b| b.cmp(a));
     warnings.dedup();
-    let grace = lint.take("ttl.grace", written.grace).map_or(usual.grace, |grace| grace.value);
+    let grace = lint.take("ttl.grace", written.grace);
+    if let Some(long) = grace.as_ref().filter(|grace| comparable && grace.value > maximum) {
+        let message = format!("`grace`, `{}`, is longer than `maximum`, `{maximum}`", long.value);
+        let problem = lint.problem(Code::GraceTooLong, long.at, message);
+        let problem = problem.help("an end that comes due unannounced is put off by all of it, so `maximum` cannot be kept; make it shorter");
+        let problem = maximum_at.into_iter().fold(problem, |problem, at| problem.related(lint.place(at), "maximum"));
+        lint.report(problem);
+    }
+    let grace = grace.map_or(usual.grace, |grace| grace.value);
     Ttl { default, minimum, maximum, warnings, grace }
 }
 

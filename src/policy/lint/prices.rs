@@ -4,8 +4,9 @@ use super::Lint;
 use crate::{
     cost::book::{Figure, FixedCost, PriceBook, Table},
     policy::{
+        code::Code,
         format,
-        problem::{Code, Place, Problem},
+        problem::{Place, Problem},
         scalar::{At, Leaf},
     },
 };

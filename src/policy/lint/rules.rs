@@ -3,9 +3,10 @@
 use super::Lint;
 use crate::policy::{
     Condition, DatabaseRule, Placement,
+    code::Code,
     format::{self, Block, Use},
     forms,
-    problem::{Code, Place, Problem},
+    problem::{Place, Problem},
     scalar::{At, List},
     select::Broken,
 };
@@ -18,9 +19,18 @@ const MOST_ACU: Decimal = Decimal::from_parts(256, 0, 0, false, 0);
 /// Capacity comes in steps of this, 0.5.
 const STEP_ACU: Decimal = Decimal::from_parts(5, 0, 0, false, 1);
 
-/// Reads the rules, and which hosts they name where.
-pub(super) fn rules(lint: &mut Lint<'_>, block: Block<Vec<Spanned<format::Rule>>>) -> (Vec<DatabaseRule>, Vec<(String, Place)>) {
-    let (mut rules, mut names, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+/// The rules of a policy.
+pub(super) struct Rules {
+    pub(super) rules: Vec<DatabaseRule>,
+    /// Where the name of each stands.
+    pub(super) places: Vec<Place>,
+    /// Which hosts they name where.
+    pub(super) hosts: Vec<(String, Place)>,
+}
+
+/// Reads the rules.
+pub(super) fn rules(lint: &mut Lint<'_>, block: Block<Vec<Spanned<format::Rule>>>) -> Rules {
+    let (mut rules, mut places, mut names, mut hosts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut compiled = BTreeMap::new();
     for rule in block.into_iter().flat_map(|block| block.value) {
         let here = lint.block(&rule);
@@ -31,11 +41,12 @@ pub(super) fn rules(lint: &mut Lint<'_>, block: Block<Vec<Spanned<format::Rule>>
         let when = when.and_then(|when| condition(lint, &when, &mut compiled, &mut hosts));
         let placement = placement(lint, rule.value, &here, &mut hosts);
         if let (Some(name), Some(placement)) = (name, placement) {
+            places.push(lint.place(name.at));
             rules.push(DatabaseRule { name: name.value, when, placement });
         }
     }
     lint.unique("rule", &names);
-    (rules, hosts)
+    Rules { rules, places, hosts }
 }
 
 /// Compiles a `when`, each text once: an alias may repeat a long one a thousand times.

@@ -68,7 +68,7 @@ impl Reads {
 }
 
 /// Puts together `a.b['c']`; not, where a name is not written out.
-fn descend<'a>(node: &'a IdedExpr, path: &mut Vec<&'a str>) -> bool {
+pub(super) fn descend<'a>(node: &'a IdedExpr, path: &mut Vec<&'a str>) -> bool {
     match &node.expr {
         Expr::Ident(name) => {
             path.push(if name == STAND_IN { "namespace" } else { name });

@@ -82,6 +82,23 @@ proptest! {
         }
     }
 
+    /// Every form of a report is one of the same problems, and none of them holds what could end a line or turn its direction.
+    #[test]
+    fn no_text_breaks_a_report_or_a_fixture(head in pieces(), tail in pieces()) {
+        let linted = lint_files(vec![("a.yaml".to_owned(), format!("{SMALL}{head}---\n{tail}").into_bytes())]);
+        prop_assert_eq!(linted.policies.is_some(), linted.problems.errors() == 0);
+        let test = format!("apiVersion: clonewarden.io/v1alpha1\nkind: PolicyTest\nmetadata: {{name: t}}\nspec:\n  now: 2026-02-05T16:30:22Z\n{head}{tail}");
+        let fixtures = fixture::Fixtures::of_files(vec![("a_test.yaml".to_owned(), test.into_bytes())]);
+        for problems in [Some(linted.problems), fixtures.err()].iter().flatten() {
+            let kept = problems.count() - problems.omitted();
+            let commands = report::github(problems);
+            prop_assert_eq!(commands.lines().count(), kept);
+            prop_assert!(!commands.contains(['\u{1b}', '\r', '\u{202e}']), "{commands:?}");
+            prop_assert_eq!(report::sarif(problems)["runs"][0]["results"].as_array().map(Vec::len), Some(kept));
+            prop_assert_eq!(report::document(problems, None)["problems"].as_array().map(Vec::len), Some(kept));
+        }
+    }
+
     #[test]
     fn a_policy_reads_back_as_it_was_written(
         (minimum, default, maximum) in (60i64..10_000, 0i64..10_000, 0i64..1_000_000).prop_map(|(a, b, c)| (a, a + b, a + b + c)),

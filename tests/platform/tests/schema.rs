@@ -16,7 +16,7 @@ fn schema() -> Value {
     serde_json::from_slice(&fs::read(repository().join("policies/schema.json")).unwrap()).unwrap()
 }
 
-/// The policy files of a folder.
+/// The policy files of a folder, and their tests.
 fn files_in(dir: &Path) -> Vec<(PathBuf, String)> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let yaml = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
@@ -54,6 +54,17 @@ fn it_refuses_what_a_single_field_shows_to_be_wrong() {
     for code in wrong {
         let files = files_in(&repository().join("tests/policies").join(code));
         assert!(files.iter().any(|(_, text)| !refusals(text).is_empty()), "{code} goes unnoticed");
+    }
+}
+
+#[test]
+fn a_test_that_says_what_there_is_not_is_refused() {
+    let head = "apiVersion: clonewarden.io/v1alpha1\nkind: PolicyTest\nmetadata: {name: t}\n";
+    assert_eq!(refusals(&format!("{head}spec: {{now: 2026-02-05T16:30:22Z, expect: [{{clone: a/b, action: none}}]}}\n")), [] as [&str; 0]);
+    for wrong in
+        ["{expect: []}", "{now: 2026-02-05T16:30:22Z, expect: [{clone: a/b, action: delte}]}", "{now: 2026-02-05T16:30:22Z, create: [{nmae: a/b}]}"]
+    {
+        assert!(!refusals(&format!("{head}spec: {wrong}\n")).is_empty(), "{wrong}");
     }
 }
 
