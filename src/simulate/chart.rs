@@ -22,7 +22,7 @@ const HEIGHT: f64 = 576.0;
 /// So much room a label under a panel needs to each side of its tick.
 const HALF: f64 = 40.0;
 /// So many letters have room in the title, and beside a line of the legend.
-const LONGEST: [usize; 2] = [100, 52];
+const LONGEST: [usize; 2] = [88, 52];
 /// Colour and dashes of each set, to be told apart by people who see few colours, and on paper.
 const LINES: [(&str, &str); 2] = [("#0b62a4", "none"), ("#c2410c", "6 3")];
 
