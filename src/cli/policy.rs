@@ -1,7 +1,8 @@
 //! `clonewarden policy`: looks after policy files: says everything that is wrong with them, and what editors should know.
 
 use super::{Failure, inputs, output, plan};
-use crate::policy::{Mode, Namespaces, schema::schema};
+use crate::policy::{Mode, Namespaces, load, prices, schema::schema};
+use jiff::{Timestamp, tz::TimeZone};
 use std::{fmt::Write, path::PathBuf};
 
 /// `policy …`
@@ -36,6 +37,17 @@ fn lint(args: &Lint) -> Result<(), Failure> {
         return Err(Failure::input(anyhow::anyhow!("say which folder: `clonewarden policy lint DIR`")));
     };
     let loaded = inputs::load(folder)?;
+    let ahead = prices::ahead(&loaded.prices, Timestamp::now().to_zoned(TimeZone::UTC).date());
+    if !ahead.is_empty() {
+        let help = "write the day on which the figures were read, as `asOf`";
+        return Err(Failure::input(anyhow::anyhow!("{}: {help}", ahead.join("; "))));
+    }
+    for name in load::empty_files(folder) {
+        output::progress(&format!("warning: {name}: the file holds nothing; write what belongs into it, or take it away"));
+    }
+    for free in prices::free(&loaded.prices) {
+        output::progress(&format!("warning: {free}; if it has no price that is known, take it out"));
+    }
     let mut out = String::new();
     for policy in &loaded.policies {
         let mode = if policy.mode == Mode::Audit { "audit" } else { "enforce" };

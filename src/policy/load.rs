@@ -6,6 +6,7 @@ use super::{
     Policies,
     problem::{Code, Place, Problem, Problems, Source},
     set::Set,
+    yaml,
 };
 use crate::cost::book::PriceBook;
 use sha2::{Digest, Sha256};
@@ -45,6 +46,16 @@ pub fn load_dir(dir: &Path) -> Result<Policies, Problems> {
 /// Everything that is wrong with the files and what they say.
 pub fn load_files(files: Vec<(String, Vec<u8>)>) -> Result<Policies, Problems> {
     load(files, Vec::new())
+}
+
+/// The policy files in a folder that hold nothing but comments, by name. A set is whole without them, and yet nobody wrote one on purpose.
+#[must_use]
+pub fn empty_files(dir: &Path) -> Vec<String> {
+    let (files, _) = read_dir(dir).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned();
+    let mut empty: Vec<String> = files.into_iter().filter(|(_, bytes)| yaml::documents(&text(bytes)).is_empty()).map(|(name, _)| name).collect();
+    empty.sort();
+    empty
 }
 
 /// Reads price books alone.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up must fail it")]
 
 mod clone;
+mod policy;
 mod simulate;
 
 use std::{
