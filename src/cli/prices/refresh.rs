@@ -262,7 +262,7 @@ mod tests {
         };
         let said = |usd: &str, as_of: &str, source: &str| (usd.to_owned(), as_of.to_owned(), source.to_owned());
         assert_eq!(figure(Table::Ec2Spot, "t3.large"), said("0.05", "2026-10-01", "https://example.com/spot"), "{text}");
-        assert_eq!(figure(Table::RdsMysql, "db.t3.micro"), said("0.010", "2026-10-02", "https://example.com/contract"));
+        assert_eq!(figure(Table::RdsMysql, "db.t3.micro"), said("0.01", "2026-10-02", "https://example.com/contract"));
         assert_eq!(figure(Table::Eks, "control-plane"), said("0.1", "2026-11-28", SOURCE));
         assert_eq!(read.said_fixed("us-east-1"), book.said_fixed("us-east-1"));
         assert_eq!(read.spread_over("us-east-1"), Some(7));
