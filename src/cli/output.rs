@@ -2,7 +2,11 @@
 
 use super::Failure;
 use anyhow::Context;
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
 
 /// Writes data to standard output. A reader that has seen enough (`| head`) is no failure.
 pub(super) fn data(text: &str) -> Result<(), Failure> {
@@ -19,6 +23,36 @@ pub(super) fn aside(report: &str) {
     if !report.is_empty() {
         let _ = writeln!(io::stderr().lock(), "{report}");
     }
+}
+
+/// Writes a file whole or not at all. What is no regular file itself (a link, a device, a pipe) is written straight into: it must stay what it is.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn file(path: &Path, text: &str) -> io::Result<()> {
+    let before = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Some(metadata.permissions()),
+        Ok(_) => return fs::write(path, text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // Hidden, so that nobody takes it for a policy file meanwhile. One that is there is somebody else's.
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+    let (mut file, new) = (0_u32..100)
+        .find_map(|number| {
+            let new = path.with_file_name(format!(".{name}.{}-{number}.new", std::process::id()));
+            match File::create_new(&new) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+                other => Some(other.map(|file| (file, new))),
+            }
+        })
+        .ok_or(io::ErrorKind::AlreadyExists)??;
+    let written = before.map_or(Ok(()), |permissions| file.set_permissions(permissions));
+    let written = written.and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
 }
 
 /// Says something beside the data. There is nobody left to tell if that fails.
@@ -75,6 +109,28 @@ pub(super) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_else_is() {
+        let folder = std::env::temp_dir().join(format!("clonewarden-output-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let at = |name: &str| folder.join(name);
+        fs::write(at("prices.new"), "another's").unwrap();
+        fs::write(at("prices.yaml"), "old").unwrap();
+        std::os::unix::fs::symlink(at("prices.yaml"), at("link.yaml")).unwrap();
+        file(&at("link.yaml"), "through the link").unwrap();
+        assert_eq!(fs::read_to_string(at("prices.yaml")).unwrap(), "through the link");
+        assert!(fs::symlink_metadata(at("link.yaml")).unwrap().is_symlink());
+        file(&at("prices.yaml"), "new").unwrap();
+        file(&at("other.yaml"), "other").unwrap();
+        file(Path::new("/dev/null"), "nothing").unwrap();
+        assert!(!fs::symlink_metadata("/dev/null").unwrap().is_file());
+        let read = |name: &str| fs::read_to_string(at(name)).unwrap();
+        assert_eq!([read("prices.yaml"), read("other.yaml"), read("prices.new")], ["new", "other", "another's"]);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4, "nothing is left over");
+        assert!(file(&at("none/prices.yaml"), "").is_err());
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn what_moves_a_cursor_is_made_visible() {

@@ -5,6 +5,7 @@ mod flags;
 mod history;
 mod lines;
 mod make;
+mod places;
 mod table;
 
 use super::{Failure, inputs, output, plan};
@@ -14,6 +15,7 @@ use crate::{
 };
 use anyhow::{Context, anyhow};
 use lines::Lines;
+use places::is_same;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +80,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 
 fn simulate(args: &Run, trace: &Path, policies: &PathBuf) -> Result<(), Failure> {
     let folders: Vec<&PathBuf> = std::iter::once(policies).chain(&args.against).collect();
+    if let Some(against) = args.against.as_ref().filter(|against| is_same(policies, against)) {
+        let (policies, against) = (policies.display(), against.display());
+        return Err(Failure::input(anyhow!("--policies {policies} --against {against}: they are one folder; name another one to compare with")));
+    }
+    if let Some(chart) = &args.chart {
+        let inputs = std::iter::once(trace).chain(args.setting.definition.as_deref());
+        places::check("--chart", chart, inputs, &folders)?;
+    }
     let sets = folders.iter().map(|folder| inputs::load(folder)).collect::<Result<Vec<Policies>, _>>()?;
     let setting = args.setting.read(&sets)?;
     let outcomes = play(trace, &folders, &sets, &setting)?;

@@ -111,6 +111,17 @@ impl PriceBook {
         self.0.get(region).and_then(|region| region.fixed.as_ref()).into_iter().flatten()
     }
 
+    /// The same; `None`: the book does not say what costs there.
+    #[must_use]
+    pub fn said_fixed(&self, region: &str) -> Option<&[FixedCost]> {
+        self.0.get(region)?.fixed.as_deref()
+    }
+
+    /// Every region that it has something of, by name.
+    pub fn regions(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(AsRef::as_ref)
+    }
+
     /// Over how many clones that is spread, if the book says so.
     #[must_use]
     pub fn spread_over(&self, region: &str) -> Option<u32> {
@@ -144,6 +155,12 @@ impl PriceBook {
     #[must_use]
     pub fn oldest(&self, region: &str) -> Option<&Figure> {
         self.0.get(region)?.figures.values().min_by_key(|figure| figure.as_of)
+    }
+
+    /// A figure of a region, if the book has it.
+    #[must_use]
+    pub fn figure(&self, region: &str, table: Table, name: &str) -> Option<&Figure> {
+        self.0.get(region)?.figures.get(&(table, name.to_owned()))
     }
 
     /// Every figure: region, table, name, by these.

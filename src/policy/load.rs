@@ -8,6 +8,7 @@ use super::{
     code::Code,
     problem::{Place, Problem, Problems, Source},
     set::Set,
+    yaml,
 };
 use crate::cost::book::PriceBook;
 use sha2::{Digest, Sha256};
@@ -81,6 +82,16 @@ impl Linted {
     fn loaded(self) -> Result<Policies, Problems> {
         self.policies.ok_or_else(|| self.problems.without_warnings())
     }
+}
+
+/// The policy files in a folder that hold nothing but comments, by name. A set is whole without them, and yet nobody wrote one on purpose.
+#[must_use]
+pub fn empty_files(dir: &Path) -> Vec<String> {
+    let (files, _) = read_dir(dir, is_policy_file).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned();
+    let mut empty: Vec<String> = files.into_iter().filter(|(_, bytes)| yaml::documents(&text(bytes)).is_empty()).map(|(name, _)| name).collect();
+    empty.sort();
+    empty
 }
 
 /// Reads price books alone.

@@ -1,7 +1,8 @@
 //! The price book that is built in, and the one that a set of policies makes of it.
 
-use super::load;
-use crate::cost::book::PriceBook;
+use super::{load, problem::Problems};
+use crate::cost::book::{Figure, PriceBook};
+use jiff::civil::Date;
 use std::sync::{Arc, OnceLock};
 
 /// The files that are built in.
@@ -18,6 +19,14 @@ pub fn built_in() -> Arc<PriceBook> {
     }))
 }
 
+/// The book that is built in, with the figures of one file in place of its own.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn with_file(name: &str, text: &str) -> Result<Arc<PriceBook>, Problems> {
+    load::load_prices(vec![(name.to_owned(), text.as_bytes().to_vec())]).map(|book| overlaid(vec![book]))
+}
+
 /// That with the figures of these books in place of its own.
 pub(super) fn overlaid(books: Vec<PriceBook>) -> Arc<PriceBook> {
     let mut book = built_in();
@@ -25,6 +34,27 @@ pub(super) fn overlaid(books: Vec<PriceBook>) -> Arc<PriceBook> {
         Arc::make_mut(&mut book).overlay(other);
     }
     book
+}
+
+/// What somebody's own figures say that cannot be so: they were read on a day that lies ahead of `today` (UTC).
+#[must_use]
+pub fn ahead(book: &PriceBook, today: Date) -> Vec<String> {
+    let ahead = own(book).filter(|(_, figure)| figure.as_of > today);
+    ahead.map(|(name, figure)| format!("{}: `{name}` is dated {}, which lies ahead: today is {today}", figure.place, figure.as_of)).collect()
+}
+
+/// What of somebody's own figures may be a slip: something that costs nothing.
+#[must_use]
+pub fn free(book: &PriceBook) -> Vec<String> {
+    own(book).filter(|(_, figure)| figure.usd.is_zero()).map(|(name, figure)| format!("{}: `{name}` costs nothing", figure.place)).collect()
+}
+
+/// The figures that are not those of the book that is built in.
+fn own(book: &PriceBook) -> impl Iterator<Item = (&str, &Figure)> {
+    let built_in = built_in();
+    book.figures()
+        .filter(move |(region, table, name, figure)| built_in.figure(region, *table, name) != Some(*figure))
+        .map(|(_, _, name, figure)| (name, figure))
 }
 
 #[cfg(test)]
@@ -50,5 +80,18 @@ mod tests {
         assert_eq!(usd(Table::RdsMysql, "db.t3.micro").as_deref(), Some("0.012"));
         assert_eq!(usd(Table::RdsMysql, "db.t3.small").as_deref(), Some("0.034"), "the others stand");
         assert_eq!(read.prices.oldest("us-east-1").map(|figure| figure.place.as_ref()), Some("prices.yaml:7"));
+    }
+
+    #[test]
+    fn what_costs_nothing_or_is_dated_ahead_is_found_in_ones_own_figures() {
+        let policy = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [n]}}\n";
+        let prices = "apiVersion: clonewarden.io/v1alpha1\nkind: PriceBook\nmetadata: {name: ours}\nspec:\n  region: us-east-1\n  tables:\n  \
+                      - {of: rds-mysql, asOf: 2026-11-29, source: \"https://example.com/contract\", usd: {db.t3.micro: 0}}\n";
+        let read = load_files(vec![("p.yaml".to_owned(), policy.into()), ("prices.yaml".to_owned(), prices.into())]).unwrap();
+        let on = |today: &str| ahead(&read.prices, today.parse().unwrap());
+        assert_eq!(on("2026-11-28"), ["prices.yaml:7: `db.t3.micro` is dated 2026-11-29, which lies ahead: today is 2026-11-28"]);
+        assert!(on("2026-11-29").is_empty());
+        assert_eq!(free(&read.prices), ["prices.yaml:7: `db.t3.micro` costs nothing"]);
+        assert!(ahead(&built_in(), "2020-01-01".parse().unwrap()).is_empty(), "what is built in is not somebody's");
     }
 }

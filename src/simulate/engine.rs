@@ -136,7 +136,7 @@ impl<'p, W: Watch> Simulation<'p, W> {
 
     /// Somebody tries to get in.
     fn knock(&mut self, visit: Visit, now: i64) {
-        let id = self.town.place(&visit.arrival.namespace, self.policies, &self.setting.namespaces);
+        let Some(id) = self.town.place(&visit.arrival.namespace, self.policies, &self.setting.namespaces) else { return self.tally.ungoverned() };
         let Some(place) = self.town.places.get(id) else { return };
         let policy = match &place.standing {
             Standing::Governed(policy) => Arc::clone(policy),

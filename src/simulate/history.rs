@@ -6,7 +6,7 @@
 use super::trace::Arrival;
 use crate::model::{Span, names};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -21,6 +21,8 @@ pub struct History {
     clones: HashMap<String, Seen>,
     /// How many lines were about something else.
     pub others: u64,
+    /// How many lines say what happened and when, as every line of a journal does.
+    pub events: u64,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,8 @@ struct Seen {
 
 #[derive(Deserialize)]
 struct Line {
+    time: Option<IgnoredAny>,
+    event: Option<IgnoredAny>,
     #[serde(default)]
     action: String,
     #[serde(default)]
@@ -90,6 +94,7 @@ impl History {
             return Ok(());
         }
         let line: Line = serde_json::from_str(line).map_err(|error| format!("{error}: a journal has one JSON object a line"))?;
+        self.events = self.events.saturating_add((line.time.is_some() && line.event.is_some()).into());
         let (Some(target), Some(reason)) = (&line.target, &line.reason) else {
             self.others = self.others.saturating_add(1);
             return Ok(());

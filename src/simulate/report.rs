@@ -20,10 +20,14 @@ pub struct Outcome {
     pub figures: Figures,
 }
 
-/// An amount for a whole simulation, as one for a month of 730 hours.
+/// An amount for a whole simulation, as one for a month of 730 hours; what is beyond counting is the most that can be counted.
 #[must_use]
 pub fn a_month(usd: Decimal, figures: &Figures) -> Decimal {
-    usd.checked_div(figures.hours()).and_then(|hour| hour.checked_mul(HOURS_A_MONTH)).unwrap_or_default().round_dp(2).normalize()
+    if figures.hours().is_zero() {
+        return Decimal::ZERO;
+    }
+    let hour = usd.checked_div(figures.hours());
+    hour.and_then(|hour| hour.checked_mul(HOURS_A_MONTH)).map_or(Decimal::MAX, |month| month.round_dp(2).normalize())
 }
 
 /// A moment, of seconds since 1970.

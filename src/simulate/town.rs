@@ -13,7 +13,13 @@ use crate::{
 use foldhash::HashMap;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+/// So many namespaces that are nobody's are remembered.
+const NOBODYS: usize = 4_096;
 
 /// Whose a namespace is.
 #[derive(Debug, Clone)]
@@ -72,18 +78,36 @@ pub(super) struct Town<'p> {
     pub(super) places: Vec<Place<'p>>,
     ids: HashMap<Arc<str>, usize>,
     hosts: HashMap<Arc<str>, usize>,
+    /// Namespaces that are nobody's, as many as are worth remembering: a trace may have one for each of its lines.
+    nobodys: HashSet<Arc<str>>,
 }
 
 impl<'p> Town<'p> {
-    /// The number of a namespace.
-    pub(super) fn place(&mut self, namespace: &Arc<str>, policies: &'p Policies, labels: &'p BTreeMap<String, BTreeMap<String, String>>) -> usize {
+    /// The number of a namespace; `None`: it is nobody's.
+    pub(super) fn place(
+        &mut self,
+        namespace: &Arc<str>,
+        policies: &'p Policies,
+        labels: &'p BTreeMap<String, BTreeMap<String, String>>,
+    ) -> Option<usize> {
         if let Some(id) = self.ids.get(namespace) {
-            return *id;
+            return Some(*id);
+        }
+        if self.nobodys.contains(namespace) {
+            return None;
+        }
+        let place = Place::new(namespace, policies, labels.get(&**namespace));
+        if matches!(place.standing, Standing::Nobody) {
+            if self.nobodys.len() >= NOBODYS {
+                self.nobodys.clear();
+            }
+            self.nobodys.insert(Arc::clone(namespace));
+            return None;
         }
         let id = self.places.len();
-        self.places.push(Place::new(namespace, policies, labels.get(&**namespace)));
+        self.places.push(place);
         self.ids.insert(Arc::clone(namespace), id);
-        id
+        Some(id)
     }
 
     /// Somebody moves in.
@@ -205,5 +229,24 @@ impl Count for View<'_, '_> {
 
     fn at_most(&self, database: &Database) -> Decimal {
         self.tally.at_most(database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nobodys_takes_no_room() {
+        let policy = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [ours]}}\n";
+        let policies = crate::policy::load_files(vec![("p.yaml".to_owned(), policy.into())]).unwrap();
+        let labels = BTreeMap::new();
+        let mut town = Town::default();
+        for number in 0..20_000 {
+            assert_eq!(town.place(&format!("n-{number}").into(), &policies, &labels), None);
+        }
+        assert_eq!(town.place(&"ours".into(), &policies, &labels), Some(0));
+        assert_eq!((town.places.len(), town.ids.len()), (1, 1));
+        assert!(town.nobodys.len() <= NOBODYS);
     }
 }

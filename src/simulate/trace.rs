@@ -8,10 +8,12 @@ use foldhash::HashMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 /// No arrival needs more bytes.
 pub const LONGEST: usize = 64 << 10;
+/// The dates that a trace may have, in seconds since 1970: as far from the ends of the calendar as any life is long.
+pub const SECONDS: RangeInclusive<i64> = 0..=253_000_000_000;
 /// So many texts are remembered, in order not to make them anew for each line.
 const REMEMBERED: usize = 4_096;
 
@@ -182,9 +184,16 @@ fn moment(text: &str) -> Result<Timestamp, BadLine> {
     let help = "write an RFC 3339 date with an offset, as in `2026-02-05T14:30:22Z`";
     let date = text.parse::<Timestamp>().ok().filter(|_| !text.contains('['));
     let date = date.and_then(|date| Timestamp::from_second(date.as_second()).ok());
-    // As far from the ends of the calendar as any life is long.
-    date.filter(|date| (0..=253_000_000_000).contains(&date.as_second()))
-        .ok_or_else(|| BadLine::new(format!("`at` says {}: {help}", Value::from(text))))
+    let wrong = |help: &str| BadLine::new(format!("`at` says {}: {help}", Value::from(text)));
+    let date = date.ok_or_else(|| wrong(help))?;
+    if SECONDS.contains(&date.as_second()) { Ok(date) } else { Err(wrong(&format!("the dates of a trace are {}", range()))) }
+}
+
+/// Those dates in words.
+#[must_use]
+pub fn range() -> String {
+    let date = |second: &i64| Timestamp::from_second(*second).unwrap_or_default();
+    format!("from {} to {}", date(SECONDS.start()), date(SECONDS.end()))
 }
 
 fn broken(error: &serde_json::Error) -> BadLine {
@@ -249,6 +258,8 @@ mod tests {
             (with("").replace("\"n\"", "\"\""), "`namespace` says \"\": write a name"),
             (with("").replace('Z', ""), "RFC 3339"),
             (with("").replace('Z', "+01:00[Europe/Berlin]"), "RFC 3339"),
+            (with("").replace("2026", "1969"), "the dates of a trace are from 1970-01-01T00:00:00Z to 9987-"),
+            (with("").replace("2026-02-05", "9999-12-30"), "the dates of a trace are from 1970-01-01T00:00:00Z to 9987-"),
             (r#"{"at":"2026-02-05T14:30:22Z","namespace":"n"}"#.to_owned(), "missing field `owner`"),
         ] {
             let error = Reader::default().read(&line).unwrap_err();

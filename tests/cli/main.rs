@@ -5,6 +5,7 @@
 mod check;
 mod clone;
 mod lint;
+mod policy;
 mod simulate;
 
 use std::{

@@ -129,6 +129,10 @@ fn bad_input_is_refused_with_its_place_and_what_to_do() {
     simulate(&["--definition", "policies/staging.yaml"]).refused(2, &["policies/staging.yaml", "ResourceGraphDefinition"]);
     simulate(&["--retry-every", "5"]).refused(2, &["the unit is missing"]);
     place.run(&["simulate", "make-trace", "--ttl", "2h:x"]).refused(2, &["--ttl: `2h:x`", "weight"]);
+    simulate(&["--region", "mars-1"]).refused(2, &["--region mars-1", "us-east-1", "`PriceBook`"]);
+    simulate(&["--retry-every", "1s", "--patience", "520w"]).refused(2, &["more than 10000 tries"]);
+    let sized = simulate(&["--nodes", "m6i.large:2", "--nodes", "c5.large", "--nodes", "t4g.large:1"]);
+    assert_eq!(sized.code, Some(0), "{sized:?}");
     place.write("trace.jsonl", &(TRACE.to_owned() + "{\"at\":\"2026-02-05T07:00:00Z\",\"namespace\":\"n\",\"owner\":\"o\"}\n"));
     simulate(&[]).refused(2, &["trace.jsonl:7: ", "in the order of time; sort it by `at`"]);
     place.write("trace.jsonl", "{\"at\":\"2026-02-05T07:00:00Z\",\"namespace\":\"n\",\"ownr\":\"o\"}\n");
@@ -137,4 +141,51 @@ fn bad_input_is_refused_with_its_place_and_what_to_do() {
     simulate(&[]).refused(2, &["nobody comes in the trace `trace.jsonl`", "make-trace"]);
     place.write("policies/staging.yaml", "kind: ClonePolicy\n");
     simulate(&[]).refused(2, &["error", "staging.yaml"]);
+}
+
+#[test]
+fn nothing_is_compared_with_itself_and_no_input_is_written_over() {
+    let place = place();
+    let simulate = |more: &[&str]| place.run(&[["simulate", "--trace", "trace.jsonl", "--policies", "policies"].as_slice(), more].concat());
+    simulate(&["--against", "./policies/"]).refused(2, &["--policies policies --against ./policies/: they are one folder"]);
+    std::os::unix::fs::symlink(place.0.join("trace.jsonl"), place.0.join("link.svg")).unwrap();
+    for chart in ["trace.jsonl", "./trace.jsonl", "link.svg"] {
+        simulate(&["--chart", chart]).refused(2, &[&format!("--chart {chart}: that is `trace.jsonl`, which is read")]);
+    }
+    for chart in ["policies/staging.yaml", "policies/new.yaml", "tight/staging.yaml"] {
+        simulate(&["--against", "tight", "--chart", chart]).refused(2, &["that is a policy file of"]);
+    }
+    place.run(&["simulate", "make-trace", "-o", "policies/staging.yaml"]).refused(2, &["that may be a policy file"]);
+    assert_eq!(fs::read_to_string(place.0.join("trace.jsonl")).unwrap(), TRACE);
+    assert_eq!(fs::read_to_string(place.0.join("policies/staging.yaml")).unwrap(), super::POLICY);
+    place.write("a/policies/staging.yaml", super::POLICY);
+    place.write("b/policies/staging.yaml", super::POLICY);
+    let ran = place.run(&["simulate", "--trace", "trace.jsonl", "--policies", "a/policies", "--against", "b/policies"]);
+    assert!(ran.out.contains("a/policies  b/policies"), "{ran:?}");
+}
+
+#[test]
+fn a_trace_of_nothing_is_refused() {
+    let place = place();
+    let of = |text: &str| {
+        place.write("journal.jsonl", text);
+        place.run(&["simulate", "trace-of", "journal.jsonl"])
+    };
+    of("").refused(2, &["`journal.jsonl` holds no line of a journal: it is empty"]);
+    of("{}\n{}\n").refused(2, &["holds no line of a journal: its first line has neither `time` nor `event`"]);
+    of(TRACE).refused(2, &["holds no line of a journal: it is a trace already"]);
+    let make = |args: &[&str]| place.run(&[["simulate", "make-trace", "-o", "made.jsonl"].as_slice(), args].concat());
+    make(&["--owners", "0"]).refused(2, &["--owners"]);
+    make(&["--per-hour", "1e-300"]).refused(2, &["nobody comes"]);
+    make(&["--start", "1969-12-31T00:00:00Z"]).refused(2, &["the dates of a trace are from 1970-01-01T00:00:00Z to 9987-"]);
+    make(&["--start", "9987-01-01T00:00:00Z", "--for", "520w"]).refused(2, &["the dates of a trace are from"]);
+    assert!(!place.0.join("made.jsonl").exists());
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_trace() {
+    let place = place();
+    place.write("trace.jsonl", format!("\u{feff}{TRACE}"));
+    let ran = place.run(&RUN);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), include_str!("simulate/table.txt")), "{ran:?}");
 }

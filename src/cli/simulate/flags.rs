@@ -1,7 +1,7 @@
 //! The flags that say what a simulation takes for granted.
 
 use crate::{
-    cli::Failure,
+    cli::{Failure, output::printable},
     model::{Node, Quantity, Span, child::Definition},
     policy::Policies,
     simulate::{
@@ -17,8 +17,21 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 /// The definition of clones that is shipped.
 const SHIPPED: &str = include_str!("../../../deploy/kro/wordpress-clone.yaml");
 /// What instances have: type, CPU, memory in GiB. Source: <https://aws.amazon.com/ec2/instance-types/>, for the types of `prices/`.
-const SIZES: [(&str, u64, u64); 6] =
-    [("t3.medium", 2, 4), ("t3.large", 2, 8), ("t3.xlarge", 4, 16), ("t3.2xlarge", 8, 32), ("t3a.large", 2, 8), ("m5.large", 2, 8)];
+const SIZES: [(&str, u64, u64); 9] = [
+    ("t3.medium", 2, 4),
+    ("t3.large", 2, 8),
+    ("t3.xlarge", 4, 16),
+    ("t3.2xlarge", 8, 32),
+    ("t3a.large", 2, 8),
+    ("t4g.large", 2, 8),
+    ("m5.large", 2, 8),
+    ("m6i.large", 2, 8),
+    ("c5.large", 2, 4),
+];
+/// An Aurora Serverless v2 cluster has no more capacity units: <https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html>.
+const MOST_ACU: Decimal = Decimal::from_parts(256, 0, 0, false, 0);
+/// Who comes more often than that tells nothing new, and the simulation does not end.
+const MOST_TRIES: i64 = 10_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Flags {
@@ -51,7 +64,7 @@ pub(super) struct Flags {
     namespace_labels: Vec<(String, BTreeMap<String, String>)>,
     /// The ResourceGraphDefinition of clones, which says what their Pods ask for; default: the one that is shipped
     #[arg(long, value_name = "FILE")]
-    definition: Option<PathBuf>,
+    pub(super) definition: Option<PathBuf>,
 }
 
 impl Flags {
@@ -59,6 +72,16 @@ impl Flags {
         let known = |name: &String| sets.iter().any(|policies| policies.hosts.iter().any(|host| host.name == *name));
         if let Some((name, _)) = self.hosts.iter().find(|(name, _)| !known(name)) {
             return Err(Failure::input(anyhow!("--host {name}: no policy file has a DatabaseHost of that name")));
+        }
+        if let Some(policies) = sets.iter().find(|policies| !policies.prices.knows(&self.region)) {
+            let known: Vec<&str> = policies.prices.regions().collect();
+            let help = "write a `PriceBook` with that region beside the policies";
+            let region = printable(&self.region);
+            return Err(Failure::input(anyhow!("--region {region}: prices are known of {}; {help}", known.join(", "))));
+        }
+        if !self.no_retry && self.patience.as_secs().checked_div(self.retry_every.as_secs()).is_none_or(|tries| tries > MOST_TRIES) {
+            let help = format!("that is more than {MOST_TRIES} tries for one who waits; let them come less often, or for a shorter time");
+            return Err(Failure::input(anyhow!("--retry-every {} --patience {}: {help}", self.retry_every, self.patience)));
         }
         let retry = (!self.no_retry).then_some(Retry { every: self.retry_every, patience: self.patience });
         let setting = Setting {
@@ -145,7 +168,11 @@ fn host(text: &str) -> Result<(String, Host), String> {
     let help = "write it as `staging-mysql=db.t3.small` or `production-aurora=0.5ACU`";
     let (name, what) = text.split_once('=').filter(|(name, what)| !name.is_empty() && !what.is_empty()).ok_or(help)?;
     let host = match what.strip_suffix("ACU") {
-        Some(units) => Host::Capacity(units.parse::<Decimal>().ok().filter(|units| !units.is_sign_negative()).ok_or(help)?),
+        Some(units) => match units.parse::<Decimal>() {
+            Ok(units) if units.is_sign_negative() || units > MOST_ACU => return Err(format!("a cluster has between 0 and {MOST_ACU} ACU")),
+            Ok(units) => Host::Capacity(units),
+            Err(_) => return Err(help.to_owned()),
+        },
         None if what.starts_with("db.") => Host::Instance(what.to_owned()),
         None => return Err(help.to_owned()),
     };
@@ -165,4 +192,30 @@ pub(super) fn per_mille(text: &str) -> Result<u16, String> {
     let number: Decimal = text.parse().map_err(|_| help.to_owned())?;
     let mille = number.saturating_mul(Decimal::TEN).normalize();
     u16::try_from(mille).ok().filter(|mille| Decimal::from(*mille) == number * Decimal::TEN && *mille <= 1_000).ok_or_else(|| help.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cost::book::Table, policy::prices};
+
+    #[test]
+    fn every_instance_type_with_a_price_has_a_size() {
+        for (_, table, name, _) in prices::built_in().figures() {
+            if matches!(table, Table::Ec2 | Table::Ec2Spot) {
+                assert!(nodes(name).is_ok(), "{name} has none");
+                assert!(node(name, false).memory > Quantity::default());
+            }
+        }
+    }
+
+    #[test]
+    fn a_cluster_has_as_much_capacity_as_there_is() {
+        assert_eq!(host("a=0.5ACU"), Ok(("a".to_owned(), Host::Capacity(Decimal::new(5, 1)))));
+        assert!(host("a=256ACU").is_ok());
+        for odd in ["a=256.5ACU", "a=-1ACU", "a=99999999999999999999999999ACU"] {
+            assert_eq!(host(odd), Err("a cluster has between 0 and 256 ACU".to_owned()), "{odd}");
+        }
+        assert!(host("a=1e26ACU").is_err());
+    }
 }

@@ -5,6 +5,7 @@ use crate::{
     cli::{Failure, output},
     simulate::{history::History, trace},
 };
+use anyhow::anyhow;
 use std::{fmt::Write, path::PathBuf};
 
 /// `simulate trace-of`
@@ -18,13 +19,20 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut lines = Lines::open(&args.journal)?;
     let mut history = History::default();
+    let mut found = ": it is empty";
     while let Some(line) = lines.next()? {
+        if history.others == 0 && !line.trim().is_empty() {
+            found = what(line);
+        }
         let read = history.read(line);
         if let Err(message) = read {
             return Err(lines.bad(&message));
         }
     }
     lines.done();
+    if history.events == 0 {
+        return Err(Failure::input(anyhow!("`{}` holds no line of a journal{found}", args.journal.display())));
+    }
     let (unowned, others) = (history.unowned(), history.others);
     let arrivals = history.arrivals();
     let mut out = String::new();
@@ -37,4 +45,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         output::note(&format!("it does not say whose {unowned} of them were: their owner is called `{}`", crate::simulate::history::UNKNOWN));
     }
     output::data(&out)
+}
+
+/// What a line is that is none of a journal.
+fn what(line: &str) -> &'static str {
+    match trace::Reader::default().read(line) {
+        Ok(_) => ": it is a trace already",
+        Err(_) => ": its first line has neither `time` nor `event`; a journal is what `run --journal` writes",
+    }
 }

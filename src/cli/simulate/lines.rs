@@ -54,7 +54,9 @@ impl Lines {
             Ok(_) => {}
             Err(_) => return Err(self.bad("the line is not UTF-8: save the file as UTF-8")),
         }
-        Ok(std::str::from_utf8(&self.buffer).ok().map(|line| line.trim_end_matches(['\n', '\r'])))
+        let line = std::str::from_utf8(&self.buffer).ok().map(|line| line.trim_end_matches(['\n', '\r']));
+        // As in policy files, what some editors put before a text is none of it.
+        Ok(if self.number == 1 { line.map(|line| line.strip_prefix('\u{feff}').unwrap_or(line)) } else { line })
     }
 
     /// The line that was read last is of no use.

@@ -1,6 +1,6 @@
 //! `clonewarden simulate make-trace`
 
-use super::flags::per_mille;
+use super::{flags::per_mille, places};
 use crate::{
     cli::{Failure, inputs, output},
     model::Span,
@@ -9,7 +9,7 @@ use crate::{
         trace,
     },
 };
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use std::{
     fs::File,
@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// How long it goes on
     #[arg(long = "for", value_name = "DURATION", default_value = "30d")]
     lasts: Span,
-    /// At most so many arrivals
+    /// At most so many arrivals; 0: as many as come
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     most: u64,
     /// Namespaces, each with its weight: `wordpress-production:9,wordpress-staging:1`
@@ -51,8 +51,8 @@ pub(super) struct Args {
     /// Of a hundred so many are deleted by their people before their end, at any moment of their life
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = per_mille)]
     early: u16,
-    /// How many people there are
-    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    /// How many people there are, up to 100,000
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     owners: u64,
     /// The number that all chance comes from: the same one gives the same trace
     #[arg(long, default_value_t = 1)]
@@ -89,13 +89,26 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         owners: args.owners,
         seed: args.seed,
     };
+    let ends = args.start.as_second().checked_add(args.lasts.as_secs());
+    if !trace::SECONDS.contains(&args.start.as_second()) || ends.is_none_or(|ends| !trace::SECONDS.contains(&ends)) {
+        let range = trace::range();
+        return Err(Failure::input(anyhow!("--start {} --for {}: the dates of a trace are {range}", args.start, args.lasts)));
+    }
+    let mut arrivals = Maker::new(recipe).peekable();
+    if arrivals.peek().is_none() {
+        let help = "ask for a longer time, or for more an hour";
+        return Err(Failure::input(anyhow!("--per-hour {} --for {}: nobody comes; {help}", args.per_hour, args.lasts)));
+    }
+    if let Some(path) = &args.out {
+        places::check_trace("--out", path)?;
+    }
     let out: Box<dyn Write> = match &args.out {
         None => Box::new(io::stdout().lock()),
         Some(path) => Box::new(File::create(path).with_context(|| format!("`{}` cannot be written", path.display())).map_err(Failure::failed)?),
     };
     let mut out = BufWriter::new(out);
     let mut made = 0_u64;
-    let written = Maker::new(recipe).try_for_each(|arrival| {
+    let written = arrivals.try_for_each(|arrival| {
         made = made.saturating_add(1);
         writeln!(out, "{}", trace::write(&arrival))
     });

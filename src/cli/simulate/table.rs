@@ -10,6 +10,9 @@ use crate::{
 use rust_decimal::Decimal;
 use std::{collections::BTreeSet, fmt::Write};
 
+/// So many things without a price are named; `-o json` names them all.
+const NAMED: usize = 20;
+
 /// What stands in a cell.
 #[derive(Debug, Clone, PartialEq)]
 enum Cell {
@@ -121,8 +124,12 @@ fn rows(outcomes: &[Outcome]) -> Vec<Row> {
 fn notes(outcomes: &[Outcome], out: &mut String) {
     let unpriced: BTreeSet<&String> = outcomes.iter().flat_map(|outcome| &outcome.figures.unpriced).collect();
     if !unpriced.is_empty() {
-        let names: Vec<String> = unpriced.into_iter().map(|name| printable(name)).collect();
-        let _ = writeln!(out, "\nwithout a price, counted as nothing: {}; see --nodes and --host", names.join(", "));
+        let names: Vec<String> = unpriced.iter().take(NAMED).map(|name| printable(name)).collect();
+        let more = match unpriced.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {} more", grouped(&more.to_string())),
+        };
+        let _ = writeln!(out, "\nwithout a price, counted as nothing: {}{more}; see --nodes and --host", names.join(", "));
     }
 }
 
@@ -136,6 +143,7 @@ fn said(cell: &Cell) -> String {
         Cell::Count(count) => grouped(&count.to_string()),
         Cell::Length(Some(seconds)) => length(*seconds),
         Cell::Length(None) => "-".to_owned(),
+        Cell::Money(usd) if *usd == Decimal::MAX => "beyond count".to_owned(),
         Cell::Money(usd) => grouped(&format!("{usd:.2}")),
         Cell::Hours(hours) => grouped(&format!("{hours:.1}")),
         Cell::Nothing => String::new(),
@@ -149,6 +157,7 @@ fn difference(one: &Cell, other: &Cell) -> String {
         (Cell::Length(Some(one)), Cell::Length(Some(other))) if one != other => {
             sign(other < one, length(other.saturating_sub(*one).saturating_abs()))
         }
+        (Cell::Money(one), Cell::Money(other)) if *one == Decimal::MAX || *other == Decimal::MAX => String::new(),
         (Cell::Money(one), Cell::Money(other)) if one != other => sign(other < one, said(&Cell::Money(other.saturating_sub(*one).abs()))),
         (Cell::Hours(one), Cell::Hours(other)) if one != other => sign(other < one, said(&Cell::Hours(other.saturating_sub(*one).abs()))),
         _ => String::new(),
@@ -171,6 +180,29 @@ fn grouped(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_things_without_a_price_some_are_named() {
+        let said = |count: usize| {
+            let unpriced = (0..count).map(|number| format!("class {number:05}")).collect();
+            let figures = Figures { unpriced, ..Figures::default() };
+            let mut out = String::new();
+            notes(&[Outcome { folder: "p".to_owned(), revision: String::new(), figures }], &mut out);
+            out
+        };
+        assert!(said(20).contains("class 00019; see --nodes"), "{}", said(20));
+        let many = said(30_000);
+        assert!(many.contains("class 00019 and 29,980 more; see --nodes") && !many.contains("class 00020"), "{many}");
+    }
+
+    #[test]
+    fn what_is_beyond_counting_is_not_nothing() {
+        let figures = Figures { until: 3_600, ..Figures::default() };
+        assert_eq!(said(&Cell::Money(a_month(Decimal::MAX, &figures))), "beyond count");
+        assert_eq!(said(&Cell::Money(a_month(Decimal::ONE, &figures))), "730.00");
+        assert_eq!(said(&Cell::Money(a_month(Decimal::ONE, &Figures::default()))), "0.00");
+        assert_eq!(difference(&Cell::Money(Decimal::MAX), &Cell::Money(Decimal::ONE)), "");
+    }
 
     #[test]
     fn numbers_are_grouped_and_differences_have_signs() {

@@ -1,6 +1,6 @@
 //! `DatabaseHost`: a server on which several clones live.
 
-use super::Lint;
+use super::{Lint, prices::MOST_AN_HOUR};
 use crate::policy::{
     DatabaseHost, Endpoint, RdsHost,
     code::Code,
@@ -30,8 +30,10 @@ pub(in crate::policy) fn host(lint: &mut Lint<'_>, document: format::Document<fo
     }
     let rds = rds(lint, spec.rds);
     let cost_per_hour = lint.take("costPerHour", spec.cost_per_hour).map(|cost| {
-        if cost.value.is_sign_negative() {
-            lint.report(lint.problem(Code::BadValue, cost.at, format!("nothing costs {} USD an hour", cost.value)));
+        lint.plain(&cost);
+        if cost.value.is_sign_negative() || cost.value > MOST_AN_HOUR {
+            let message = format!("`costPerHour` must be between 0 and {MOST_AN_HOUR} USD, not {}", cost.value);
+            lint.report(lint.problem(Code::BadValue, cost.at, message));
         }
         cost.value
     });

@@ -25,6 +25,7 @@ use super::{
     scalar::{At, Leaf, List, Mismatch, Scalar},
     yaml::Failure,
 };
+use rust_decimal::Decimal;
 use serde_saphyr::{Location, Spanned};
 use std::{collections::BTreeMap, ops::Range};
 
@@ -178,6 +179,17 @@ impl<'a> Lint<'a> {
             self.report(self.problem(Code::BadName, name.at, message).help(help));
         }
         name
+    }
+
+    /// An amount of money that is not written in tens: YAML reads `0x10` as sixteen, people do not.
+    fn plain(&mut self, amount: &At<Decimal>) {
+        let written = self.source.text.get(self.range(amount.at)).unwrap_or_default();
+        let digits = written.trim_start_matches(['+', '-']);
+        if amount.at != Location::UNKNOWN && ["0x", "0X", "0o", "0O", "0b", "0B"].iter().any(|base| digits.starts_with(base)) {
+            let message = format!("`{written}` is not a decimal number");
+            let help = "write it as `12.50`, without currency, exponent or thousands separator";
+            self.report(self.problem(Code::BadValue, amount.at, message).help(help));
+        }
     }
 
     /// A number within bounds; the nearest bound, with a report, if it is not.

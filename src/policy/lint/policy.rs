@@ -248,6 +248,9 @@ fn budget(lint: &mut Lint<'_>, block: Block<format::Budget>) -> Option<Budget> {
     let block = block?;
     let here = lint.block(&block);
     let monthly = lint.need("budget.monthly", block.value.monthly, &here);
+    if let Some(monthly) = &monthly {
+        lint.plain(monthly);
+    }
     if let Some(monthly) = monthly.as_ref().filter(|monthly| monthly.value <= rust_decimal::Decimal::ZERO) {
         let message = format!("`budget.monthly` must be more than zero, not {}", monthly.value);
         let problem = lint.problem(Code::BadValue, monthly.at, message);

@@ -81,9 +81,16 @@ fn figures(lint: &mut Lint<'_>, table: Spanned<format::PriceTable>, seen: &mut B
         lint.missing("tables.usd", &here);
         return Vec::new();
     };
+    if usd.0.value.is_empty() {
+        lint.report(lint.problem(Code::MissingField, usd.0.at, "`tables.usd` is empty").help("name at least one price, or take the table out"));
+    }
     let mut figures = Vec::new();
     for (name, price) in usd.0.value {
         let (Some(name), Some(price)) = (lint.take("tables.usd", name), price_of(lint, price)) else { continue };
+        if !is_called(&name.value) {
+            let problem = lint.problem(Code::BadName, name.at, format!("AWS calls nothing `{}`", name.value));
+            lint.report(problem.help("use lower-case letters, digits, `.` and `-`, beginning with a letter or a digit"));
+        }
         let (Some(of), Some(as_of), Some(source)) = (&of, &as_of, &source) else { continue };
         if let Some(first) = seen.insert((of.value, name.value.clone()), name.at) {
             let message = format!("the price of `{}` in `{}` is said twice", name.value, of.value.word());
@@ -97,12 +104,21 @@ fn figures(lint: &mut Lint<'_>, table: Spanned<format::PriceTable>, seen: &mut B
     figures
 }
 
+/// What something can be called in a price book.
+fn is_called(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.bytes().next().is_some_and(plain) && name.bytes().all(|byte| plain(byte) || matches!(byte, b'.' | b'-'))
+}
+
+/// Nothing of AWS costs more, USD an hour.
+pub(super) const MOST_AN_HOUR: Decimal = Decimal::from_parts(1_000, 0, 0, false, 0);
+
 /// A price: not negative, and not more than anything of AWS costs an hour.
 fn price_of(lint: &mut Lint<'_>, price: Leaf<Decimal>) -> Option<At<Decimal>> {
-    const MOST: Decimal = Decimal::from_parts(1_000, 0, 0, false, 0);
     let price = lint.take("tables.usd", price)?;
-    if price.value.is_sign_negative() || price.value > MOST {
-        let message = format!("a price must be between 0 and {MOST} USD, not {}", price.value);
+    lint.plain(&price);
+    if price.value.is_sign_negative() || price.value > MOST_AN_HOUR {
+        let message = format!("a price must be between 0 and {MOST_AN_HOUR} USD, not {}", price.value);
         lint.report(Problem::new(Code::BadValue, lint.place(price.at), message));
     }
     Some(price)
