@@ -202,7 +202,7 @@ impl Office {
             if self.is_known(request).await {
                 let policies = Arc::clone(&self.policies.borrow());
                 let residents = self.residents(phase, request);
-                if !promises(request, &policies, &residents) {
+                if !counts_on_promises(phase, request, &policies, &residents) {
                     let nothing = BTreeMap::new();
                     return Outcome::Here(Box::new(judged(
                         phase,
@@ -262,15 +262,12 @@ impl Office {
         let namespaces = self.store.namespaces();
         let light = Residents { namespaces, ..Residents::default() };
         let policies = self.policies.borrow();
-        let counts = match (phase, request.operation) {
-            (Phase::Validate, _) => false,
-            (Phase::Mutate, Operation::Create) => !promises(request, &policies, &light),
-            (Phase::Mutate, Operation::Update) => match policies.governing(&request.namespace, light.namespaces.get(&request.namespace)) {
-                Governing::Policy(policy) => admit::may_live_longer(request, policy),
-                Governing::Nobody | Governing::Conflict(..) => false,
-            },
+        let counts = match policies.governing(&request.namespace, light.namespaces.get(&request.namespace)) {
+            Governing::Policy(policy) => request.operation == Operation::Create || admit::may_live_longer(request, policy),
+            Governing::Nobody | Governing::Conflict(..) => request.operation == Operation::Create,
         };
-        if counts { self.store.residents() } else { light }
+        let here = phase == Phase::Mutate && !counts_on_promises(phase, request, &policies, &light);
+        if here && counts { self.store.residents() } else { light }
     }
 
     /// Whether enough is known: every kind has been listed, and the namespace is, where labels decide who governs it.
@@ -325,10 +322,15 @@ enum Outcome {
     Elsewhere(Bytes),
 }
 
-/// Whether the answer may promise a place, which only the holder of the lease can do.
-fn promises(request: &Request, policies: &Policies, residents: &Residents) -> bool {
-    let governing = policies.governing(&request.namespace, residents.namespaces.get(&request.namespace));
-    request.operation == Operation::Create && matches!(governing, Governing::Policy(policy) if policy.mode == Mode::Enforce)
+/// Whether the answer makes a promise or counts on those that were made, which only the holder of the lease can do.
+fn counts_on_promises(phase: Phase, request: &Request, policies: &Policies, residents: &Residents) -> bool {
+    let Governing::Policy(policy) = policies.governing(&request.namespace, residents.namespaces.get(&request.namespace)) else { return false };
+    policy.mode == Mode::Enforce
+        && match request.operation {
+            Operation::Create => true,
+            // What was promised to others is spent, too. A keep is let in whatever is spent, and waits for nobody.
+            Operation::Update => phase == Phase::Mutate && admit::may_live_longer(request, policy) && !admit::is_kept(request),
+        }
 }
 
 fn judged(phase: Phase, request: &Request, town: Town<'_>, keys: &Keyring) -> Verdict {

@@ -29,7 +29,7 @@ pub use count::{Count, Of, Purse};
 pub use newcomer::{Asked, Newcomer, Rule};
 pub use refusal::{Exhausted, Reached, Refusal};
 pub use seal::Sealing;
-pub use update::{ceiling_of, may_live_longer};
+pub use update::{ceiling_of, is_kept, may_live_longer};
 
 use crate::policy::{ClonePolicy, Governing, Mode, Policies};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use super::{Refusal, Request, Town, Verdict, budget, census::Census, create, edit::Edit, shape};
 use crate::{
-    model::{Reading, WordPressClone, names},
+    model::{Reading, WordPressClone, clone, names},
     plan::lifetime::{self, Cause},
     policy::{AtLimit, ClonePolicy},
 };
@@ -49,7 +49,7 @@ fn within_budget(object: &Value, request: &Request, town: Town<'_>, policy: &Clo
     // Itself included: what it costs already is spent like all the rest.
     let census = Census::around(town.residents, town.claims.values(), &request.namespace, "");
     // A keep is a wall against deletion: money never takes it away.
-    let kept = clone.keep == Reading::Value(true);
+    let kept = is_kept(request);
     let over = match budget::longer(&clone, &old, policy, &census) {
         Err(_) if kept => return Ok(()),
         over => over?,
@@ -71,6 +71,12 @@ pub fn may_live_longer(request: &Request, policy: &ClonePolicy) -> bool {
         (object.pointer("/spec/ttlSeconds").cloned(), annotation(names::EXTEND_UNTIL), annotation(names::KEEP))
     };
     policy.budget.is_some() && said(&request.object) != said(&request.old)
+}
+
+/// Whether the clone is to be kept after the change.
+#[must_use]
+pub fn is_kept(request: &Request) -> bool {
+    clone::read_keep(crate::model::meta::entry(&request.object, "annotations", names::KEEP)) == Reading::Value(true)
 }
 
 /// What stands around the date in the warning of an extension past the ceiling; [`ceiling_of`] reads it there.
