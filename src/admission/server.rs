@@ -262,12 +262,10 @@ impl Office {
         let namespaces = self.store.namespaces();
         let light = Residents { namespaces, ..Residents::default() };
         let policies = self.policies.borrow();
-        let counts = match policies.governing(&request.namespace, light.namespaces.get(&request.namespace)) {
-            Governing::Policy(policy) => request.operation == Operation::Create || admit::may_live_longer(request, policy),
-            Governing::Nobody | Governing::Conflict(..) => request.operation == Operation::Create,
-        };
+        let governing = policies.governing(&request.namespace, light.namespaces.get(&request.namespace));
         let here = phase == Phase::Mutate && !counts_on_promises(phase, request, &policies, &light);
-        if here && counts { self.store.residents() } else { light }
+        let counts = here && matches!(governing, Governing::Policy(policy) if counts(request, policy));
+        if counts { self.store.residents() } else { light }
     }
 
     /// Whether enough is known: every kind has been listed, and the namespace is, where labels decide who governs it.
@@ -325,12 +323,14 @@ enum Outcome {
 /// Whether the answer makes a promise or counts on those that were made, which only the holder of the lease can do.
 fn counts_on_promises(phase: Phase, request: &Request, policies: &Policies, residents: &Residents) -> bool {
     let Governing::Policy(policy) = policies.governing(&request.namespace, residents.namespaces.get(&request.namespace)) else { return false };
-    policy.mode == Mode::Enforce
-        && match request.operation {
-            Operation::Create => true,
-            // What was promised to others is spent, too. A keep is let in whatever is spent, and waits for nobody.
-            Operation::Update => phase == Phase::Mutate && admit::may_live_longer(request, policy) && !admit::is_kept(request),
-        }
+    // A keep is let in whatever is spent, and waits for nobody.
+    let waits = request.operation == Operation::Create || (phase == Phase::Mutate && counts(request, policy) && !admit::is_kept(request));
+    policy.mode == Mode::Enforce && waits
+}
+
+/// Whether it is judged by who lives there, and what that costs: a clone that comes, or one that may live longer where a budget counts.
+fn counts(request: &Request, policy: &ClonePolicy) -> bool {
+    request.operation == Operation::Create || admit::may_live_longer(request, policy)
 }
 
 fn judged(phase: Phase, request: &Request, town: Town<'_>, keys: &Keyring) -> Verdict {

@@ -3,12 +3,9 @@
 //! Exit codes: 0 clean, 1 problems (with `--strict` also where there are only warnings), 2 misuse or a folder that cannot be read.
 
 use super::{Failure, output, plan};
-use crate::policy::{Code, Mode, Namespaces, Policies, Problems, lint_dir, load, prices, report};
+use crate::policy::{Code, Mode, Namespaces, Policies, Problems, lint_dir, prices, report};
 use jiff::{Timestamp, tz::TimeZone};
-use std::{
-    fmt::Write,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write, path::PathBuf};
 
 /// `policy lint`
 #[derive(Debug, clap::Args)]
@@ -55,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if problems.is_unread() {
         return Err(Failure::rendered(problems.render(output::error_colours())));
     }
-    let slips = linted.policies.as_ref().map_or(Ok(0), |loaded| slips(loaded, folder))?;
+    linted.policies.as_ref().map_or(Ok(()), check_dates)?;
     match (args.output, &linted.policies) {
         (Output::Text, loaded) => output::data(&loaded.as_ref().map(listing).unwrap_or_default())?,
         (Output::Json, loaded) => output::data(&plan::json(&report::document(problems, loaded.as_ref()))?)?,
@@ -63,23 +60,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let text = args.output == Output::Text && problems.count() > 0;
     let said = if text { format!("{}\n\n{}", problems.render(output::error_colours()), summary(problems)) } else { String::new() };
-    if problems.errors() > 0 || (args.strict && problems.warnings().saturating_add(slips) > 0) {
+    if problems.errors() > 0 || (args.strict && problems.warnings() > 0) {
         return Err(Failure::found(said));
     }
     output::aside(&said);
     Ok(())
 }
 
-/// Says on standard error what loads and is hardly meant, though it has no code: files that hold nothing, prices of nothing. How many those are.
-fn slips(loaded: &Policies, folder: &Path) -> Result<usize, Failure> {
+/// Fails where figures are dated ahead of today: policies know no clock, whoever checks them does.
+fn check_dates(loaded: &Policies) -> Result<(), Failure> {
     let ahead = prices::ahead(&loaded.prices, Timestamp::now().to_zoned(TimeZone::UTC).date());
-    if !ahead.is_empty() {
-        return Err(Failure::found(format!("error: {}: write the day on which the figures were read, as `asOf`", ahead.join("; "))));
+    if ahead.is_empty() {
+        return Ok(());
     }
-    let empty = load::empty_files(folder);
-    let empty = empty.iter().map(|name| format!("{name}: the file holds nothing; write what belongs into it, or take it away"));
-    let free = prices::free(&loaded.prices).into_iter().map(|free| format!("{free}; if it has no price that is known, take it out"));
-    Ok(empty.chain(free).inspect(|slip| output::progress(&format!("warning: {slip}"))).count())
+    Err(Failure::found(format!("error: {}: write the day on which the figures were read, as `asOf`", ahead.join("; "))))
 }
 
 /// Prints problems for the machine that is to read them.

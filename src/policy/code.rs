@@ -68,6 +68,10 @@ pub enum Code {
     SmallBudget,
     /// A host that no rule names.
     UnusedHost,
+    /// A file that holds nothing.
+    EmptyFile,
+    /// A price of nothing.
+    FreePrice,
     /// What a test expects has not come.
     UnmetExpectation,
 }
@@ -77,7 +81,7 @@ impl Code {
     pub const OF_TESTS: [Self; 1] = [Self::UnmetExpectation];
 
     /// Every code of `policy lint`, in the order of the page.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Unreadable,
         Self::NoPolicy,
         Self::TooLarge,
@@ -107,6 +111,8 @@ impl Code {
         Self::ForbiddenRule,
         Self::SmallBudget,
         Self::UnusedHost,
+        Self::EmptyFile,
+        Self::FreePrice,
     ];
 
     /// The name as it is printed.
@@ -142,6 +148,8 @@ impl Code {
             Self::ForbiddenRule => "forbidden-rule",
             Self::SmallBudget => "small-budget",
             Self::UnusedHost => "unused-host",
+            Self::EmptyFile => "empty-file",
+            Self::FreePrice => "free-price",
             Self::UnmetExpectation => "unmet-expectation",
         }
     }
@@ -158,6 +166,8 @@ impl Code {
                 | Self::ForbiddenRule
                 | Self::SmallBudget
                 | Self::UnusedHost
+                | Self::EmptyFile
+                | Self::FreePrice
         )
     }
 

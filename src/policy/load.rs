@@ -84,20 +84,11 @@ impl Linted {
     }
 }
 
-/// The policy files in a folder that hold nothing but comments, by name. A set is whole without them, and yet nobody wrote one on purpose.
-#[must_use]
-pub fn empty_files(dir: &Path) -> Vec<String> {
-    let (files, _) = read_dir(dir, is_policy_file).unwrap_or_default();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned();
-    let mut empty: Vec<String> = files.into_iter().filter(|(_, bytes)| yaml::documents(&text(bytes)).is_empty()).map(|(name, _)| name).collect();
-    empty.sort();
-    empty
-}
-
 /// Reads price books alone.
 pub(super) fn load_prices(files: Vec<(String, Vec<u8>)>) -> Result<PriceBook, Problems> {
-    let (set, sources) = read(&files, Vec::new());
-    if set.problems.is_empty() { Ok(set.into_prices()) } else { Err(Problems::new(&sources, set.problems)) }
+    let (mut set, sources) = read(&files, Vec::new());
+    let problems = Problems::new(&sources, std::mem::take(&mut set.problems));
+    if problems.errors() == 0 { Ok(set.into_prices()) } else { Err(problems) }
 }
 
 fn lint(mut files: Vec<(String, Vec<u8>)>, unread: Vec<Problem>) -> Linted {
@@ -118,11 +109,21 @@ fn read(files: &[(String, Vec<u8>)], unread: Vec<Problem>) -> (Set, Vec<Source>)
         let (source, problem) = source(name, bytes);
         match problem {
             Some(problem) => set.broken(problem),
-            None => source.iter().for_each(|source| set.read(source)),
+            None => {
+                if let Some(source) = &source {
+                    set.read(source);
+                    set.problems.extend(yaml::documents(&source.text).is_empty().then(|| empty(name)));
+                }
+            }
         }
         sources.extend(source);
     }
     (set, sources)
+}
+
+/// A set is whole without it, and yet nobody wrote it on purpose.
+fn empty(name: &str) -> Problem {
+    Problem::new(Code::EmptyFile, Place::whole(name), "the file holds nothing").help("write what belongs into it, or take it away")
 }
 
 /// The text of a file, as far as it can be shown, and what is wrong with it, if anything is.

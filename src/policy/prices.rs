@@ -43,12 +43,6 @@ pub fn ahead(book: &PriceBook, today: Date) -> Vec<String> {
     ahead.map(|(name, figure)| format!("{}: `{name}` is dated {}, which lies ahead: today is {today}", figure.place, figure.as_of)).collect()
 }
 
-/// What of somebody's own figures may be a slip: something that costs nothing.
-#[must_use]
-pub fn free(book: &PriceBook) -> Vec<String> {
-    own(book).filter(|(_, figure)| figure.usd.is_zero()).map(|(name, figure)| format!("{}: `{name}` costs nothing", figure.place)).collect()
-}
-
 /// The figures that are not those of the book that is built in.
 fn own(book: &PriceBook) -> impl Iterator<Item = (&str, &Figure)> {
     let built_in = built_in();
@@ -91,7 +85,6 @@ mod tests {
         let on = |today: &str| ahead(&read.prices, today.parse().unwrap());
         assert_eq!(on("2026-11-28"), ["prices.yaml:7: `db.t3.micro` is dated 2026-11-29, which lies ahead: today is 2026-11-28"]);
         assert!(on("2026-11-29").is_empty());
-        assert_eq!(free(&read.prices), ["prices.yaml:7: `db.t3.micro` costs nothing"]);
         assert!(ahead(&built_in(), "2020-01-01".parse().unwrap()).is_empty(), "what is built in is not somebody's");
     }
 }

@@ -223,3 +223,19 @@ fn a_code_can_be_explained() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
     assert!(ran.out.starts_with("ttl-order (error)\n\nIt is not `minimum`") && ran.out.contains("**What to do.**"), "{ran:?}");
 }
+
+/// Policies know no clock; who checks them does.
+#[test]
+fn a_figure_that_is_dated_ahead_of_today_is_refused() {
+    let place = Place::new();
+    let book = |date: &str| {
+        format!(
+            "apiVersion: clonewarden.io/v1alpha1\nkind: PriceBook\nmetadata: {{name: ours}}\nspec:\n  region: us-east-1\n  tables:\n  \
+             - {{of: eks, asOf: {date}, source: \"https://example.com\", usd: {{control-plane: 0.1}}}}\n"
+        )
+    };
+    place.write("policies/prices.yaml", book("2020-01-01"));
+    assert_eq!(place.run(&["policy", "lint", "policies"]).code, Some(0));
+    place.write("policies/prices.yaml", book("9000-01-01"));
+    place.run(&["policy", "lint", "policies"]).refused(1, &["prices.yaml:7: `control-plane` is dated 9000-01-01, which lies ahead", "asOf"]);
+}

@@ -5,7 +5,6 @@
 mod check;
 mod clone;
 mod lint;
-mod policy;
 mod simulate;
 
 use std::{

@@ -145,6 +145,23 @@ pub(super) fn weigh(database: &Database, lives: SignedDuration, policy: &ClonePo
     Ok(Some(Weighed { costs: cost, over: Some(over), warning: None }))
 }
 
+/// The same, with what it would cost on this shared database, if that fits and has a price.
+pub(super) fn offering(over: Overspent, shared: &Database, policy: &ClonePolicy, census: &impl Count) -> Overspent {
+    let shared = located(shared, census);
+    let left = census.purse(policy).map(|purse| purse.at.duration_until(purse.month_ends)).unwrap_or_default();
+    let usd = census.at_most(&shared).saturating_mul(Decimal::from(over.lives.min(left).as_secs()));
+    let fits = census.is_priced(&shared) && over.spent.total().saturating_add(usd) <= over.monthly;
+    Overspent { shared: fits.then_some(usd), ..over }
+}
+
+/// The same, with the platform's own host where none is named.
+fn located(database: &Database, census: &impl Count) -> Database {
+    match database {
+        Database::Shared(None) => Database::Shared(census.host().map(Into::into)),
+        known => known.clone(),
+    }
+}
+
 /// What a budget does not bear of a clone that is to live longer than before.
 ///
 /// # Errors
@@ -181,23 +198,6 @@ pub(super) fn longer(clone: &WordPressClone, old: &WordPressClone, policy: &Clon
 
 fn not_known() -> Refusal {
     Refusal::NotNow("what clones cost, or have cost, is not known, and its budget counts on that".to_owned())
-}
-
-/// The same, with what it would cost on this shared database, if that fits and has a price.
-pub(super) fn offering(over: Overspent, shared: &Database, policy: &ClonePolicy, census: &impl Count) -> Overspent {
-    let shared = located(shared, census);
-    let left = census.purse(policy).map(|purse| purse.at.duration_until(purse.month_ends)).unwrap_or_default();
-    let usd = census.at_most(&shared).saturating_mul(Decimal::from(over.lives.min(left).as_secs()));
-    let fits = census.is_priced(&shared) && over.spent.total().saturating_add(usd) <= over.monthly;
-    Overspent { shared: fits.then_some(usd), ..over }
-}
-
-/// The same, with the platform's own host where none is named.
-fn located(database: &Database, census: &impl Count) -> Database {
-    match database {
-        Database::Shared(None) => Database::Shared(census.host().map(Into::into)),
-        known => known.clone(),
-    }
 }
 
 fn near(budget: &Budget, sum: Decimal) -> Option<String> {

@@ -121,5 +121,8 @@ fn price_of(lint: &mut Lint<'_>, price: Leaf<Decimal>) -> Option<At<Decimal>> {
         let message = format!("a price must be between 0 and {MOST_AN_HOUR} USD, not {}", price.value);
         lint.report(Problem::new(Code::BadValue, lint.place(price.at), message));
     }
+    if price.value.is_zero() {
+        lint.report(lint.problem(Code::FreePrice, price.at, "it costs nothing").help("if its price is not known, take it out"));
+    }
     Some(price)
 }
