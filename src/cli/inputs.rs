@@ -4,7 +4,7 @@ use super::{Failure, live, output};
 use crate::{
     model::{Snapshot, names},
     observe::files,
-    policy::{self, Policies},
+    policy::{self, Policies, Problems},
 };
 use anyhow::anyhow;
 use jiff::Timestamp;
@@ -57,7 +57,12 @@ impl Inputs {
 
 /// Loads the policies, or says everything that is wrong with them.
 pub(super) fn load(folder: &std::path::Path) -> Result<Policies, Failure> {
-    policy::load::load_dir(folder).map_err(|problems| Failure::rendered(problems.render(output::error_colours())))
+    policy::load::load_dir(folder).map_err(|problems| refused(&problems))
+}
+
+/// Everything that is wrong with the policies, for people.
+pub(super) fn refused(problems: &Problems) -> Failure {
+    Failure::rendered(problems.render(output::error_colours()))
 }
 
 /// A moment, with an offset from UTC: a local time would mean another moment on another machine.

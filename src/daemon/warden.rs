@@ -199,9 +199,9 @@ impl Warden {
             let held = decision.action == Action::Hold;
             let carried_out = decision.effective() && !held && (decision.writes() || matches!(decision.action, Action::Delete | Action::Unmark));
             if !carried_out {
-                self.journal.decided(decision, &plan.revision, plan.now);
+                self.journal.decided(decision, &plan.revision.hash, plan.now);
                 if plan.state.paused.is_none() {
-                    self.notes.send(decision, plan.now);
+                    self.notes.send(decision, &plan.revision, plan.now);
                 }
             }
         }

@@ -359,8 +359,8 @@ metrics! {
     clock_skew: Gauges Seconds "clonewarden_clock_skew_seconds" []
         "How far our clock is ahead of the API server's. Absent: unknown, and then nothing ends.";
 
-    policy_info: Gauges Info "clonewarden_policy_info" ["policy", "mode", "revision"]
-        "The policies in force. `revision` is of the whole set.";
+    policy_info: Gauges Info "clonewarden_policy_info" ["policy", "mode", "revision", "commit"]
+        "The policies in force. `revision` is of the whole set; `commit` is empty where the folder has no file `COMMIT`.";
     policy_broken: Gauges Flag "clonewarden_policy_load_failed" []
         "Whether the policy folder as it stands cannot be loaded, so that the last good set stays in force.";
     api_requests: Counters Count "clonewarden_api_requests_total" ["verb", "resource", "outcome"]

@@ -178,7 +178,7 @@ impl Problems {
     }
 
     /// The same problems, printed with the folder before the file names.
-    pub(super) fn in_folder(mut self, folder: String) -> Self {
+    pub(crate) fn in_folder(mut self, folder: String) -> Self {
         self.folder = Some(folder);
         self
     }

@@ -67,6 +67,7 @@ scenes! {
     placement Beside;
     secrecy Beside;
     people Beside;
+    reload Beside;
     services Alone;
     admission Alone;
     outage Alone;

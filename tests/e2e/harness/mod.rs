@@ -10,6 +10,7 @@ pub(crate) mod gate;
 pub(crate) mod install;
 pub(crate) mod mariadb;
 pub(crate) mod metrics;
+pub(crate) mod mount;
 pub(crate) mod orphans;
 pub(crate) mod service;
 pub(crate) mod stage;

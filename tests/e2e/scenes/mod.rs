@@ -27,6 +27,7 @@ pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod rebirth;
 pub(crate) mod regions;
+pub(crate) mod reload;
 pub(crate) mod rights;
 pub(crate) mod schemas;
 pub(crate) mod secrecy;
