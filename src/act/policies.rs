@@ -1,4 +1,4 @@
-//! The ConfigMap `clonewarden-policies`: the policies that the holder of the lease acts by, file by file, for a restart that finds a
+//! The ConfigMap `clonewarden-policies-in-force`: the policies that the holder of the lease acts by, file by file, for a restart that finds a
 //! folder which cannot be loaded.
 //!
 //! Contract: written by the holder alone, and only what has been loaded; read at a start alone, and used only if it loads whole.
@@ -10,7 +10,7 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// The name of the ConfigMap, in the daemon's namespace.
-pub const NAME: &str = "clonewarden-policies";
+pub const NAME: &str = "clonewarden-policies-in-force";
 /// What a ConfigMap may hold, less some room for its other fields.
 const LARGEST: usize = 1_000_000;
 

@@ -113,7 +113,7 @@ impl Map<'_> {
     }
 
     async fn kept(&self, file: &str, text: &str) -> Result<()> {
-        let path = format!("/api/v1/namespaces/{}/configmaps/clonewarden-policies", self.install.namespace);
+        let path = format!("/api/v1/namespaces/{}/configmaps/clonewarden-policies-in-force", self.install.namespace);
         let kept = self.install.stage.admin.get(&path).await?;
         ensure!(kept["data"][file] == text, "it keeps {}", kept["data"]);
         Ok(())
