@@ -68,6 +68,7 @@ scenes! {
     secrecy Beside;
     people Beside;
     reload Beside;
+    alerts Beside;
     services Alone;
     admission Alone;
     outage Alone;

@@ -12,6 +12,7 @@ pub(crate) mod mariadb;
 pub(crate) mod metrics;
 pub(crate) mod mount;
 pub(crate) mod orphans;
+pub(crate) mod prometheus;
 pub(crate) mod service;
 pub(crate) mod stage;
 pub(crate) mod wait;
