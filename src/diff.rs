@@ -259,7 +259,7 @@ pub struct Brake {
 ///
 /// Each clone that lives stands for those like it: so many live at once as now, so as many arrive in a time as fit its life under the old
 /// policies (Little's law). Before: its rate. After: its rate by where it would be placed, times its life under the new policies as a part
-/// of that under the old ones.
+/// of that under the old ones. What the platform costs whether or not a clone lives is left out.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cost {
     /// USD; `None`: nothing of it has a price, or what prices are made from is not known.

@@ -6,7 +6,7 @@
 
 use crate::{
     cost::{accrual, tariff::Tariff},
-    model::{Database, Kind, Month, Quantity, Reading, Snapshot, WordPressClone, clone::host_address, marks::Marks, names},
+    model::{Database, Kind, Month, Quantity, Snapshot, WordPressClone, clone::host_address, marks::Marks, names},
     plan::{
         accrual::Rates,
         admit::{self, Count, Newcomer, Of, Refusal, Rule},
@@ -108,7 +108,8 @@ pub(super) fn play(snapshot: &Snapshot, policies: &Policies, tariff: &Tariff, no
     let mut rules = HashMap::new();
     for at in order {
         let (Some(clone), Some(place), Some(answer)) = (snapshot.clones.get(at), place_of.get(at), played.get_mut(at)) else { continue };
-        if clone.meta.terminating.is_none() {
+        // A lifetime that nobody understands is refused whatever the policy says.
+        if clone.meta.terminating.is_none() && clone.ttl.unreadable().is_none() {
             *answer = house.knock(clone, *place, policies, &mut rules);
         }
     }
@@ -198,10 +199,7 @@ impl<'a> House<'a> {
         let wish = wish(clone, reads);
         let view = View { house: self, place, host: self.platform.as_deref().or(clone.database.host().map(AsRef::as_ref)) };
         let owner = clone.owner.as_deref().unwrap_or_default();
-        let ttl = match clone.ttl {
-            Reading::Value(seconds) => Some(seconds),
-            Reading::Absent | Reading::Unreadable(_) => None,
-        };
+        let ttl = clone.ttl.value().copied();
         let newcomer = Newcomer {
             namespace: place.namespace,
             name: clone.meta.name(),

@@ -7,20 +7,27 @@
 
 use super::{
     Change, Cost,
+    house::Played,
     side::{Fate, Side},
 };
 use crate::{
-    cost::rates::{HOURS_A_MONTH, SECONDS_AN_HOUR},
+    cost::{
+        rates::{HOURS_A_MONTH, Part},
+        tariff::Tariff,
+    },
     model::{Database, WordPressClone},
     plan::{
         Reason,
-        accrual::Rates,
         lifetime::{Cause, lifetime},
     },
 };
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use std::collections::BTreeSet;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How many things without a price are named, and how much of each.
 const UNPRICED: usize = 20;
@@ -40,7 +47,35 @@ pub(super) struct Sum {
 /// What one clone costs a month under either set.
 pub(super) struct Share {
     usd: Change<Option<Decimal>>,
-    unpriced: Change<std::sync::Arc<[String]>>,
+    unpriced: Change<Arc<[String]>>,
+}
+
+/// What a database with a clone's share of the nodes costs an hour, USD, and what of it has no price.
+type Priced = (Option<Decimal>, Arc<[String]>);
+
+/// What each kind of clone costs by a tariff, made once. Not rounded: a month of five thousand clones is a large multiple.
+struct Rates<'a> {
+    tariff: &'a Tariff,
+    known: RefCell<BTreeMap<Database, Priced>>,
+}
+
+impl<'a> Rates<'a> {
+    fn of(tariff: &'a Tariff) -> Self {
+        Self { tariff, known: RefCell::default() }
+    }
+
+    fn of_database(&self, database: &Database) -> Priced {
+        if let Some(known) = self.known.borrow().get(database) {
+            return known.clone();
+        }
+        let rate = self.tariff.rate(database);
+        // What the platform costs whether or not a clone lives no policy changes, over however many clones it is spread.
+        let parts = rate.parts().iter().filter(|(part, _)| *part != Part::Fixed);
+        let hour = parts.fold(Decimal::ZERO, |sum, (_, usd)| sum.saturating_add(*usd));
+        let priced: Priced = ((!hour.is_zero() || rate.unpriced.is_empty()).then_some(hour), rate.unpriced.into());
+        self.known.borrow_mut().insert(database.clone(), priced.clone());
+        priced
+    }
 }
 
 /// The rates of both sets.
@@ -65,17 +100,12 @@ impl<'a> Desk<'a> {
     pub(super) fn share(&self, clone: &WordPressClone, place: usize, sides: &Change<Side<'_>>) -> Share {
         let fates = Change { from: sides.from.fate(place), to: sides.to.fate(place) };
         let played = Change { from: sides.from.played.get(place), to: sides.to.played.get(place) };
-        let placed = |played: Option<&super::house::Played>| played.and_then(|played| played.database.as_ref()).unwrap_or(&clone.database).clone();
+        let placed = |played: Option<&Played>| played.and_then(|played| played.database.as_ref()).unwrap_or(&clone.database).clone();
         // One that lives is counted before, whoever would not let it in again; those who are turned away today nobody counts.
-        let refused = |played: Option<&super::house::Played>| played.is_some_and(|played| played.denied() == 2);
+        let refused = |played: Option<&Played>| played.is_some_and(|played| played.denied() == 2);
         let goes = refused(played.to) && !refused(played.from);
-        let hour = |rates: &Rates<'_>, database: &Database| {
-            let priced = rates.of_database(database);
-            let usd = (!priced.per_second.total.is_zero() || priced.unpriced.is_empty()).then_some(priced.per_second.total);
-            (usd.map(|usd| usd.saturating_mul(SECONDS_AN_HOUR)), priced.unpriced)
-        };
-        let (before, unpriced_before) = hour(&self.rates.from, &placed(played.from));
-        let (after, unpriced_after) = if goes { (Some(Decimal::ZERO), std::sync::Arc::default()) } else { hour(&self.rates.to, &placed(played.to)) };
+        let (before, unpriced_before) = self.rates.from.of_database(&placed(played.from));
+        let (after, unpriced_after) = if goes { (Some(Decimal::ZERO), Arc::default()) } else { self.rates.to.of_database(&placed(played.to)) };
         let month = |usd: Decimal| usd.saturating_mul(HOURS_A_MONTH);
         let part = part(clone, fates, self.now);
         Share {
@@ -130,7 +160,7 @@ impl Sum {
     }
 
     pub(super) fn close(self, known: bool) -> Cost {
-        let usd = |usd: Decimal, clones: usize, priced: usize| (known && (clones == 0 || priced > 0)).then(|| usd.round_dp(6).normalize());
+        let usd = |usd: Decimal, clones: usize, priced: usize| (known && (clones == 0 || priced > 0)).then(|| usd.round_dp(4).normalize());
         Cost {
             usd: Change { from: usd(self.usd.from, self.clones.from, self.priced.from), to: usd(self.usd.to, self.clones.to, self.priced.to) },
             unpriced: if known { self.unpriced.into_iter().take(UNPRICED).collect() } else { Vec::new() },
