@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use std::{fs, io, io::Read as _, path::Path, sync::Arc};
 
 /// A ConfigMap holds no more than this.
-const LARGEST: usize = 1 << 20;
+pub(crate) const LARGEST: usize = 1 << 20;
 /// How often a folder that changes while it is read is read again.
 const ATTEMPTS: usize = 5;
 
