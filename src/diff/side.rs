@@ -155,7 +155,7 @@ impl<'a> Fate<'a> {
     fn is_surprise(&self) -> bool {
         match self.reason() {
             Some(Reason::GraceAnnounced(..) | Reason::LivingOn(..)) => true,
-            Some(Reason::Expired(life, announced)) => *announced > life.end,
+            Some(Reason::Expired(life, announced) | Reason::ExpiresSoon(life, announced, _)) => *announced > life.end,
             _ => false,
         }
     }

@@ -74,7 +74,8 @@ pub(super) fn tree(at: &Path, revision: &str, path: &str) -> anyhow::Result<Tree
 
 /// The files of a folder for whose names that is so, in their order.
 pub(super) fn entries(at: &Path, tree: &Tree, wanted: fn(&str) -> bool) -> anyhow::Result<Vec<Entry>> {
-    let listed = asked(at, ["ls-tree", "-z", &tree.id])?.stdout;
+    // Without `--full-tree` git leaves out what does not stand where we stand.
+    let listed = asked(at, ["ls-tree", "-z", "--full-tree", &tree.id])?.stdout;
     let mut entries = Vec::new();
     for line in listed.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
         let line = String::from_utf8_lossy(line);

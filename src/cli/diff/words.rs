@@ -62,7 +62,7 @@ pub(super) fn sections(impact: &Impact, most: usize) -> Vec<Section> {
     let moved = impact.moved.iter().map(|moved| told(&moved.clone, String::new(), &format!("{} → {}", moved.database.from, moved.database.to)));
     put("placed elsewhere, were it created again; its own database stays where it is", impact.moved.len(), &mut moved.into_iter());
     let exceeded =
-        impact.exceeded.iter().map(|over| told(&over.namespace, format!("{}, {} allowed:", over.count, over.allowed), &over.limit.words()));
+        impact.exceeded.iter().map(|over| told(&over.namespace, format!("{}, and {} are allowed:", over.count, over.allowed), &over.limit.words()));
     put("limits newly exceeded", impact.exceeded.len(), &mut exceeded.into_iter());
     put("removed beside clones", impact.removed.len(), &mut impact.removed.iter().map(|(kind, name)| line(name, (*kind).to_owned())));
     sections
@@ -118,7 +118,8 @@ pub(super) fn flip(policy: &PolicyDiff) -> Option<String> {
 /// How the surprises stand against the brake.
 pub(super) fn brake(name: &str, brake: Change<Brake>) -> String {
     let Brake { surprises, clones, deletes, percent, over } = brake.to;
-    let counted = format!("{surprises} surprises of {clones} clones (before: {}), {deletes} or {percent} % allowed", brake.from.surprises);
+    let surprises = if surprises == 1 { "1 surprise".to_owned() } else { format!("{surprises} surprises") };
+    let counted = format!("{surprises} of {clones} clones (before: {}), {deletes} or {percent} % allowed", brake.from.surprises);
     match (brake.from.over, over) {
         (_, true) => format!("brake on: {counted}: none of them goes until `clonewarden brake release {name}`"),
         (true, false) => format!("brake not on any more: {counted}"),
