@@ -17,7 +17,7 @@ use std::{
 };
 
 /// A ConfigMap holds no more than this.
-pub(super) const LARGEST: usize = 1 << 20;
+pub(crate) const LARGEST: usize = 1 << 20;
 /// How often a folder that changes while it is read is read again.
 const ATTEMPTS: usize = 5;
 /// The link by which the kubelet swaps what is mounted.

@@ -17,6 +17,7 @@ mod forms;
 mod host;
 mod lint;
 pub mod load;
+mod meaning;
 pub mod prices;
 pub mod problem;
 pub mod report;

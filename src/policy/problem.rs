@@ -184,7 +184,7 @@ impl Problems {
     }
 
     /// Without those that are only doubts.
-    pub(super) fn without_warnings(mut self) -> Self {
+    pub(crate) fn without_warnings(mut self) -> Self {
         self.all.retain(|problem| !problem.code.is_warning());
         self.warnings = 0;
         self

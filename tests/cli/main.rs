@@ -4,6 +4,7 @@
 
 mod check;
 mod clone;
+mod diff;
 mod lint;
 mod simulate;
 
