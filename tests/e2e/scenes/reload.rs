@@ -83,8 +83,10 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         Ok(())
     })
     .await?;
-    journaled(&daemon, &["policiesChanged", "policiesBroken"])?;
-    journaled(&next, &["policiesMended", "policiesChanged"])?;
+    let weighed = journaled(&daemon, &["policiesChanged", "policiesWeighed", "policiesBroken"])?;
+    let weighed = &weighed[1]["facts"]["policies"][0];
+    ensure!(weighed["brakeOn"] == true && weighed["newlyReaped"] == CLONES.len(), "the edit was weighed as {weighed}");
+    journaled(&next, &["policiesMended", "policiesChanged", "policiesWeighed"])?;
     install.until_deleted_exactly(&[]).await?;
     next.stop().await?;
     clones.clear().await?;
@@ -139,10 +141,11 @@ async fn told_the_revision(stage: &Stage, commit: &str) -> Result<()> {
     .await
 }
 
-/// Its journal has exactly these events about policies.
-fn journaled(daemon: &Daemon, expected: &[&str]) -> Result<()> {
-    let lines = daemon.journal()?;
-    let events: Vec<_> = lines.iter().filter_map(|line| line["event"].as_str()).filter(|event| event.starts_with("policies")).collect();
+/// Its journal has exactly these events about policies: the lines.
+fn journaled(daemon: &Daemon, expected: &[&str]) -> Result<Vec<Value>> {
+    let mut lines = daemon.journal()?;
+    lines.retain(|line| line["event"].as_str().is_some_and(|event| event.starts_with("policies")));
+    let events: Vec<_> = lines.iter().map(|line| &line["event"]).collect();
     ensure!(events == expected, "{} journals {events:?}, not {expected:?}", daemon.name);
-    Ok(())
+    Ok(lines)
 }
