@@ -52,7 +52,8 @@ fn repository() -> Place {
     place
 }
 
-fn git(place: &Place, args: &[&str]) -> String {
+/// Runs git there, as somebody.
+pub(super) fn git(place: &Place, args: &[&str]) -> String {
     let mut command = Command::new("git");
     command.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"]).args(args).current_dir(&place.0);
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
@@ -61,7 +62,8 @@ fn git(place: &Place, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn commit(place: &Place, message: &str) {
+/// Commits everything that is there.
+pub(super) fn commit(place: &Place, message: &str) {
     git(place, &["add", "--all"]);
     git(place, &["commit", "--quiet", "--message", message]);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
 
 mod check;
+mod ci;
 mod clone;
 mod diff;
 mod lint;
