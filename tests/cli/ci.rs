@@ -16,7 +16,7 @@ fn yaml(path: &str) -> Value {
 }
 
 /// Puts `bin/NAME` there, and says what PATH is then.
-fn on_path(place: &Place, programs: &[(&str, &str)]) -> String {
+pub(super) fn on_path(place: &Place, programs: &[(&str, &str)]) -> String {
     for (name, script) in programs {
         place.write(&format!("bin/{name}"), script);
         let mut permissions = fs::metadata(place.0.join("bin").join(name)).unwrap().permissions();
@@ -26,7 +26,8 @@ fn on_path(place: &Place, programs: &[(&str, &str)]) -> String {
     format!("{}:/usr/local/bin:/usr/bin:/bin", place.0.join("bin").display())
 }
 
-fn clonewarden() -> String {
+/// The program under test, as a script that can stand anywhere.
+pub(super) fn clonewarden() -> String {
     format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_clonewarden"))
 }
 

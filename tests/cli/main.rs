@@ -7,6 +7,7 @@ mod ci;
 mod clone;
 mod diff;
 mod lint;
+mod pages;
 mod simulate;
 
 use std::{
