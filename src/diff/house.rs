@@ -217,7 +217,7 @@ impl<'a> House<'a> {
         }
         let shape = Shape {
             place: id,
-            marks: place.conditional.then(|| Arc::as_ptr(&clone.marks)),
+            marks: place.conditional.then_some(Arc::as_ptr(&clone.marks)),
             wish: if reads.wish { wish } else { (None, None, None) },
             name: reads.name.then_some(clone.meta.name()),
             owner: reads.owner.then_some(owner),
