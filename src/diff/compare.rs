@@ -264,6 +264,9 @@ fn clones(count: usize) -> String {
 /// What is not known, and what is not judged.
 fn notes(snapshot: &Snapshot, sides: &Change<Side<'_>>, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(pause) = &snapshot.state.paused {
+        notes.push(format!("the daemon is paused since {}: nothing goes until it is resumed", pause.since));
+    }
     let lack = |kind: Kind| snapshot.evidence.lack(&Source::Objects(kind), now);
     if let Some(lack) = lack(Kind::Clone) {
         notes.push(format!("not every clone is known: `clones`: {lack}"));

@@ -235,6 +235,14 @@ fn nothing_of_what_users_write_means_anything_in_a_comment() {
         assert!(line.is_empty() || ["## ", "- ", "| ", "|--", "<", "Note: ", "\\*"].iter().any(|begin| line.starts_with(begin)), "{line}");
     }
     assert!(ran.out.len() < 65_536, "{}", ran.out.len());
+    // However much of it there is, a comment takes it.
+    let longest = "&".repeat(60_000);
+    let clones = fs::read_to_string(place.0.join("from/wordpressclones.yaml")).unwrap();
+    let clones = clones.replace(&format!("clonewarden.io/owner: \"{HOSTILE}\""), &format!("clonewarden.io/owner: \"{longest}\""));
+    place.write("from/wordpressclones.yaml", clones.replace(&format!("databaseSize: \"{HOSTILE}\""), &format!("databaseSize: \"{longest}\"")));
+    let ran = diff(&place, &["policies", "new", "-o", "markdown"]);
+    assert!(ran.code == Some(0) && ran.out.len() < 65_536 && ran.out.contains("Not everything is shown"), "{}", ran.out.len());
+    assert_eq!(ran.out.matches("<details>").count(), ran.out.matches("</details>").count());
     let table = diff(&place, &["policies", "new"]);
     assert!(!table.out.contains(['\u{1b}', '\u{202e}']), "{}", table.out);
 }
