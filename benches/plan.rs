@@ -3,15 +3,17 @@
 //!
 //! Steady state, as in almost every plan of a daemon's life: the ends are announced, what the plan before wanted remembered is
 //! remembered, and clones with children are ACTIVE and have a Pod. In the last rows every fifth clone has just been created and
-//! its end is to be announced. A plan is timed until it is dropped. Each row is a process of its own.
+//! its end is to be announced. A plan is timed until it is dropped. Each row is a process of its own. The last line is two sets of policies
+//! on one world: what a daemon says when its policies change.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench fails by a panic")]
 
 use clonewarden::{
-    model::{Evidence, Kind, Snapshot, Source, names},
+    diff,
+    model::{Evidence, Kind, Snapshot, Source, Span, names},
     observe::store::{Store, Trimmed},
     plan,
-    policy::{BrakeRules, ClonePolicy, Limits, Mode, Namespaces, OrphanRules, Policies, Ttl},
+    policy::{BrakeRules, ClonePolicy, DatabaseRule, Limits, Mode, Namespaces, OrphanRules, Placement, Policies, Ttl},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -20,6 +22,8 @@ use std::{fs, hint::black_box, process::Command, sync::Arc, time::Instant};
 const REPEATS: u32 = 41;
 /// Says to a process which row it is.
 const ROW: &str = "CLONEWARDEN_BENCH_ROW";
+/// Says that it is the line about two sets of policies.
+const DIFF: &str = "diff";
 /// The kinds of the children, in the order in which a clone gets them: one that has any has a Pod.
 const CHILDREN: [Kind; 6] = [Kind::Pod, Kind::Job, Kind::Service, Kind::Ingress, Kind::ConfigMap, Kind::ConfigMap];
 
@@ -48,6 +52,9 @@ const CASES: [Case; 7] = [
 ];
 
 fn main() {
+    if std::env::var(ROW).is_ok_and(|row| row == DIFF) {
+        return compare();
+    }
     if let Some(row) = std::env::var(ROW).ok().and_then(|row| row.parse::<usize>().ok()) {
         return measure(CASES[row]);
     }
@@ -56,10 +63,31 @@ fn main() {
         "clones", "children", "to announce", "plan p50 ms", "worst", "CPU ms", "look p50 ms", "CPU ms", "RSS MiB"
     );
     let own = std::env::current_exe().expect("the path of this bench");
-    for row in 0..CASES.len() {
-        let status = Command::new(&own).env(ROW, row.to_string()).status().expect("a process");
+    for row in (0..CASES.len()).map(|row| row.to_string()).chain([DIFF.to_owned()]) {
+        let status = Command::new(&own).env(ROW, &row).status().expect("a process");
         assert!(status.success(), "row {row}: {status}");
     }
+}
+
+/// A change of policies that moves every end, refuses most clones and places all of them elsewhere.
+fn compare() {
+    let now: Timestamp = "2026-02-05T16:30:22Z".parse().expect("a date");
+    let case = case(5_000, 0, 0, "");
+    let mut snapshot = look(&world(case, now), now);
+    let old = policies();
+    snapshot.state = plan::plan(&snapshot, &old, now).state;
+    let own = |policy: &Arc<ClonePolicy>| {
+        let when = clonewarden::policy::Condition::compile("!('team' in clone.labels) || clone.owner == 'ada'").ok();
+        let placement = Placement::Dedicated { classes: vec!["db.t3.micro".to_owned()] };
+        let ttl = Ttl { default: Span::minutes(20), maximum: Span::minutes(20), warnings: Vec::new(), ..Ttl::default() };
+        let limits = Limits { clones: Some(500), ..Limits::default() };
+        Arc::new(ClonePolicy { ttl, limits, databases: vec![DatabaseRule { name: "own".to_owned(), when, placement }], ..policy.as_ref().clone() })
+    };
+    let new = Policies { policies: old.policies.iter().map(own).collect(), ..old.clone() };
+    let reaped: usize = diff::diff(&snapshot, &old, &new, now).policies.iter().map(|policy| policy.impact.reaped.len()).sum();
+    assert_eq!(reaped, case.clones);
+    let diffs = Timed::of(|| drop(black_box(diff::diff(black_box(&snapshot), &old, &new, now))));
+    println!("two sets of policies on {} clones: p50 {:.2} ms, worst {:.2}, CPU {:.2}  aim: 50", case.clones, diffs.p50, diffs.worst, diffs.cpu);
 }
 
 fn measure(case: Case) {

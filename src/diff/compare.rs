@@ -257,9 +257,16 @@ fn hosts(old: &Policies, new: &Policies) -> Vec<Altered> {
     altered.collect()
 }
 
+fn clones(count: usize) -> String {
+    if count == 1 { "1 clone".to_owned() } else { format!("{count} clones") }
+}
+
 /// What is not known, and what is not judged.
 fn notes(snapshot: &Snapshot, sides: &Change<Side<'_>>, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(pause) = &snapshot.state.paused {
+        notes.push(format!("the daemon is paused since {}: nothing goes until it is resumed", pause.since));
+    }
     let lack = |kind: Kind| snapshot.evidence.lack(&Source::Objects(kind), now);
     if let Some(lack) = lack(Kind::Clone) {
         notes.push(format!("not every clone is known: `clones`: {lack}"));
@@ -272,15 +279,15 @@ fn notes(snapshot: &Snapshot, sides: &Change<Side<'_>>, now: Timestamp) -> Vec<S
         *count = count.saturating_add(1);
     }
     for (code, (count, message)) in held {
-        notes.push(format!("{count} clones are held under both ({code}), and their ends are not compared: {message}"));
+        notes.push(format!("{} held under both ({code}), not compared by their ends: {message}", clones(count)));
     }
     let unreadable = snapshot.unreadable.iter().filter(|object| object.kind == Kind::Clone).count();
     if unreadable > 0 {
-        notes.push(format!("{unreadable} clones cannot be read: they live on, and are not compared"));
+        notes.push(format!("{} that cannot be read: they live on, and are not compared", clones(unreadable)));
     }
     let cut = snapshot.clones.iter().filter(|clone| clone.marks.cut).count();
     if cut > 0 {
-        notes.push(format!("{cut} clones have more labels and annotations than are looked at: conditions may find less on them here"));
+        notes.push(format!("{} with more labels and annotations than are looked at: conditions may find less there", clones(cut)));
     }
     let policies = || sides.from.policies.policies.iter().chain(&sides.to.policies.policies);
     if let Some(lack) = lack(Kind::Usage).filter(|_| policies().any(|policy| policy.budget.is_some())) {

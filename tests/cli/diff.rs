@@ -52,7 +52,8 @@ fn repository() -> Place {
     place
 }
 
-fn git(place: &Place, args: &[&str]) -> String {
+/// Runs git there, as somebody.
+pub(super) fn git(place: &Place, args: &[&str]) -> String {
     let mut command = Command::new("git");
     command.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"]).args(args).current_dir(&place.0);
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
@@ -61,7 +62,8 @@ fn git(place: &Place, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn commit(place: &Place, message: &str) {
+/// Commits everything that is there.
+pub(super) fn commit(place: &Place, message: &str) {
     git(place, &["add", "--all"]);
     git(place, &["commit", "--quiet", "--message", message]);
 }
@@ -111,7 +113,7 @@ fn revisions_are_read_through_git() {
     reaped(&diff_in(&place, "policies", &["HEAD~1", ".", "-o", "json"]));
     reaped(&diff_in(&place, "from", &["HEAD~1", "../policies", "-o", "json"]));
     let shown = diff(&place, &["HEAD~1", "main"]);
-    assert!(shown.out.starts_with(&format!("old  HEAD~1  (commit {}, sha256:", &first[..12])), "{}", shown.out);
+    assert!(shown.out.starts_with(&format!("old  HEAD~1  (commit {first:.12}, sha256:")), "{}", shown.out);
     // An annotated tag is its commit.
     git(&place, &["tag", "--annotate", "--message", "one", "v1", &first]);
     let document = reaped(&diff(&place, &["v1", "HEAD", "-o", "json"]));
@@ -233,6 +235,14 @@ fn nothing_of_what_users_write_means_anything_in_a_comment() {
         assert!(line.is_empty() || ["## ", "- ", "| ", "|--", "<", "Note: ", "\\*"].iter().any(|begin| line.starts_with(begin)), "{line}");
     }
     assert!(ran.out.len() < 65_536, "{}", ran.out.len());
+    // However much of it there is, a comment takes it.
+    let longest = "&".repeat(60_000);
+    let clones = fs::read_to_string(place.0.join("from/wordpressclones.yaml")).unwrap();
+    let clones = clones.replace(&format!("clonewarden.io/owner: \"{HOSTILE}\""), &format!("clonewarden.io/owner: \"{longest}\""));
+    place.write("from/wordpressclones.yaml", clones.replace(&format!("databaseSize: \"{HOSTILE}\""), &format!("databaseSize: \"{longest}\"")));
+    let ran = diff(&place, &["policies", "new", "-o", "markdown"]);
+    assert!(ran.code == Some(0) && ran.out.len() < 65_536 && ran.out.contains("Not everything is shown"), "{}", ran.out.len());
+    assert_eq!(ran.out.matches("<details>").count(), ran.out.matches("</details>").count());
     let table = diff(&place, &["policies", "new"]);
     assert!(!table.out.contains(['\u{1b}', '\u{202e}']), "{}", table.out);
 }

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
 
 mod check;
+mod ci;
 mod clone;
 mod diff;
 mod lint;
+mod pages;
 mod simulate;
 
 use std::{

@@ -16,8 +16,10 @@ const SHOWN: usize = 20;
 const ROWS: usize = 50;
 /// So many signs of a text of users are shown.
 const LENGTH: usize = 300;
-/// After so many bytes no more lists begin. GitHub takes 65,536 characters, and a list has less than 20,000 bytes.
-const FULL: usize = 40_000;
+/// After so many bytes no list goes on. GitHub takes 65,536 characters, and no line has 4,000 bytes.
+const FULL: usize = 50_000;
+/// So many notes, and things without a price, are shown.
+const NOTES: usize = 20;
 
 pub(super) fn render(diff: &Diff, sets: &Change<Set>) -> String {
     let mut out = format!("## Policies: {} → {}\n\n", code(&sets.from.name), code(&sets.to.name));
@@ -36,7 +38,7 @@ pub(super) fn render(diff: &Diff, sets: &Change<Set>) -> String {
     }
     let unpriced = words::unpriced(diff);
     if !unpriced.is_empty() {
-        let all: Vec<String> = unpriced.iter().map(|what| code(what)).collect();
+        let all: Vec<String> = unpriced.iter().take(NOTES).map(|what| code(what)).collect();
         let _ = writeln!(out, "\n\\* without what has no price: {}", all.join(", "));
     }
     for policy in diff.policies.iter().take(ROWS) {
@@ -49,7 +51,7 @@ pub(super) fn render(diff: &Diff, sets: &Change<Set>) -> String {
     if diff.prices {
         let _ = writeln!(out, "\nPrices differ.");
     }
-    for note in &diff.notes {
+    for note in diff.notes.iter().take(NOTES) {
         let _ = writeln!(out, "\nNote: {}", code(note));
     }
     let left: usize = diff.policies.iter().take(ROWS).map(|policy| lists(policy, &mut out)).sum();
@@ -98,12 +100,16 @@ fn lists(policy: &PolicyDiff, out: &mut String) -> usize {
             continue;
         }
         let _ = writeln!(out, "\n<details><summary>{}: {} ({})</summary>\n", code(&policy.name), section.title, section.count);
+        let mut more = section.count;
         for line in &section.lines {
+            if out.len() > FULL {
+                break;
+            }
+            more = more.saturating_sub(1);
             let told = line.told.as_deref().map(|told| format!(" {}", code(told))).unwrap_or_default();
             let words = if line.words.is_empty() { String::new() } else { format!(" {}", line.words) };
             let _ = writeln!(out, "- {}:{words}{told}", code(&line.about));
         }
-        let more = section.count.saturating_sub(section.lines.len());
         if more > 0 {
             let _ = writeln!(out, "- and {more} more");
         }

@@ -186,6 +186,13 @@ impl Install {
         serde_json::from_str(&out).with_context(|| format!("`plan -o json` printed something else: {out}"))
     }
 
+    /// What the policies in that folder, in the place of those in force, would do to the cluster as it lives.
+    pub(crate) async fn diff(&self, new: &Path) -> Result<Value> {
+        let (old, new) = (self.policies().to_string_lossy().into_owned(), new.to_string_lossy().into_owned());
+        let out = self.run(&self.kubeconfig, &["policy", "diff", &old, &new, "--cluster-id", CLUSTER_ID, "-o", "json"]).await?;
+        serde_json::from_str(&out).with_context(|| format!("`policy diff -o json` printed something else: {out}"))
+    }
+
     /// The revision of the policies as they stand in the folder.
     pub(crate) async fn revision(&self) -> Result<String> {
         Ok(self.plan().await?["policyRevision"].as_str().context("the plan names no revision")?.to_owned())

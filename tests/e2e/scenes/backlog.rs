@@ -1,5 +1,6 @@
-//! Audit becomes enforce over 25 clones that expired long ago. Audit writes nothing on them; after the flip each gets its grace,
-//! and then the brake holds all of them until a person lets them go: exactly those that were listed, and nobody who comes later.
+//! Audit becomes enforce over 25 clones that expired long ago. Audit writes nothing on them, and `policy diff` foretells the flip. After
+//! it each gets its grace, and then the brake holds all of them until a person lets them go: exactly those that were listed, and nobody
+//! who comes later.
 
 use crate::harness::{
     clones::{Clones, Seen},
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use clonewarden::model::names;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 const BACKLOG: usize = 25;
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
@@ -39,6 +40,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 
     let daemon = install.start_leader().await?;
     audit_writes_nothing(&install, &clones, &daemon).await?;
+    the_flip_is_foretold(&install).await?;
     install.govern("backlog", &["backlog"], &rules("enforce"))?;
     let announced = grace_is_announced(&clones, &names).await?;
     let last = announced.iter().filter_map(Seen::expires_at).max().context("ends are announced")?;
@@ -103,6 +105,25 @@ async fn audit_writes_nothing(install: &Install, clones: &Clones, daemon: &Daemo
         .map(|deed| format!("{} {}", deed.verb, deed.object()))
         .collect();
     ensure!(written.is_empty(), "in audit mode the daemon asked for {}", written.join(", "));
+    Ok(())
+}
+
+/// Before it happens `policy diff` says of the living cluster what it will do: 25 past their end, more than the brake lets go.
+async fn the_flip_is_foretold(install: &Install) -> Result<()> {
+    let proposal = install.file("proposal");
+    fs::create_dir_all(&proposal)?;
+    let text = fs::read_to_string(install.policies().join("backlog.yaml"))?;
+    fs::write(proposal.join("backlog.yaml"), text.replace("mode: audit", "mode: enforce"))?;
+    let diff = install.diff(&proposal).await?;
+    let policy = diff.pointer("/policies/0").context("nothing is different")?;
+    let reaped = policy["reaped"].as_array().map(Vec::len);
+    let brake = &policy["brake"]["to"];
+    let foretold = reaped == Some(BACKLOG)
+        && brake["over"] == true
+        && brake["surprises"] == BACKLOG
+        && policy["warned"].as_array().map(Vec::len) == Some(YOUNG.len());
+    ensure!(foretold, "`policy diff` says {policy:#}");
+    ensure!(install.diff(&install.policies()).await?["same"] == true, "the policies are compared with themselves");
     Ok(())
 }
 

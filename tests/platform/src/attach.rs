@@ -71,11 +71,15 @@ impl Platform {
     /// # Errors
     /// When it was not installed.
     pub fn schemathesis(&self) -> Result<PathBuf> {
-        let place = python::SCHEMATHESIS.place(&pins::cache_root()?)?;
-        if !python::is_whole(&place) {
-            bail!("{} is not whole: run `clonewarden-platform build`", place.display());
-        }
-        Ok(place.join("bin").join("schemathesis"))
+        installed(python::SCHEMATHESIS, "schemathesis")
+    }
+
+    /// Path of pre-commit, which reads the hooks that the tree has for other repositories.
+    ///
+    /// # Errors
+    /// When it was not installed.
+    pub fn pre_commit(&self) -> Result<PathBuf> {
+        installed(python::PRE_COMMIT, "pre-commit")
     }
 
     /// The cluster admin's kubeconfig (`system:masters`).
@@ -255,4 +259,13 @@ impl Platform {
         }
         String::from_utf8(output.stdout).with_context(|| format!("`kubectl {}` printed something that is not text", args.join(" ")))
     }
+}
+
+/// A program of a Python environment.
+fn installed(environment: python::Environment, program: &str) -> Result<PathBuf> {
+    let place = environment.place(&pins::cache_root()?)?;
+    if !python::is_whole(&place) {
+        bail!("{} is not whole: run `clonewarden-platform build`", place.display());
+    }
+    Ok(place.join("bin").join(program))
 }

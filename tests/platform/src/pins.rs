@@ -120,6 +120,15 @@ pub(crate) const PINS: &[Pin] = &[
         copied: &[Copied { module: "github.com/aws-controllers-k8s/rds-controller", from: &["helm/crds"], into: "crds" }],
         in_assets: false,
     },
+    Pin {
+        // No part of a cluster: what reads the workflow in deploy/ci.
+        name: "actionlint",
+        folder: "actionlint",
+        package: Some("github.com/rhysd/actionlint/cmd/actionlint"),
+        link: "",
+        copied: &[],
+        in_assets: false,
+    },
 ];
 
 impl Pin {

@@ -1,4 +1,4 @@
-//! Makes the Python environments that the AWS endpoint (`aws/server.py`) and the tests of the HTTP API run in: into the cache, once.
+//! Makes the Python environments that the AWS endpoint (`aws/server.py`) and some tests run in: into the cache, once.
 //!
 //! A virtual environment knows its own path, so it cannot be made aside and renamed as what Go builds is: it is made in
 //! its place, and a file that is written last says that it is whole. Its name covers the requirements and the Python that
@@ -23,8 +23,10 @@ pub(crate) struct Environment(pub(crate) &'static str);
 pub(crate) const AWS: Environment = Environment("aws");
 /// What tries the HTTP API against its own document.
 pub(crate) const SCHEMATHESIS: Environment = Environment("schemathesis");
+/// What reads the hooks for repositories with policies.
+pub(crate) const PRE_COMMIT: Environment = Environment("pre-commit");
 /// All of them.
-pub(crate) const ALL: [Environment; 2] = [AWS, SCHEMATHESIS];
+pub(crate) const ALL: [Environment; 3] = [AWS, SCHEMATHESIS, PRE_COMMIT];
 
 /// Everything that decides what a virtual environment is good for.
 const WHICH_PYTHON: &str = "import sys, sysconfig; print(sys.version, sys.base_prefix, sysconfig.get_platform())";
