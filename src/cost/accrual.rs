@@ -70,6 +70,14 @@ pub struct Reaping {
     pub per_second: Decimal,
 }
 
+impl Reaping {
+    /// What it would have cost from then on, USD.
+    #[must_use]
+    pub fn saved(&self) -> Decimal {
+        self.per_second.saturating_mul(Decimal::from(seconds(self.at, self.instead))).normalize()
+    }
+}
+
 /// Whole seconds from one moment to a later one; none, if it is earlier.
 #[must_use]
 pub fn seconds(from: Timestamp, to: Timestamp) -> u64 {
@@ -165,7 +173,7 @@ pub fn accrued(status: &UsageStatus) -> Decimal {
 }
 
 fn save(savings: &mut Vec<Saving>, reaping: Reaping) {
-    let usd = reaping.per_second.saturating_mul(Decimal::from(seconds(reaping.at, reaping.instead))).normalize();
+    let usd = reaping.saved();
     match savings.iter_mut().find(|saving| saving.reason == reaping.why) {
         Some(saving) => (saving.usd, saving.reaped) = (saving.usd.saturating_add(usd), saving.reaped.saturating_add(1)),
         None => savings.push(Saving { reason: reaping.why.to_owned(), usd, reaped: 1 }),
