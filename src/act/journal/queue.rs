@@ -152,13 +152,16 @@ impl Shared {
     fn write_all(&self, name: &'static str, mut sink: Box<dyn Sink>) {
         let mut told = 0;
         while let Some(line) = self.next() {
-            self.write(name, &line, sink.as_mut());
+            if !self.write(name, &line, sink.as_mut()) {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
             let lost = self.lost.load(Ordering::Relaxed);
             if lost > told && !self.waiting().stuck {
                 let facts = Map::from_iter([("lines".to_owned(), json!(lost.saturating_sub(told)))]);
                 let hole = serde_json::to_string(&Line { facts, ..Line::new("lost", Timestamp::now()) }).unwrap_or_default();
-                self.write(name, &format!("{hole}\n"), sink.as_mut());
-                told = lost;
+                if self.write(name, &format!("{hole}\n"), sink.as_mut()) {
+                    told = lost;
+                }
             }
             self.waiting().writing = false;
             self.less.notify_all();
@@ -166,8 +169,8 @@ impl Shared {
         self.less.notify_all();
     }
 
-    /// Writes a line, however often that has to be tried; once nobody waits for it any more, only once more.
-    fn write(&self, name: &'static str, line: &str, sink: &mut dyn Sink) {
+    /// Writes a line, however often that has to be tried; once nobody waits for it any more, only once more. Whether it is written.
+    fn write(&self, name: &'static str, line: &str, sink: &mut dyn Sink) -> bool {
         let mut since: Option<Instant> = None;
         loop {
             let closed = self.waiting().closed;
@@ -178,7 +181,7 @@ impl Shared {
                         info!(output = name, seconds = since.elapsed().as_secs(), lost, "The journal is written again.");
                     }
                     self.written.fetch_add(1, Ordering::Relaxed);
-                    return;
+                    return true;
                 }
                 Err(error) => {
                     self.failures.fetch_add(1, Ordering::Relaxed);
@@ -189,8 +192,7 @@ impl Shared {
                 }
             }
             if closed {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-                return;
+                return false;
             }
             let waiting = self.waiting();
             let _ = self.more.wait_timeout_while(waiting, RETRY, |waiting| !waiting.closed);
