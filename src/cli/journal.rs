@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE", env = "CLONEWARDEN_JOURNAL", required_unless_present = "schema")]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    filter: filter::Args,
+    filter: filter::Wanted,
     /// Only the last so many that match
     #[arg(long, value_name = "N")]
     limit: Option<usize>,

@@ -224,7 +224,7 @@ mod tests {
         let newer = r#"{"time":"2026-02-05T16:30:22Z","event":"acted","version":2,"more":[1],"outcome":"done"}"#;
         assert!(matches!(found(newer), Found::Line(line, _) if line.version == 2), "what is known of it is read");
         assert_eq!(found(&newer.replace("\"done\"", "{}")), Found::Newer);
-        for broken in [&old[..old.len() - 9], r#"{"time":"#, r#"{"time":"2026-"#, r#"{"time":"noon","event":"acted"}"#] {
+        for broken in [old.split_at(old.len() - 9).0, r#"{"time":"#, r#"{"time":"2026-"#, r#"{"time":"noon","event":"acted"}"#] {
             let expected = if broken.len() < HEAD.len() { Found::Other } else { Found::Broken };
             assert_eq!(found(broken), expected, "{broken}");
         }

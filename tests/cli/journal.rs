@@ -60,7 +60,7 @@ fn a_journal_is_found_among_logs() {
 fn what_is_not_in_the_answer_is_said() {
     let place = place();
     let newer = "{\"time\":\"2026-02-05T16:30:22Z\",\"event\":\"acted\",\"version\":9,\"outcome\":\"done\"}\n";
-    let text = [OLD, newer, &newer.replace("\"done\"", "{}"), "{\"time\":\"2026-02", "\n", &NEW[..90]].concat().into_bytes();
+    let text = [OLD, newer, &newer.replace("\"done\"", "{}"), "{\"time\":\"2026-02", "\n", NEW.split_at(90).0].concat().into_bytes();
     let ran =
         piped(&place, &["journal", "-", "-o", "json"], &[&text[..], b"\n\xff\xfe{\"time\":\"\xff\n", "x".repeat(3 << 20).as_bytes(), b"\n"].concat());
     assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 3), "{ran:?}");
@@ -89,7 +89,7 @@ fn several_journals_are_one_in_the_order_of_time_and_each_file_counts_once() {
     let place = place();
     place.write("other.jsonl", NEW.lines().nth(1).unwrap().replace("clone-9", "clone-8").replace("16:31:00", "16:31:30") + "\n");
     let ran = place.run(&["journal", "other.jsonl", "journal.jsonl", "journal.jsonl.1", "journal.jsonl.2", "-o", "json"]);
-    let times: Vec<&str> = ran.out.lines().map(|line| &line[9..28]).collect();
+    let times: Vec<&str> = ran.out.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
     assert_eq!(times.len(), 9, "{ran:?}");
     assert!(times.is_sorted(), "{times:?}");
 }
@@ -109,9 +109,11 @@ fn a_journal_is_followed_through_rotations() {
     };
     let aside = |from: &str, to: &str| fs::rename(place.0.join(from), place.0.join(to)).unwrap();
     // Half a line is none until its other half is there.
-    append("journal.jsonl", &event(1)[..30]);
+    let first = event(1);
+    let (half, rest) = first.split_at(30);
+    append("journal.jsonl", half);
     std::thread::sleep(Duration::from_millis(600));
-    append("journal.jsonl", &format!("{}\n{}\n", &event(1)[30..], event(2)));
+    append("journal.jsonl", &format!("{rest}\n{}\n", event(2)));
     assert_eq!([next(), next()], [event(1), event(2)]);
     // Two rotations, one right after the other.
     append("journal.jsonl", &format!("{}\n", event(3)));
@@ -143,7 +145,7 @@ fn memory_does_not_grow_with_the_journal() {
         let out = child.stdout.take().unwrap();
         move || BufReader::new(out).lines().map_while(Result::ok).last()
     });
-    while bytes < 100 << 20 && begun.elapsed() < Duration::from_secs(30) {
+    while bytes < 48 << 20 && begun.elapsed() < Duration::from_secs(30) {
         input.write_all(many.as_bytes()).unwrap();
         bytes += many.len();
     }

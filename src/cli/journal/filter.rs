@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The flags. None of them is a variable: `CLONEWARDEN_NAMESPACE` is the daemon's own.
 #[derive(Debug, Default, clap::Args)]
-pub(super) struct Args {
+pub(super) struct Wanted {
     /// About this clone, or what was made for it: NAMESPACE/NAME, its name, or its uid
     #[arg(long, value_name = "CLONE")]
     clone: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct Filter {
     until: Option<Timestamp>,
 }
 
-impl Args {
+impl Wanted {
     /// Checks what was asked for, as of now.
     pub(super) fn settle(&self, now: Timestamp) -> anyhow::Result<Filter> {
         let moment = |flag: &str, text: &Option<String>| {
@@ -146,7 +146,7 @@ mod tests {
     const PAUSE: &str = r#"{"time":"2026-02-05T19:30:22Z","event":"paused","version":1,"facts":{"reason":"why"}}"#;
 
     /// Which of the four lines match.
-    fn taken(args: &Args) -> String {
+    fn taken(args: &Wanted) -> String {
         let filter = args.settle("2026-02-05T20:00:00Z".parse().unwrap()).unwrap();
         let lines = [("c", CLONE), ("d", DATABASE), ("o", OLD), ("p", PAUSE)];
         let takes = |text: &str| matches!(Line::find(text.as_bytes()), Found::Line(line, _) if filter.takes(&line));
@@ -159,22 +159,22 @@ mod tests {
 
     #[test]
     fn each_flag_takes_what_it_says() {
-        assert_eq!(taken(&Args::default()), "cdop");
+        assert_eq!(taken(&Wanted::default()), "cdop");
         for clone in ["n/c", "c", "u"] {
-            assert_eq!(taken(&Args { clone: text(clone), ..Args::default() }), "cdo", "{clone}");
+            assert_eq!(taken(&Wanted { clone: text(clone), ..Wanted::default() }), "cdo", "{clone}");
         }
-        assert_eq!(taken(&Args { clone: text("m/c"), ..Args::default() }), "");
-        assert_eq!(taken(&Args { owner: text("ada"), ..Args::default() }), "c");
-        assert_eq!(taken(&Args { namespace: text("n"), ..Args::default() }), "cdo");
-        assert_eq!(taken(&Args { policy: text("p"), ..Args::default() }), "c");
-        assert_eq!(taken(&Args { reason: vec!["expired".into(), "OwnerGone".into()], ..Args::default() }), "cd");
-        assert_eq!(taken(&Args { action: vec!["hold".into()], ..Args::default() }), "o");
-        assert_eq!(taken(&Args { event: vec!["paused".into(), "decided".into()], ..Args::default() }), "op");
-        assert_eq!(taken(&Args { outcome: vec!["failed".into()], ..Args::default() }), "d");
-        assert_eq!(taken(&Args { since: text("2h"), ..Args::default() }), "op");
-        assert_eq!(taken(&Args { since: text("2026-02-05T17:30:22Z"), until: text("1h"), ..Args::default() }), "do");
+        assert_eq!(taken(&Wanted { clone: text("m/c"), ..Wanted::default() }), "");
+        assert_eq!(taken(&Wanted { owner: text("ada"), ..Wanted::default() }), "c");
+        assert_eq!(taken(&Wanted { namespace: text("n"), ..Wanted::default() }), "cdo");
+        assert_eq!(taken(&Wanted { policy: text("p"), ..Wanted::default() }), "c");
+        assert_eq!(taken(&Wanted { reason: vec!["expired".into(), "OwnerGone".into()], ..Wanted::default() }), "cd");
+        assert_eq!(taken(&Wanted { action: vec!["hold".into()], ..Wanted::default() }), "o");
+        assert_eq!(taken(&Wanted { event: vec!["paused".into(), "decided".into()], ..Wanted::default() }), "op");
+        assert_eq!(taken(&Wanted { outcome: vec!["failed".into()], ..Wanted::default() }), "d");
+        assert_eq!(taken(&Wanted { since: text("2h"), ..Wanted::default() }), "op");
+        assert_eq!(taken(&Wanted { since: text("2026-02-05T17:30:22Z"), until: text("1h"), ..Wanted::default() }), "do");
         for (since, until, said) in [("1h", "2h", "--since is after"), ("soon", "1h", "--since: `soon` is neither"), ("3h", "x", "--until: `x`")] {
-            let args = Args { since: text(since), until: text(until), ..Args::default() };
+            let args = Wanted { since: text(since), until: text(until), ..Wanted::default() };
             assert!(args.settle("2026-02-05T20:00:00Z".parse().unwrap()).unwrap_err().to_string().contains(said), "{said}");
         }
     }

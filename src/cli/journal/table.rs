@@ -100,6 +100,8 @@ fn why(line: &Line) -> String {
     }
     parts.extend(line.detail.clone());
     if let Some(cost) = &line.cost {
+        let alone = cost.accrued.is_none() && cost.saved.is_none();
+        parts.extend(cost.per_hour.filter(|_| alone).map(|usd| format!("costs {} an hour", dollars(usd))));
         parts.extend(cost.accrued.map(|usd| format!("cost {}", dollars(usd))));
         parts.extend(cost.saved.map(|usd| format!("saved {}", dollars(usd))));
         parts.extend((!cost.unpriced.is_empty()).then(|| format!("no price of {}", cost.unpriced.join(", "))));
