@@ -16,7 +16,7 @@ use crate::{
         schema::schema_name,
     },
     plan::{
-        Action, Decision, Plan, Target,
+        Action, Decision, Plan, Reason, Target,
         accrual::{self, Rates},
         render,
     },
@@ -47,8 +47,8 @@ struct Going {
     since: Timestamp,
     /// When its object was seen to be gone.
     gone: Option<Timestamp>,
-    /// The decision that ended it, and the policy, if one of ours did.
-    asked: Option<(String, Option<String>)>,
+    /// The decision that ended it, if it was one of ours; and its policy.
+    asked: (Option<String>, Option<String>),
 }
 
 impl Pursuit {
@@ -56,7 +56,7 @@ impl Pursuit {
     pub(super) fn acted(&mut self, decision: &Decision, line: &Line) {
         let Target::Clone(clone) = &decision.target else { return };
         if decision.action == Action::Delete && line.ended() && self.going.len() < MOST {
-            let asked = line.id.clone().map(|id| (id, line.policy.clone()));
+            let asked = (line.id.clone(), line.policy.clone());
             self.going.insert(clone.meta.uid.clone(), Going { clone: Arc::clone(clone), since: line.time, gone: None, asked });
         }
     }
@@ -64,13 +64,15 @@ impl Pursuit {
     /// A line for each that is gone by now, as far as this snapshot shows.
     pub(super) fn look(&mut self, snapshot: &Snapshot, plan: &Plan, policies: &Policies) -> Vec<Line> {
         let now = plan.now;
-        // Others end clones, too, and another process may have before this one.
-        for clone in &snapshot.clones {
-            if let Some(since) = clone.meta.terminating
+        // Others end clones, too, and another process may have before this one. Those that no policy governs are not in the plan.
+        for decision in &plan.decisions {
+            if let (Target::Clone(clone), Reason::Terminating(since)) = (&decision.target, &decision.reason)
                 && self.going.len() < MOST
                 && !self.going.contains_key(&clone.meta.uid)
             {
-                self.going.insert(clone.meta.uid.clone(), Going { clone: Arc::clone(clone), since, gone: None, asked: None });
+                let asked = decision.policy.as_deref().map(|policy| (None, Some(policy.to_owned())));
+                let going = Going { clone: Arc::clone(clone), since: *since, gone: None, asked: asked.unwrap_or_default() };
+                self.going.insert(clone.meta.uid.clone(), going);
             }
         }
         let soon = self.looked.is_some_and(|looked| now >= looked && now.duration_since(looked) < EVERY);
@@ -159,8 +161,8 @@ fn tell(going: &Going, snapshot: &Snapshot, plan: &Plan, policies: &Policies) ->
         _ => Map::new(),
     };
     Line {
-        id: asked.as_ref().map(|(id, _)| id.clone()),
-        policy: asked.as_ref().and_then(|(_, policy)| policy.clone()),
+        id: asked.0.clone(),
+        policy: asked.1.clone(),
         target,
         evidence: told.collect(),
         clone: Some(tell::living(clone)),
