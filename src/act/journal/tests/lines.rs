@@ -123,7 +123,9 @@ fn a_clone_is_followed_until_nothing_of_it_is_left() {
         let (plan, policies) = planned(snapshot, later(minutes));
         pursuit.look(snapshot, &plan, &policies)
     };
-    assert_eq!(look(&world(&[object(true)], later(1)), 1), [], "it is on its way out");
+    let mut nobodys = object(true);
+    (nobodys["metadata"]["namespace"], nobodys["metadata"]["uid"]) = (json!("m"), json!("v"));
+    assert_eq!(look(&world(&[nobodys, object(true)], later(1)), 1), [], "it is on its way out");
     let database = json!({"metadata": {"namespace": "n", "name": "c-db", "uid": "d", "resourceVersion": "1", "creationTimestamp": "2026-02-05T14:30:22Z",
         "labels": {"kro.run/instance-id": "u", "kro.run/instance-kind": "WordPressClone", "kro.run/instance-name": "c"}},
         "spec": {"dbInstanceIdentifier": "c-u"}});
@@ -136,6 +138,7 @@ fn a_clone_is_followed_until_nothing_of_it_is_left() {
     assert_eq!(look(&unknown, 3), [], "it may be there");
     let gone = look(&world(&[], later(7)), 7);
     let told = json!(gone);
+    assert_eq!(gone.len(), 1, "one that no policy governs is not followed");
     assert_eq!((told[0]["event"].as_str(), &told[0]["id"], told[0]["policy"].as_str()), (Some("gone"), &json!(line.id), Some("p")));
     assert_eq!(told[0]["facts"], json!({"deletedAt": NOW, "objectGoneAt": later(2), "tookSeconds": 420}));
     assert_eq!((told[0].get("outcome"), told[0]["cost"].get("saved")), (None, None), "it is told once how it ended and what that saved");
