@@ -171,7 +171,17 @@ impl Line {
     /// Reads a line of text, which may be one of a log: `kubectl logs` has both, and may put a Pod's name or a date before it.
     #[must_use]
     pub fn find(text: &[u8]) -> Found<'_> {
-        let Some(at) = text.windows(HEAD.len()).position(|window| window == HEAD) else { return Found::Other };
+        let is_head = |window: &[u8]| window == HEAD;
+        let Some(first) = text.windows(HEAD.len()).position(is_head) else { return Found::Other };
+        // What a crash cut may have no end: then the next line stands right behind it.
+        let last = text.windows(HEAD.len()).rposition(is_head).filter(|last| *last > first);
+        match (Self::read(text, first), last) {
+            (Found::Broken, Some(last)) => Self::read(text, last),
+            (found, _) => found,
+        }
+    }
+
+    fn read(text: &[u8], at: usize) -> Found<'_> {
         let line = text.get(at..).unwrap_or_default().trim_ascii_end();
         match serde_json::from_slice::<Self>(line) {
             Ok(read) => Found::Line(Box::new(read), line),
@@ -232,6 +242,8 @@ mod tests {
             assert_eq!(found(other), Found::Other, "{other}");
         }
         assert_eq!(Line::find(b"{\"time\":\"\xff\"}"), Found::Broken);
+        let behind = format!("{}{old}", old.split_at(old.len() - 9).0);
+        assert!(matches!(found(&behind), Found::Line(_, text) if text == old.as_bytes()), "half a line spoils the next one");
     }
 
     #[test]
