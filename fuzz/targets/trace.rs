@@ -1,9 +1,12 @@
-//! Whatever stands in a trace: each line is an arrival, nothing or an error with words; an arrival is read back as it is written; and whoever
+//! Whatever stands in a journal, it is a line, something else, or damaged. Whatever stands in a trace: each line is an arrival, nothing or an error with words; an arrival is read back as it is written; and whoever
 //! comes gets an answer, and whoever is let in has an end.
 #![no_main]
 
 use clonewarden::{
-    model::Span,
+    model::{
+        Span,
+        journal::{Found, Line},
+    },
     policy::{Policies, load_files},
     simulate::{
         Setting, Simulation,
@@ -39,6 +42,9 @@ static SETTING: LazyLock<Setting> =
     LazyLock::new(|| Setting { retry: Some(Retry { every: Span::minutes(5), patience: Span::minutes(20) }), orphans: 500, ..Setting::default() });
 
 fuzz_target!(|bytes: &[u8]| {
+    if let Found::Line(line, text) = Line::find(bytes) {
+        assert!(text.len() <= bytes.len() && serde_json::to_vec(&line).is_ok());
+    }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (mut reader, mut simulation, mut came) = (Reader::default(), Simulation::new(&POLICIES, &SETTING), 0);
     for line in text.lines() {

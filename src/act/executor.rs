@@ -253,7 +253,7 @@ impl Executor {
         if !noted.news || is_refresh(decision, ending) {
             return;
         }
-        self.tools.journal.acted(decision, &plan.revision.hash, at, ending);
+        self.tools.journal.acted(decision, plan, &self.tools.policies.borrow(), at, ending);
         let subject = decision.target.display();
         let code = decision.reason.code();
         match ending {

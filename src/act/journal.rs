@@ -1,18 +1,46 @@
-//! The journal: one JSON line for each decision that was carried out, or whose verdict has changed.
+//! The journal: one JSON line for each decision that was carried out, or whose verdict has changed, and for what people did.
 //!
 //! A line never holds anything but what the plan itself shows: no spec, no Secret. Its `id` is the decision's, so that a repeat
-//! after a crash is recognisable.
+//! after a crash is recognisable. The format is [`crate::model::journal`]; `docs/journal.md` tells of it.
 
-use crate::plan::{Decision, Target, render};
+pub mod files;
+mod pursuit;
+mod queue;
+mod sink;
+mod tell;
+#[cfg(test)]
+mod tests;
+
+pub use queue::Tally;
+pub use sink::{Kept, Outputs};
+
+use crate::{
+    model::{Snapshot, journal::Line},
+    plan::{Decision, Plan},
+    policy::Policies,
+};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use pursuit::Pursuit;
+use queue::Queue;
+use serde_json::{Map, Value};
 use std::{
-    io::Write,
-    sync::{Mutex, PoisonError},
+    io::{self, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Where lines go.
-pub struct Journal(Mutex<Box<dyn Write + Send>>);
+pub struct Journal {
+    out: Out,
+    pursuit: Mutex<Pursuit>,
+}
+
+enum Out {
+    /// Written at once, by whoever has something to say.
+    Direct(Mutex<Box<dyn Write + Send>>),
+    /// Each with a queue and a thread of its own, so that none waits for another, and nobody long for any.
+    Queued(Vec<Queue>),
+}
 
 /// How carrying out a decision ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,52 +82,83 @@ impl Ending {
 }
 
 impl Journal {
-    /// A journal that writes to `out`.
+    /// A journal that is written to `out` at once.
     #[must_use]
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        Self(Mutex::new(Box::new(out)))
+        Self { out: Out::Direct(Mutex::new(Box::new(out))), pursuit: Mutex::default() }
+    }
+
+    /// A journal that is written to these places, by threads of its own.
+    ///
+    /// # Errors
+    /// A file that cannot be opened; a thread that cannot be started.
+    pub fn open(outputs: &Outputs) -> io::Result<Self> {
+        let queues = outputs.open()?.into_iter().map(|(name, sink)| Queue::start(name, sink)).collect::<io::Result<_>>()?;
+        Ok(Self { out: Out::Queued(queues), pursuit: Mutex::default() })
     }
 
     /// A decision was carried out, or failed.
-    pub fn acted(&self, decision: &Decision, revision: &str, at: Timestamp, ending: &Ending) {
-        let mut line = line("acted", decision, revision, at);
-        line.insert("outcome".to_owned(), json!(ending.word()));
-        if let Some(detail) = ending.detail() {
-            line.insert("detail".to_owned(), json!(detail));
-        }
-        self.write(line);
+    pub fn acted(&self, decision: &Decision, plan: &Plan, policies: &Policies, at: Timestamp, ending: &Ending) {
+        let line = tell::acted(decision, plan, policies, at, ending);
+        self.pursuit.lock().unwrap_or_else(PoisonError::into_inner).acted(decision, &line);
+        self.write(&line);
     }
 
     /// The verdict on something has changed.
-    pub fn decided(&self, decision: &Decision, revision: &str, at: Timestamp) {
-        self.write(line("decided", decision, revision, at));
+    pub fn decided(&self, decision: &Decision, plan: &Plan, policies: &Policies) {
+        self.write(&tell::decided(decision, plan, policies));
     }
 
     /// Something happened that is no decision: the brake was released, the lease was taken.
     pub fn noted(&self, event: &str, at: Timestamp, facts: Value) {
-        let head = [("time".to_owned(), json!(at)), ("event".to_owned(), json!(event)), ("facts".to_owned(), facts)];
-        self.write(Map::from_iter(head));
+        let facts = match facts {
+            Value::Object(facts) => facts,
+            Value::Null => Map::new(),
+            other => Map::from_iter([("what".to_owned(), other)]),
+        };
+        self.write(&Line { facts, ..Line::new(event, at) });
     }
 
-    fn write(&self, line: Map<String, Value>) {
-        let line = Value::Object(line);
-        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // One write a line: cheaper by far, and a crash leaves no half of one.
-        if let Err(error) = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()) {
-            tracing::error!(%error, "The journal cannot be written.");
+    /// Tells of each clone that was on its way out and is gone with everything that was its own.
+    pub fn follow(&self, snapshot: &Snapshot, plan: &Plan, policies: &Policies) {
+        let gone = self.pursuit.lock().unwrap_or_else(PoisonError::into_inner).look(snapshot, plan, policies);
+        gone.iter().for_each(|line| self.write(line));
+    }
+
+    /// What became of the lines, by where they go.
+    #[must_use]
+    pub fn tallies(&self) -> Vec<Tally> {
+        match &self.out {
+            Out::Direct(_) => Vec::new(),
+            Out::Queued(queues) => queues.iter().map(Queue::tally).collect(),
         }
     }
-}
 
-fn line(event: &str, decision: &Decision, revision: &str, at: Timestamp) -> Map<String, Value> {
-    let head = [("time".to_owned(), json!(at)), ("event".to_owned(), json!(event)), ("policyRevision".to_owned(), json!(revision))];
-    let mut line = Map::from_iter(head);
-    if let Value::Object(fields) = render::decision(decision, at) {
-        line.extend(fields);
+    /// Waits until everything is written that waits, but no longer than that. What is written afterwards may be lost.
+    pub fn close(&self, within: Duration) {
+        if let Out::Queued(queues) = &self.out {
+            let until = Instant::now() + within;
+            queues.iter().for_each(|queue| queue.close(until));
+        }
     }
-    if let Target::Clone(clone) = &decision.target {
-        // For whoever wants to know later what came: `clonewarden simulate trace-of`.
-        line.insert("clone".to_owned(), json!({"owner": clone.owner, "dedicated": clone.database.is_dedicated()}));
+
+    fn write(&self, line: &Line) {
+        let text = match serde_json::to_string(line) {
+            Ok(text) => text + "\n",
+            Err(error) => return tracing::error!(%error, "A line of the journal cannot be put into words."),
+        };
+        match &self.out {
+            // One write a line: cheaper by far, and a crash leaves no half of one.
+            Out::Direct(out) => {
+                let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                    tracing::error!(%error, "The journal cannot be written.");
+                }
+            }
+            Out::Queued(queues) => {
+                let line: Arc<str> = text.into();
+                queues.iter().for_each(|queue| queue.put(&line));
+            }
+        }
     }
-    line
 }

@@ -13,6 +13,7 @@ mod demo;
 mod diff;
 mod explain;
 mod inputs;
+mod journal;
 mod lint;
 mod live;
 mod output;
@@ -55,6 +56,8 @@ enum Command {
     Policy(policy::Command),
     /// Try policies on a trace of arrivals, two sets side by side: who gets in, who waits, what it costs.
     Simulate(Box<simulate::Args>),
+    /// Ask the journal what was decided and done, why, and what it cost and saved.
+    Journal(Box<journal::Args>),
     /// Print every price that costs are reckoned by, with its date and its source.
     Prices(prices::Args),
     /// Stop every write of the daemon at once, until `resume`.
@@ -102,6 +105,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Clone(command) => clone::run(command),
         Command::Policy(command) => policy::run(&command),
         Command::Simulate(args) => simulate::run(*args),
+        Command::Journal(args) => journal::run(&args),
         Command::Prices(args) => prices::run(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),

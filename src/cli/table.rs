@@ -114,7 +114,7 @@ fn line(cells: &[String; 4], widths: [usize; 3], limit: Option<usize>, colour: &
     let _ = writeln!(out, "{left}{}{}", paint(&middle, colour, colours), rest.trim_end());
 }
 
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
@@ -173,16 +173,16 @@ fn listed(counts: &[(Action, usize, usize)]) -> String {
     if each.is_empty() { String::new() } else { format!(": {}", each.join(", ")) }
 }
 
-fn noun(count: usize, one: &str) -> String {
+pub(super) fn noun(count: usize, one: &str) -> String {
     if count == 1 { one.to_owned() } else { format!("{one}s") }
 }
 
-const DIM: &str = "2";
+pub(super) const DIM: &str = "2";
 const RED: &str = "31";
 const YELLOW: &str = "33";
 const CYAN: &str = "36";
 
-fn colour(action: &str) -> &'static str {
+pub(super) fn colour(action: &str) -> &'static str {
     match action.split(' ').next() {
         Some("delete" | "alert") => RED,
         Some("hold" | "warn") => YELLOW,
@@ -191,6 +191,6 @@ fn colour(action: &str) -> &'static str {
     }
 }
 
-fn paint(text: &str, colour: &str, colours: bool) -> String {
+pub(super) fn paint(text: &str, colour: &str, colours: bool) -> String {
     if colours && !colour.is_empty() { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
 }

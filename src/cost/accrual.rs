@@ -73,8 +73,9 @@ pub struct Reaping<'a> {
 }
 
 impl Reaping<'_> {
-    /// What it would have cost until it would otherwise have ended, USD.
-    fn usd(&self) -> Decimal {
+    /// What it would have cost from then on, USD.
+    #[must_use]
+    pub fn saved(&self) -> Decimal {
         self.per_second.saturating_mul(Decimal::from(seconds(self.at, self.instead))).normalize()
     }
 }
@@ -151,7 +152,7 @@ pub fn advance(before: &UsageStatus, fresh: bool, interval: Interval, stays: &[S
         save(&mut status.savings, *reaping);
         if let Some(owner) = reaping.owner {
             let account = book.account(owner);
-            account.saved = Some(account.saved.unwrap_or_default().saturating_add(reaping.usd()).normalize());
+            account.saved = Some(account.saved.unwrap_or_default().saturating_add(reaping.saved()).normalize());
         }
     }
     status.saved = (!status.savings.is_empty())
@@ -183,7 +184,7 @@ pub fn accrued(status: &UsageStatus) -> Decimal {
 }
 
 fn save(savings: &mut Vec<Saving>, reaping: Reaping<'_>) {
-    let usd = reaping.usd();
+    let usd = reaping.saved();
     match savings.iter_mut().find(|saving| saving.reason == reaping.why) {
         Some(saving) => (saving.usd, saving.reaped) = (saving.usd.saturating_add(usd), saving.reaped.saturating_add(1)),
         None => savings.push(Saving { reason: reaping.why.to_owned(), usd, reaped: 1 }),

@@ -81,6 +81,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
     let kube = Arc::new(kube);
     let cluster: Arc<dyn Cluster> = Arc::<KubeCluster>::clone(&kube);
     let journal = Arc::new(open_journal(&settings)?);
+    let written = Arc::clone(&journal);
     let (sweep, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let stop = CancellationToken::new();
     let vitals = Vitals::default();
@@ -104,6 +105,8 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         }
     });
 
+    let told = Arc::clone(&journal);
+    shell.metrics().before_gathering(move |metrics| told.tallies().iter().for_each(|tally| metrics.journal(tally)));
     let attempts = rds.as_ref().map(RdsCloud::attempts);
     if let Some(attempts) = attempts {
         shell.metrics().before_gathering(move |metrics| {
@@ -225,6 +228,10 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         asking.abort();
     }
     shell.end().await;
+    // A disk that hangs must not hold up whoever takes over.
+    if let Err(error) = tokio::task::spawn_blocking(move || written.close(LAST_LINES)).await {
+        warn!(%error, "The last lines of the journal may be missing.");
+    }
     match ended {
         Ended::Stopped => {
             info!("Stopped.");
@@ -237,6 +244,9 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
 
 /// How long reviews are still handed on after the lease was given back: about what it takes until no new ones come.
 const LINGER: Duration = Duration::from_secs(3);
+
+/// How long the last lines of the journal may take.
+const LAST_LINES: Duration = Duration::from_secs(3);
 
 async fn died(webhook: Option<&mut Admission>) {
     match webhook {
@@ -261,9 +271,8 @@ async fn asked(asking: Option<&mut JoinHandle<()>>) {
 }
 
 fn open_journal(settings: &Settings) -> anyhow::Result<Journal> {
-    let Some(path) = &settings.journal else { return Ok(Journal::to(std::io::stdout())) };
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    Ok(Journal::to(file.with_context(|| format!("the journal `{}` cannot be opened", path.display()))?))
+    let place = settings.journal.file.as_ref().map_or_else(|| "standard output".to_owned(), |kept| format!("`{}`", kept.path.display()));
+    Journal::open(&settings.journal).with_context(|| format!("the journal cannot be written to {place}"))
 }
 
 /// The default cluster id: the UID of the kube-system namespace. Without one nothing in AWS is ours, which is safe.

@@ -3,10 +3,14 @@
 //! Contract: everything is checked before anything starts, and every problem is reported at once.
 
 mod billing;
+mod journal;
 
 pub use billing::Bills;
 
-use crate::model::{Span, names};
+use crate::{
+    act::journal::Outputs,
+    model::{Span, names},
+};
 use clap::Args;
 use serde::Deserialize;
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
@@ -72,6 +76,15 @@ pub struct RunArgs {
     /// The journal: a file to append to, or `-` for standard output.
     #[arg(long, env = "CLONEWARDEN_JOURNAL", value_name = "FILE")]
     pub journal: Option<String>,
+    /// From which size on the journal's file is put aside (FILE.1, FILE.2, …), such as 64Mi.
+    #[arg(long, env = "CLONEWARDEN_JOURNAL_SIZE", value_name = "SIZE")]
+    pub journal_size: Option<String>,
+    /// How many files of the journal are kept, the one that is written among them.
+    #[arg(long, env = "CLONEWARDEN_JOURNAL_FILES", value_name = "N")]
+    pub journal_files: Option<String>,
+    /// Write the journal to standard output, too, where it goes to a file: true or false.
+    #[arg(long, env = "CLONEWARDEN_JOURNAL_STDOUT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub journal_stdout: Option<String>,
     /// The form of the logs on standard error: text or json.
     #[arg(long, env = "CLONEWARDEN_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -112,8 +125,8 @@ pub struct Settings {
     pub database_ca: PathBuf,
     /// How often everything is looked at.
     pub sweep_every: Span,
-    /// The journal file; `None`: standard output.
-    pub journal: Option<PathBuf>,
+    /// Where the journal is written.
+    pub journal: Outputs,
     /// Whether logs are JSON.
     pub json_logs: bool,
     /// The filter of the logs.
@@ -223,7 +236,13 @@ impl RunArgs {
         let bills = bills.settle(&mut check, !aws_regions.is_empty());
         let namespace = self.namespace.or(file.namespace);
         let database_ca = self.database_ca.or(file.database_ca).unwrap_or_else(|| DATABASE_CA.to_owned());
-        let journal = self.journal.or(file.journal).filter(|path| path != "-").map(PathBuf::from);
+        let journal = journal::Wanted {
+            place: self.journal.or(file.journal),
+            size: self.journal_size.or(file.journal_size),
+            files: self.journal_files.or(file.journal_files),
+            stdout: self.journal_stdout.or(file.journal_stdout),
+        };
+        let journal = journal.settle(&mut check);
 
         match (policies, listen, sweep_every, clone_metrics, check.problems) {
             (Some(policies), Some(listen), Some(sweep_every), Some(clone_metrics), problems) if problems.is_empty() => Ok(Settings {

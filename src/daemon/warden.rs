@@ -154,7 +154,8 @@ impl Warden {
             if let Some(before) = before.filter(|before| before.revision.hash != policies.revision.hash) {
                 edit::tell(&diff(&snapshot, &before, &policies, now), &self.journal);
             }
-            self.tell_changes(&plan);
+            self.tell_changes(&plan, &policies);
+            self.journal.follow(&snapshot, &plan, &policies);
             Some(self.executor.execute(&plan, &base).await)
         } else {
             None
@@ -192,7 +193,7 @@ impl Warden {
     }
 
     /// Journals and announces verdicts that are not what they were. That something is kept as always is no news.
-    fn tell_changes(&self, plan: &Plan) {
+    fn tell_changes(&self, plan: &Plan, policies: &Policies) {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut present = HashMap::with_capacity(plan.decisions.len());
         for decision in &plan.decisions {
@@ -206,7 +207,7 @@ impl Warden {
             let held = decision.action == Action::Hold;
             let carried_out = decision.effective() && !held && (decision.writes() || matches!(decision.action, Action::Delete | Action::Unmark));
             if !carried_out {
-                self.journal.decided(decision, &plan.revision.hash, plan.now);
+                self.journal.decided(decision, plan, policies);
                 if plan.state.paused.is_none() {
                     self.notes.send(decision, &plan.revision, plan.now);
                 }

@@ -369,6 +369,10 @@ metrics! {
         "Attempts to ask AWS something, by how they ended: `ok`, `not_found`, `state` (its state does not allow it now), `refused`, `forbidden`, `throttled`, `unavailable`, `timeout`, or `cut` (there was an answer, and it was not whole). A call may take several.";
     events_dropped: Counters Count "clonewarden_events_dropped_total" []
         "Kubernetes Events that were not written because too many waited. The journal has what they would have said.";
+    journal_lines: Counters Count "clonewarden_journal_lines_total" ["output", "outcome"]
+        "Lines of the journal, by where they go (`file`, `stdout`): `written`, or `lost`, since nothing could be written for so long that too many waited.";
+    journal_failures: Counters Count "clonewarden_journal_failures_total" ["output", "what"]
+        "How often the journal could not be written (`write`; tried again every second), or its files not be rotated (`rotate`; every 30 s). No decision waits for it.";
     build_info: Gauges Info "clonewarden_build_info" ["version"]
         "The version of this process.";
 

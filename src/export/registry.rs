@@ -12,7 +12,10 @@ use super::{
     process::Process,
 };
 use crate::{
-    act::{executor::Round, journal::Ending},
+    act::{
+        executor::Round,
+        journal::{Ending, Tally},
+    },
     admission::review::Phase,
     daemon::warden::Watcher,
     model::{Snapshot, Source},
@@ -124,6 +127,17 @@ impl Metrics {
     /// How many Events have been dropped since the start.
     pub fn events_dropped(&self, total: u64) {
         self.families.events_dropped.raise(&[], whole(total));
+    }
+
+    /// What became of the lines of the journal since the start.
+    pub fn journal(&self, tally: &Tally) {
+        let Tally { output, written, lost, failures, rotation_failures } = *tally;
+        for (outcome, total) in [("written", written), ("lost", lost)] {
+            self.families.journal_lines.raise(&[output, outcome], whole(total));
+        }
+        for (what, total) in [("write", failures), ("rotate", rotation_failures)] {
+            self.families.journal_failures.raise(&[output, what], whole(total));
+        }
     }
 
     /// A review was answered.

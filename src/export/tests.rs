@@ -5,7 +5,10 @@ use super::{
     registry::Metrics,
 };
 use crate::{
-    act::{executor::Round, journal::Ending},
+    act::{
+        executor::Round,
+        journal::{Ending, Tally},
+    },
     daemon::warden::Watcher,
     model::{Evidence, Kind, Snapshot, Source, Span, WordPressClone, names, snapshot::Departure, state::Trip},
     plan::{Action, plan},
@@ -353,6 +356,7 @@ fn what_others_count_is_asked_for_when_it_is_gathered() {
         metrics.leader(true);
         metrics.policies_broken(true);
         metrics.events_dropped(7);
+        metrics.journal(&Tally { output: "file", written: 9, lost: 1, failures: 3, rotation_failures: 2 });
         metrics.api_requests("list", "pods", "ok", 1 << 40);
         metrics.aws_requests("DescribeDBInstances", "cut", 2);
         metrics.clock_skew(Some(SignedDuration::from_millis(-1_500)));
@@ -361,6 +365,8 @@ fn what_others_count_is_asked_for_when_it_is_gathered() {
         assert_eq!(world.value("clonewarden_leader"), Some(1.0));
         assert_eq!(world.value("clonewarden_policy_load_failed"), Some(1.0));
         assert_eq!(world.value("clonewarden_events_dropped_total"), Some(7.0));
+        assert_eq!(world.value("clonewarden_journal_lines_total{outcome=\"lost\",output=\"file\"}"), Some(1.0));
+        assert_eq!(world.value("clonewarden_journal_failures_total{output=\"file\",what=\"rotate\"}"), Some(2.0));
         assert_eq!(world.value("clonewarden_api_requests_total{outcome=\"ok\",resource=\"pods\",verb=\"list\"}"), Some(1_099_511_627_776.0));
         assert_eq!(world.value("clonewarden_aws_requests_total{operation=\"DescribeDBInstances\",outcome=\"cut\"}"), Some(2.0));
         assert_eq!(world.value("clonewarden_clock_skew_seconds"), Some(-1.5));

@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod database;
 pub mod duration;
 pub mod evidence;
+pub mod journal;
 pub mod kind;
 pub mod marks;
 pub mod meta;

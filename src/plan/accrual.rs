@@ -3,8 +3,10 @@
 //! counts once.
 
 mod desk;
+mod price;
 mod rates;
 
+pub use price::{price, spared, spent};
 pub use rates::{Priced, Rates};
 
 use super::{

@@ -29,6 +29,7 @@ mod roster;
 mod schemas;
 #[cfg(test)]
 mod tests;
+pub mod witness;
 pub mod working;
 
 pub use decision::{Action, Because, BlockedBy, Decision, NobodyLives, Plan, Target, Work, Write};

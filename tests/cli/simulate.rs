@@ -112,7 +112,15 @@ fn a_trace_is_taken_out_of_a_journal_with_what_is_not_known_said() {
     for said in ["2 clones; 1 lines are about other things", "says nothing of labels", "does not say whose 1 of them were"] {
         assert!(ran.err.contains(said), "{}", ran.err);
     }
-    place.write("journal.jsonl", &(journal + "{\n"));
+    // In three files, and one line cut by a crash.
+    let lines: Vec<&str> = journal.split_inclusive('\n').collect();
+    place.write("rotated.jsonl.2", lines[..2].concat() + "{\"time\":\"2026-02\n");
+    place.write("rotated.jsonl.1", lines[2]);
+    place.write("rotated.jsonl", lines[3]);
+    let rotated = place.run(&["simulate", "trace-of", "rotated.jsonl"]);
+    assert_eq!(rotated.out, ran.out, "{rotated:?}");
+    assert!(rotated.err.contains("1 lines were cut by a crash"), "{}", rotated.err);
+    place.write("journal.jsonl", &(journal.clone() + "{\n"));
     place.run(&["simulate", "trace-of", "journal.jsonl"]).refused(2, &["journal.jsonl:5: ", "one JSON object a line"]);
 }
 

@@ -66,6 +66,7 @@ scenes! {
     certificates Beside;
     placement Beside;
     secrecy Beside;
+    journal Beside;
     people Beside;
     reload Beside;
     alerts Beside;

@@ -35,6 +35,27 @@ fn policies(mode: &str, rest: &str) -> Arc<Policies> {
     Arc::new(load_files(vec![("p.yaml".to_owned(), text.into_bytes())]).unwrap_or_else(|problems| panic!("{problems}")))
 }
 
+/// What a journal says, for whoever wants to read it.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A running daemon, and the cluster it runs on.
 struct Scene {
     cluster: SandboxCluster,
@@ -44,6 +65,7 @@ struct Scene {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Ended>,
     started: usize,
+    said: Said,
 }
 
 impl Scene {
@@ -56,7 +78,8 @@ impl Scene {
         }
         let (policies, _) = watch::channel(policies);
         let task = tokio::spawn(async { Ended::Stopped });
-        let mut scene = Self { cluster, clock, policies, wake: Arc::default(), stop: CancellationToken::new(), task, started: 0 };
+        let mut scene =
+            Self { cluster, clock, policies, wake: Arc::default(), stop: CancellationToken::new(), task, started: 0, said: Said::default() };
         scene.start();
         scene
     }
@@ -77,7 +100,7 @@ impl Scene {
             policies: self.policies.subscribe(),
             planner: crate::plan::plan,
             wake: Arc::clone(&self.wake),
-            journal: Arc::new(Journal::to(std::io::sink())),
+            journal: Arc::new(Journal::to(self.said.clone())),
             watcher: Arc::new(Nobody),
             vitals: Vitals::default(),
         };

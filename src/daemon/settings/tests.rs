@@ -117,3 +117,37 @@ fn the_api_is_off_unless_it_is_asked_for_and_needs_a_certificate() {
     assert_eq!(settle(RunArgs { api_listen: listen(), webhook_listen: webhook, ..RunArgs::default() }).unwrap().api.unwrap().certs, None);
     assert!(settle(RunArgs { api_listen: Some("8443".into()), api_certs: policies(), ..RunArgs::default() }).is_err());
 }
+
+#[test]
+fn the_journal_goes_to_a_file_to_standard_output_or_to_both() {
+    let settle = |journal: Option<&str>, size: Option<&str>, files: Option<&str>, stdout: Option<&str>| {
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        let args = RunArgs {
+            policies: policies(),
+            journal: text(journal),
+            journal_size: text(size),
+            journal_files: text(files),
+            journal_stdout: text(stdout),
+            ..RunArgs::default()
+        };
+        args.settle().map(|settings| settings.journal)
+    };
+    let file = |path: &str, size, files| Some(crate::act::journal::Kept { path: PathBuf::from(path), size, files });
+    for standard in [None, Some("-")] {
+        assert_eq!(settle(standard, None, None, None), Ok(Outputs { file: None, stdout: true }));
+    }
+    assert_eq!(settle(Some("j"), None, None, None), Ok(Outputs { file: file("j", 64 << 20, 5), stdout: false }));
+    assert_eq!(settle(Some("j"), Some("1Gi"), Some("9"), Some("true")), Ok(Outputs { file: file("j", 1 << 30, 9), stdout: true }));
+    for (journal, size, files, stdout) in [
+        (Some("j"), Some("1Ki"), None, None),
+        (Some("j"), Some("big"), None, None),
+        (Some("j"), None, Some("1"), None),
+        (Some("j"), None, None, Some("yes")),
+        (Some(""), None, None, None),
+        (None, Some("1Gi"), None, None),
+        (Some("-"), None, Some("9"), None),
+    ] {
+        let problems = settle(journal, size, files, stdout).unwrap_err().0;
+        assert!(problems.len() == 1 && problems[0].starts_with("--journal"), "{problems:?}");
+    }
+}

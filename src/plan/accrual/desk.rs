@@ -1,10 +1,7 @@
 //! One ledger from one checkpoint to the next: who lived there meanwhile, who went, and what that came to.
 
-use super::Rates;
-use crate::cost::{
-    accrual::{self, Interval, Reaping, Stay},
-    rates::SECONDS_AN_HOUR,
-};
+use super::{Rates, spared};
+use crate::cost::accrual::{self, Interval, Reaping, Stay};
 use crate::model::{
     Snapshot, WordPressClone,
     month::{Actual, UsageBudget, UsageRecord, UsageStatus},
@@ -92,8 +89,7 @@ impl Desk<'_> {
         let of = self.snapshot.orphans.iter().filter(move |record| record.namespace.as_deref() == Some(namespace));
         of.filter_map(move |record| {
             let status = record.status.as_ref()?;
-            let per_second = status.cost_per_hour?.checked_div(SECONDS_AN_HOUR)?.round_dp(12);
-            Some(Reaping { why: "orphan", owner: None, at: status.deleted_at?, instead: interval.month.end(), per_second })
+            spared(status.cost_per_hour?, status.deleted_at?, interval.month.end())
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::harness::{
     wait::until,
 };
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
 /// Longer than anything here takes: AWS goes on when it is told to.
@@ -48,6 +48,9 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let held = daemon.metrics().await?;
     ensure!(held.sum("clonewarden_holds", &[]) == 0.0, "something is held: {}", held.family("clonewarden_holds"));
 
+    let gone = || -> Result<Vec<Value>> { Ok(daemon.journal()?.into_iter().filter(|line| line["event"] == "gone").collect()) };
+    ensure!(gone()?.is_empty(), "the journal says that they are gone: {:?}", gone()?);
+
     // Another is deleted by hand while ACK is down: its object hangs, and the clone with it.
     stage.stop_part("ack").await?;
     clones.api.delete(&clones.path("late")).await?;
@@ -69,6 +72,16 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     until("AWS has nothing but the snapshot that a person took", Duration::from_secs(30), async || {
         let left: Vec<_> = aws.everything(REGION).await?.into_keys().collect();
         ensure!(left == [("DBSnapshot".to_owned(), "before-the-end".to_owned())], "it has {left:?}");
+        Ok(())
+    })
+    .await?;
+    until("the journal says of each clone that it is gone", Duration::from_secs(30), async || {
+        let gone = gone()?;
+        let mut names: Vec<_> = gone.iter().map(|line| line["clone"]["name"].as_str().unwrap_or_default()).collect();
+        names.sort_unstable();
+        ensure!(names == ["late", "many", "one"], "it says so of {names:?}");
+        let looked = |line: &Value| line["evidence"].as_array().is_some_and(|all| all.iter().any(|one| one["source"] == format!("rds/{REGION}")));
+        ensure!(gone.iter().all(looked), "nobody looked in AWS: {gone:?}");
         Ok(())
     })
     .await?;

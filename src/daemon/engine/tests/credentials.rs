@@ -147,3 +147,51 @@ async fn two_that_make_the_key_at_once_use_the_same() {
     assert_eq!(scene.keys_made(), 1);
     scene.end().await;
 }
+
+/// A whole life, with a secret wherever one can be: in the spec, in what the API server answers, in Secrets, in the key.
+#[tokio::test(start_paused = true)]
+async fn a_life_is_journaled_to_its_end_and_no_secret_is() {
+    let scene = Scene::begin(policies("enforce", "ttl: {minimum: 1m, default: 1h, maximum: 1h, warnings: [10m], grace: 1m}"));
+    let person = "correct-horse-battery-staple";
+    let spec = json!({"sourcePassword": person, "sourceUsername": "ada", "ttlSeconds": 1_800});
+    let made =
+        scene.cluster.world().create_clone(OURS, NAME, spec, &BTreeMap::from([(names::OWNER.to_owned(), "ada@example.com".to_owned())])).unwrap();
+    let uid = json::text(&made, "/metadata/uid").to_owned();
+    scene.cluster.script(Call::MakeSecret, Fate::Refused(crate::ports::ApiError::Unavailable("the quota is full".to_owned())));
+    scene.pass(20).await;
+    let mut secrets: Vec<String> = vec![person.to_owned()];
+    let made = scene.secrets()[&secret_of(&uid)]["data"].clone();
+    secrets.extend(made.as_object().unwrap().iter().filter(|(key, _)| *key != "username").map(|(_, value)| value.as_str().unwrap().to_owned()));
+    scene.pass(3_700).await;
+    assert!(scene.cluster.world().get(Kind::Clone, OURS, NAME).is_none(), "it lives");
+    let text = scene.said.text();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = |line: &&Value| line["clone"]["uid"] == json!(uid);
+    let life: Vec<String> = lines
+        .iter()
+        .filter(told)
+        .map(|line| {
+            let word = |field: &str| line[field].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {} {}", word("event"), word("action"), line["reason"]["code"].as_str().unwrap_or("-"), word("outcome"))
+        })
+        .collect();
+    for expected in [
+        "acted create CredentialsMissing failed",
+        "acted create CredentialsMissing done",
+        "acted warn Announced done",
+        "acted delete Expired done",
+        "gone - - -",
+    ] {
+        assert!(life.iter().any(|line| line == expected), "{expected}: {life:#?}");
+    }
+    assert!(lines.iter().filter(told).all(|line| line["clone"]["owner"] == "ada@example.com"));
+    let ids = |event: &str, action: &str| {
+        lines.iter().find(|line| line["event"] == event && line["action"].as_str().unwrap_or_default() == action).unwrap()["id"].clone()
+    };
+    assert_eq!(ids("acted", "delete"), ids("gone", ""));
+    assert_eq!(secrets.len(), 5, "{:?}", made.as_object().unwrap().keys());
+    for secret in &secrets {
+        assert!(secret.len() > 8 && !text.contains(secret.as_str()), "`{secret}` is in the journal");
+    }
+    scene.end().await;
+}
