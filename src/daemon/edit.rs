@@ -1,13 +1,58 @@
 //! What an edit of the policies does to the clones that live, said by the holder of the lease when the edit comes into force: how many end
 //! sooner, and whether that is more than the brake allows. Nothing is decided by it. Whoever ends sooner is announced it with the grace
 //! (rule 5), and the brake counts them all.
+//!
+//! What was acted by last stands in the state, so an edit that comes with a restart, a rollout or a failover is weighed, too.
 
 use crate::{
-    act::journal::Journal,
+    act::{journal::Journal, policies},
     diff::{Diff, PolicyDiff},
+    policy::Policies,
+    ports::Cluster,
 };
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, PoisonError};
 use tracing::{info, warn};
+
+/// What is known of edits from one plan to the next.
+#[derive(Debug, Default)]
+pub struct Edits(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    last: Option<Arc<Policies>>,
+    /// The edit that has been weighed, until it is what is acted by.
+    weighed: Option<Arc<str>>,
+}
+
+impl Edits {
+    /// The policies of which `acted_by` is the revision, if `present` are others and that has not been weighed.
+    pub(super) async fn before(&self, acted_by: Option<&str>, present: &Arc<Policies>, cluster: &dyn Cluster) -> Option<Arc<Policies>> {
+        let acted_by = acted_by?;
+        let hash = &present.revision.hash;
+        let last = {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = known.last.replace(Arc::clone(present));
+            if *acted_by == **hash {
+                known.weighed = None;
+                return None;
+            }
+            if known.weighed.replace(Arc::clone(hash)).as_ref() == Some(hash) {
+                return None;
+            }
+            last
+        };
+        if let Some(last) = last.filter(|last| *last.revision.hash == *acted_by) {
+            return Some(last);
+        }
+        let kept = policies::kept(cluster).await.ok().flatten().and_then(|folder| folder.load().ok());
+        let kept = kept.filter(|kept| *kept.revision.hash == *acted_by).map(Arc::new);
+        if kept.is_none() {
+            info!(before = acted_by, now = %present.revision, "The policies are others than were acted by last; what that changes cannot be said, since those are not kept.");
+        }
+        kept
+    }
+}
 
 /// Says it, in the log and in the journal.
 pub(super) fn tell(diff: &Diff, journal: &Journal) {

@@ -3,6 +3,7 @@
 //! `clonewarden run` starts it on the real API server; the demo and the fault simulation start the very same thing in memory.
 
 use super::{
+    edit::Edits,
     lease::{self, Elector, Fence, Leader, Standing},
     looking::Looking,
     warden::{Warden, Watcher},
@@ -176,7 +177,7 @@ impl Engine {
             notes,
             verdicts: Mutex::new(HashMap::new()),
             unwritten: Mutex::default(),
-            last: Mutex::default(),
+            edits: Edits::default(),
         };
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone())
             .at(self.address, self.vitals.leader.clone());

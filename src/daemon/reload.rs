@@ -9,7 +9,7 @@ use crate::{
     act::{
         journal::Journal,
         policies::{self, KeepError},
-        state::Keeper,
+        state::{self, Keeper},
     },
     policy::{Folder, Policies, Problems, folder},
     ports::{Clock, Cluster},
@@ -26,6 +26,11 @@ use tracing::{error, info, warn};
 /// How often the folder is read.
 const EVERY: Duration = Duration::from_secs(2);
 
+/// How long a plain folder must stand still before a start takes what is in it.
+const BETWEEN: Duration = Duration::from_millis(500);
+/// How often a start looks at one that does not.
+const LOOKS: usize = 20;
+
 /// A set of policies with the files that it was read from.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -41,8 +46,24 @@ pub struct Read {
 /// Everything that keeps it from being used.
 pub fn read(folder: &Path) -> Result<Read, Problems> {
     let shown = folder.display().to_string();
-    let read = Folder::read(folder).and_then(|folder| Ok(Read { policies: folder.load()?, folder }));
+    let read = settled(folder).and_then(|folder| Ok(Read { policies: folder.load()?, folder }));
     read.map_err(|problems| problems.in_folder(shown))
+}
+
+/// The files of a folder in which nobody is writing, as far as two looks at it can tell.
+fn settled(path: &Path) -> Result<Folder, Problems> {
+    let mut read = Folder::read(path);
+    for _ in 0..LOOKS {
+        if folder::changes_at_once(path) {
+            break;
+        }
+        std::thread::sleep(BETWEEN);
+        let before = std::mem::replace(&mut read, Folder::read(path));
+        if before == read {
+            break;
+        }
+    }
+    read
 }
 
 /// What a daemon starts with.
@@ -70,20 +91,24 @@ impl Start {
     }
 }
 
-/// The set that the last holder of the lease acted by, if one is kept and loads.
+/// The set that was acted by last, if it is kept and loads. An older one is none: it may end what the last one let live.
 async fn last_good(cluster: &dyn Cluster) -> Option<Read> {
-    match policies::kept(cluster).await {
-        Ok(folder) => {
-            let folder = folder?;
-            let loaded = folder.load();
-            let loaded = loaded.inspect_err(|problems| error!("What is kept in ConfigMap `{}` cannot be loaded either.\n{problems}", policies::NAME));
-            Some(Read { policies: loaded.ok()?, folder })
-        }
-        Err(error) => {
-            error!(%error, "ConfigMap `{}` cannot be read: nobody knows the last good policies.", policies::NAME);
-            None
-        }
+    let refused = |why: String| error!("The last good policies are not known: {why}.");
+    let state = state::load(cluster).await.inspect_err(|error| refused(error.to_string())).ok()?.state;
+    let kept = policies::kept(cluster).await.inspect_err(|error| refused(format!("ConfigMap `{}`: {error}", policies::NAME))).ok()?;
+    let (folder, acted_by) = (kept?, state.policies?);
+    if state.paused.is_some() {
+        // What has come into force since was acted by never, and so is nowhere.
+        refused("everything is paused, and what was in force meanwhile is not kept".to_owned());
+        return None;
     }
+    let loaded = folder.load().inspect_err(|problems| refused(format!("what ConfigMap `{}` holds does not load\n{problems}", policies::NAME)));
+    let policies = loaded.ok()?;
+    if *policies.revision.hash != acted_by {
+        refused(format!("ConfigMap `{}` holds {}, and {acted_by} was acted by", policies::NAME, policies.revision));
+        return None;
+    }
+    Some(Read { policies, folder })
 }
 
 /// What it takes to follow a folder.
@@ -140,7 +165,10 @@ impl Following {
         let looked = tokio::task::spawn_blocking(move || (folder::changes_at_once(&path), Folder::read(&path)));
         let Ok((at_once, read)) = looked.await else { return };
         let problems = match read {
-            Ok(folder) if folder == known.in_force => return self.mended(known),
+            Ok(folder) if folder == known.in_force => {
+                known.last = None;
+                return self.mended(known);
+            }
             // Somebody may be writing there.
             Ok(folder) if !at_once && known.last.as_ref() != Some(&folder) => return known.last = Some(folder),
             Ok(folder) => {
@@ -152,7 +180,10 @@ impl Following {
                     Err(problems) => problems,
                 }
             }
-            Err(problems) => problems,
+            Err(problems) => {
+                known.last = None;
+                problems
+            }
         };
         self.say_broken(known, &problems.in_folder(self.path.display().to_string()));
     }
@@ -191,6 +222,11 @@ impl Following {
     /// Keeps what is in force, if this process is the one that acts by it.
     async fn keep(&self, known: &mut Known) {
         if known.kept || !self.fence.holds() || !self.keeper.allows_writes() {
+            return;
+        }
+        // Not before it is acted by: until then the one before it is the last that was, and an edit is weighed against that.
+        let acted_by = self.keeper.state().and_then(|state| state.policies);
+        if acted_by.as_deref() != Some(self.policies.borrow().revision.hash.as_ref()) {
             return;
         }
         match policies::keep(self.cluster.as_ref(), &known.in_force).await {

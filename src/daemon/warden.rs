@@ -3,7 +3,10 @@
 //! Level-triggered: a wake carries no information. A restart, a missed event and a normal wake are the same path. One plan runs
 //! at a time and at most one wake waits.
 
-use super::{edit, lease::Fence};
+use super::{
+    edit::{self, Edits},
+    lease::Fence,
+};
 use crate::{
     act::{
         executor::{Executor, Round},
@@ -75,8 +78,8 @@ pub struct Warden {
     pub verdicts: Mutex<HashMap<u64, u64>>,
     /// What plans found and could not write down, paused or refused.
     pub unwritten: Mutex<Unwritten>,
-    /// The policies that the last plan was made by.
-    pub last: Mutex<Option<Arc<Policies>>>,
+    /// What is known of edits of the policies.
+    pub edits: Edits,
 }
 
 /// What has happened to promises and could not be written down yet: `enforce` was interrupted, a clone was kept.
@@ -149,14 +152,16 @@ impl Warden {
         let plan = Arc::new((self.planner)(&snapshot, &policies, now));
         let took = begun.elapsed();
         self.store.priced(plan.now, plan.tariff.lack.is_none().then_some(&plan.tariff));
-        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&policies));
         let round = if self.fence.holds() {
-            if let Some(before) = before.filter(|before| before.revision.hash != policies.revision.hash) {
-                edit::tell(&diff(&snapshot, &before, &policies, now), &self.journal);
-            }
+            let before = self.edits.before(base.policies.as_deref(), &policies, self.cluster.as_ref()).await;
             self.tell_changes(&plan, &policies);
             self.journal.follow(&snapshot, &plan, &policies);
-            Some(self.executor.execute(&plan, &base).await)
+            let round = self.executor.execute(&plan, &base).await;
+            // No end waits for what is only said.
+            if let Some(before) = before {
+                edit::tell(&diff(&snapshot, &before, &policies, now), &self.journal);
+            }
+            Some(round)
         } else {
             None
         };

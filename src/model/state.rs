@@ -12,6 +12,9 @@ pub struct State {
     /// Set while every write is stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<Pause>,
+    /// The revision of the policies that were acted by last. What is kept of policies counts only if it is these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies: Option<String>,
     /// Since when each namespace has been under `enforce` without a break.
     pub enforced_since: BTreeMap<String, Timestamp>,
     /// The brake of each policy.

@@ -167,6 +167,7 @@ impl<'a> Ground<'a> {
         if self.snapshot.origin == Origin::Files {
             return;
         }
+        state.policies = Some(self.policies.revision.hash.to_string());
         if self.snapshot.evidence.of(Kind::Clone).is_some_and(|clones| clones.complete) {
             state.clones_served = true;
         }

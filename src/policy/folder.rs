@@ -12,12 +12,14 @@ use super::{
 use std::{
     fs,
     io::{self, Read as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 /// A ConfigMap holds no more than this.
 pub(crate) const LARGEST: usize = 1 << 20;
+/// The most that the files of a folder may be together.
+const LARGEST_SET: usize = 16 << 20;
 /// How often a folder that changes while it is read is read again.
 const ATTEMPTS: usize = 5;
 /// The link by which the kubelet swaps what is mounted.
@@ -75,6 +77,8 @@ impl Folder {
         let (commits, mut files): (Vec<_>, Vec<_>) = files.into_iter().partition(|(name, _)| name == COMMIT);
         files.retain(|(name, _)| is_policy_file(name));
         files.sort();
+        // Nothing is judged by it, so nothing waits for it.
+        let unread = unread.into_iter().filter(|problem| *problem.place.file != *COMMIT).collect();
         let commit = commits.first().and_then(|(_, bytes)| commit_of(&String::from_utf8_lossy(bytes)));
         Self { files, commit, unread }
     }
@@ -109,34 +113,36 @@ pub fn changes_at_once(dir: &Path) -> bool {
     fs::symlink_metadata(dir.join(MOUNT)).is_ok_and(|found| found.is_symlink())
 }
 
-/// The first word of it, which goes into labels and documents: nothing that is not printed, and not much.
+/// The first word of it, if it is the name of a commit: it goes into labels and documents.
 fn commit_of(text: &str) -> Option<Arc<str>> {
     let word = text.split_whitespace().next()?;
-    let shown: String = word.chars().filter(char::is_ascii_graphic).take(COMMIT_CHARS).collect();
-    (!shown.is_empty()).then(|| shown.into())
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    (word.len() <= COMMIT_CHARS && word.chars().all(is_name)).then(|| word.into())
 }
 
 type Read = (Vec<(String, Vec<u8>)>, Vec<Problem>);
 
-/// Reads the files of a folder. A ConfigMap mount is swapped as a whole, by turning the link `..data`: if it turns meanwhile,
-/// two revisions could be mixed, so the folder is read again.
+/// Reads the files of a folder. Of a mounted ConfigMap, those that the link leads to: it is turned at once, while the links to single
+/// files come and go one by one after it. If it turns meanwhile, two revisions could be mixed, so the folder is read again.
 pub(super) fn read_dir(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
     let turn = || fs::read_link(dir.join(MOUNT)).ok();
+    let read = |turned: &Option<PathBuf>| read_once(&turned.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target)), wanted);
     let mut before = turn();
-    let mut read = read_once(dir, wanted)?;
+    let mut files = read(&before);
     for _ in 1..ATTEMPTS {
         let after = turn();
         if before == after {
             break;
         }
         before = after;
-        read = read_once(dir, wanted)?;
+        files = read(&before);
     }
-    Ok(read)
+    files
 }
 
 fn read_once(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
+    let mut room = LARGEST_SET;
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let Some(name) = path.file_name() else { continue };
@@ -150,7 +156,17 @@ fn read_once(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
             continue;
         }
         match read_file(&path) {
-            Ok(Some(bytes)) => files.push((lossy.into_owned(), bytes)),
+            Ok(Some(bytes)) => match room.checked_sub(bytes.len()) {
+                Some(left) => {
+                    room = left;
+                    files.push((lossy.into_owned(), bytes));
+                }
+                None => {
+                    let problem = Problem::new(Code::TooLarge, Place::whole(&lossy), "the files of this folder are larger than 16 MiB together");
+                    problems.push(problem.help("policies are small; move what is none out of this folder"));
+                    break;
+                }
+            },
             Ok(None) => {}
             Err(error) => problems.push(Problem::new(Code::Unreadable, Place::whole(&lossy), format!("the file cannot be read: {error}"))),
         }
