@@ -180,8 +180,8 @@ struct Reason {
 impl Reason {
     /// The end that the decision is about: what is announced, or where nothing is, what was computed.
     fn end(&self) -> Option<Timestamp> {
-        let fact = |name: &str| self.facts.get(name).and_then(Value::as_str)?.parse().ok();
-        fact("announcedEnd").or_else(|| fact("expiresAt"))
+        let end = self.facts.get("announcedEnd").or_else(|| self.facts.get("expiresAt"));
+        end.and_then(Value::as_str)?.parse().ok()
     }
 }
 
@@ -203,7 +203,9 @@ impl Document {
         };
         let head: Head = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
         for (field, said, wanted) in [("kind", head.kind, "Plan"), ("apiVersion", head.api_version, "clonewarden.io/v1alpha1")] {
-            let said = said.unwrap_or_default();
+            let Some(said) = said else {
+                return Err(Fault { line: 1, column: 1, message: format!("says no `{field}`: it is no plan"), help: AGAIN });
+            };
             if said != wanted {
                 return Err(at(&text, &format!("\"{field}\""), 0, format!("`{field}` is {said}; `\"{wanted}\"` is applied and nothing else")));
             }
@@ -211,21 +213,33 @@ impl Document {
         let whole: Whole = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
         if whole.applicable == Some(false) {
             let message = "was made from files (`\"applicable\": false`): nothing can be applied from it".to_owned();
-            return Err(Fault { help: "make a plan of the cluster itself: `clonewarden plan -o json` without `--from`", ..at(&text, "\"applicable\"", 0, message) });
+            return Err(Fault {
+                help: "make a plan of the cluster itself: `clonewarden plan -o json` without `--from`",
+                ..at(&text, "\"applicable\"", 0, message)
+            });
         }
         let mut seen = HashSet::with_capacity(whole.decisions.len());
         let mut entries = Vec::with_capacity(whole.decisions.len());
         for decision in whole.decisions {
             let quoted = format!("\"{}\"", decision.id);
-            if !seen.insert(decision.id.clone()) {
+            // Several alerts may be about the same; none of them is carried out.
+            if decision.action != Action::Alert.word() && !seen.insert(decision.id.clone()) {
                 return Err(at(&text, &quoted, 1, format!("two decisions have the id `{}`", decision.id)));
             }
             let Some(action) = Action::ALL.into_iter().find(|action| action.word() == decision.action) else {
-                return Err(at(&text, &quoted, 0, format!("the decision `{}` has the action `{}`, which there is not", decision.id, decision.action)));
+                return Err(at(
+                    &text,
+                    &quoted,
+                    0,
+                    format!("the decision `{}` has the action `{}`, which there is not", decision.id, decision.action),
+                ));
             };
             let aim = decision.target;
             if decision::id(&aim.kind, &aim.key(), action.word(), &decision.reason.code, decision.reason.end()) != decision.id {
-                let message = format!("the decision `{}` about {} `{aim}` was edited: its id is that of another target, action or reason", decision.id, aim.kind);
+                let message = format!(
+                    "the decision `{}` about {} `{aim}` was edited: its id is that of another target, action or reason",
+                    decision.id, aim.kind
+                );
                 return Err(at(&text, &quoted, 0, message));
             }
             let Decision { id, blocked_by, policy, reason, .. } = decision;

@@ -136,7 +136,10 @@ impl<'p> Fresh<'p> {
         let Some(decision) = self.by_id.get(&entry.id) else { return Ok(self.not_there(entry)) };
         // The id says which object it is, and not how it is called: a person reads the name.
         if decision.target.display() != entry.aim.to_string() {
-            return Err((entry, format!("the decision `{}` is about `{}`, and calls it `{}`: it was edited", entry.id, decision.target.display(), entry.aim)));
+            return Err((
+                entry,
+                format!("the decision `{}` is about `{}`, and calls it `{}`: it was edited", entry.id, decision.target.display(), entry.aim),
+            ));
         }
         if decision.policy.as_deref() != entry.policy.as_deref() {
             let by = decision.policy.as_deref().map_or_else(|| "no policy".to_owned(), |policy| format!("policy `{policy}`"));
@@ -169,7 +172,9 @@ impl<'p> Fresh<'p> {
 
     /// Whether what a decision is about is there; what has no object is.
     fn lives(&self, entry: &Entry, key: &str) -> Result<bool, String> {
-        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == entry.aim.kind).filter(|_| entry.aim.uid.is_some()) else { return Ok(true) };
+        let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == entry.aim.kind).filter(|_| entry.aim.uid.is_some()) else {
+            return Ok(true);
+        };
         if let Some(lack) = self.snapshot.evidence.lack(&Source::Objects(kind), self.plan.now) {
             return Err(lack);
         }
@@ -205,7 +210,9 @@ fn not_by_document(entry: &Entry) -> Option<String> {
     };
     let database = [Kind::DbInstance, Kind::DbCluster].iter().any(|kind| kind.name() == entry.aim.kind);
     Some(match (entry.action, entry.aim.provider.as_deref(), entry.aim.kind.as_str()) {
-        (Action::Hold, ..) => "a `hold` is never carried out: it is judged anew once what it lacks is known; docs/reasons.md says what lets it go".to_owned(),
+        (Action::Hold, ..) => {
+            "a `hold` is never carried out: it is judged anew once what it lacks is known; docs/reasons.md says what lets it go".to_owned()
+        }
         (Action::Alert, ..) => match (entry.code.as_str(), entry.policy.as_deref(), entry.aim.name.as_deref()) {
             ("BrakeOn", Some(name), _) | ("Collapsed", _, Some(name)) => format!("`clonewarden brake release {name} --reason …` lets go what waits"),
             _ => "an alert is for a person to look at: there is nothing to carry out".to_owned(),
@@ -227,13 +234,19 @@ fn not_by_document(entry: &Entry) -> Option<String> {
 fn for_apply(decision: &Decision) -> Result<(), (Outcome, &'static str)> {
     let no = |why| Err((Outcome::NotForApply, why));
     match (&decision.target, decision.action, &decision.work) {
-        (Target::Clone(_), Action::Delete, Some(Work::Unused(_))) => no("its host has to be asked once more whether nothing uses it, which the daemon does"),
+        (Target::Clone(_), Action::Delete, Some(Work::Unused(_))) => {
+            no("its host has to be asked once more whether nothing uses it, which the daemon does")
+        }
         (Target::Clone(_), Action::Delete, None) => Ok(()),
         (Target::Clone(_), Action::Warn, Some(Work::Annotate(_))) => Ok(()),
         (Target::Child(child), Action::Delete | Action::Mark, Some(Work::Record(course)))
             if child.database.is_none() && course.database.is_none() && course.home.is_none() =>
         {
-            if decision.action == Action::Mark && !course.news { Err((Outcome::Nothing, "its Orphan says so already")) } else { Ok(()) }
+            if decision.action == Action::Mark && !course.news {
+                Err((Outcome::Nothing, "its Orphan says so already"))
+            } else {
+                Ok(())
+            }
         }
         (Target::Orphan(record), Action::Unmark, None) if !record.in_aws() && record.schema().is_none() => Ok(()),
         (Target::Quota(_), Action::Delete, None) => Ok(()),

@@ -67,8 +67,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 9] =
-        [Self::Keep, Self::Warn, Self::Delete, Self::Hold, Self::Mark, Self::Unmark, Self::Create, Self::Update, Self::Alert];
+    pub const ALL: [Self; 9] = [Self::Keep, Self::Warn, Self::Delete, Self::Hold, Self::Mark, Self::Unmark, Self::Create, Self::Update, Self::Alert];
 
     /// The word in `-o json`.
     #[must_use]
