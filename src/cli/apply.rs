@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             policies.revision
         )));
     }
-    approve::dated(&document, live::now(), args.max_age.get()).map_err(|why| Failure::input(anyhow!("`{name}` {why}; make a plan anew")))?;
+    approve::dated(&document, SystemClock.now(), args.max_age.get()).map_err(|why| Failure::input(anyhow!("`{name}` {why}; make a plan anew")))?;
     let asked = Asked {
         document,
         policies: Arc::new(policies),
