@@ -25,6 +25,8 @@ const SOON: Duration = Duration::from_secs(40);
 const AUDITED: &str = "approve";
 const BRAKED: &str = "approve-brake";
 const TTL: &str = "ttl: {minimum: 5s, default: 1h, maximum: 2h, warnings: [], grace: 5s}";
+/// Overdue before a daemon is there: their ends are surprises.
+const LATE: [&str; 2] = ["late-1", "late-2"];
 const CLONES: [&str; 5] = ["changed", "kept", "made-anew", "snoozed", "untouched"];
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
@@ -37,12 +39,14 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     for name in CLONES {
         seen.push(audited.create(name, Some(5), &json!({})).await?);
     }
-    for name in ["late-1", "late-2"] {
-        braked.create(name, Some(5), &json!({})).await?;
+    let mut late = Timestamp::now();
+    for name in LATE {
+        late = braked.create(name, Some(5), &json!({})).await?.created()?.checked_add(SignedDuration::from_secs(6))?;
     }
     let [approver, looker, nobody] = people(&stage, &install).await?;
     // While KRO brings them up, it changes them: that would be a conflict, and rightly so.
     audited.until_up(&seen).await?;
+    until_past(late).await;
     let daemon = install.start_leader().await?;
 
     announced(&audited, &approver).await?;
@@ -52,7 +56,8 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
             let verdict = verdict(&plan, AUDITED, name)?;
             ensure!(verdict == ("delete".into(), "Expired".into(), "audit".into()), "{name} is {verdict:?}");
         }
-        Ok(approver.file("second.json"))
+        // What is not approved is taken out.
+        approver.keep_of("second.json", plan, AUDITED)
     })
     .await?;
     refused(&install, &audited, &approver, &nobody, &second).await?;
@@ -197,7 +202,7 @@ async fn behind_the_brake(clones: &Clones, daemon: &Daemon, approver: &Person) -
     daemon.until_metric(SOON, "clonewarden_brake_on", &[("policy", "approve-brake")], 1.0).await?;
     let plan = until("both wait behind the brake", SOON, async || {
         let plan = approver.plan("braked.json").await?;
-        for name in ["late-1", "late-2"] {
+        for name in LATE {
             let verdict = verdict(&plan, BRAKED, name)?;
             ensure!(verdict == ("delete".into(), "Expired".into(), "brake".into()), "{name} is {verdict:?}");
         }
@@ -206,7 +211,7 @@ async fn behind_the_brake(clones: &Clones, daemon: &Daemon, approver: &Person) -
     .await?;
     let applied = approver.run(&["apply", &plan]).await?;
     ensure!(applied.done()?.contains("brake release approve-brake"), "it does not say how else: {applied:?}");
-    clones.until_gone(&["late-1", "late-2"]).await?;
+    clones.until_gone(&LATE).await?;
     daemon.until_metric(SOON, "clonewarden_brake_on", &[("policy", "approve-brake")], 0.0).await
 }
 
@@ -254,6 +259,13 @@ impl Person {
         let output = command.output().await.context("cannot run it")?;
         let text = |bytes| String::from_utf8(bytes).context("it printed something that is not text");
         Ok(Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout)?, err: text(output.stderr)? })
+    }
+
+    /// Leaves only the decisions about one namespace in a plan.
+    fn keep_of(&self, file: &str, mut plan: Value, namespace: &str) -> Result<String> {
+        plan["decisions"].as_array_mut().context("no decisions")?.retain(|decision| decision["target"]["namespace"] == namespace);
+        std::fs::write(self.folder.join(file), plan.to_string())?;
+        Ok(self.file(file))
     }
 
     /// Makes a plan and keeps it in a file, as a person does.
