@@ -128,7 +128,7 @@ impl<'p> Fresh<'p> {
     fn weigh<'d>(&self, entry: &'d Entry) -> Result<Fate, (&'d Entry, String)> {
         let settled = |outcome, why: String| Ok(Fate::Settled(outcome, why));
         if entry.action == Action::Keep {
-            return settled(Outcome::Nothing, "it is kept: there is nothing to do".to_owned());
+            return settled(Outcome::Nothing, "it lives on: there is nothing to do".to_owned());
         }
         if let Some(why) = not_by_document(entry) {
             return settled(Outcome::NotForApply, why);

@@ -131,7 +131,7 @@ fn what_is_no_plan_of_ours_is_refused_where_it_stands() {
             "was edited",
             line(&id(0), 0),
         ),
-        ("a date that is none", text.replacen(&format!("\"now\": \"{}\"", at(61)), "\"now\": \"today\"", 1), "date", line("\"now\"", 0)),
+        ("a date that is none", text.replacen(&format!("\"now\": \"{}\"", at(61)), "\"now\": \"today\"", 1), "year", line("\"now\"", 0)),
         ("two documents", format!("{text}\n{text}"), "trailing characters", text.lines().count() + 1),
         ("one deep in lists", format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), "", 1),
     ];

@@ -310,6 +310,7 @@ fn tell(row: &mut Row, ending: &Ending, state: Option<&State>) {
         }
         Ending::Failed(why) => match forbidden(why) {
             Some(words) => (Outcome::Forbidden, Some(words.to_owned())),
+            None if why.starts_with(NO_ANSWER) => (Outcome::Failed, Some(format!("{why}; it may have happened all the same: make a plan anew"))),
             None => (Outcome::Failed, Some(why.clone())),
         },
         Ending::Stopped => {
@@ -323,6 +324,9 @@ fn tell(row: &mut Row, ending: &Ending, state: Option<&State>) {
         row.why = why;
     }
 }
+
+/// How an answer begins that never came.
+const NO_ANSWER: &str = "no answer: ";
 
 /// The API server's words, where it forbids something.
 fn forbidden(detail: &str) -> Option<&str> {

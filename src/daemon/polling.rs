@@ -67,3 +67,73 @@ fn tell_people(before: Option<&State>, after: Option<&State>, journal: &Journal,
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::state::ApprovalEnd;
+    use serde_json::Value;
+    use std::{collections::BTreeMap, io::Write, sync::Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn take(&self) -> Vec<(String, Value)> {
+            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+            let lines = String::from_utf8(bytes).unwrap();
+            lines
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .map(|line| (line["event"].as_str().unwrap().to_owned(), line["facts"].clone()))
+                .collect()
+        }
+    }
+
+    #[test]
+    fn who_approved_is_told_once_and_so_is_how_it_ended() {
+        let lines = Lines::default();
+        let journal = Journal::to(lines.clone());
+        let at = Timestamp::UNIX_EPOCH;
+        let tell = |before: &State, after: &State| {
+            tell_people(Some(before), Some(after), &journal, at);
+            lines.take()
+        };
+        let none = State::default();
+        let mut begun = State::default();
+        begun.note_approval(Approval {
+            id: "1".to_owned(),
+            at,
+            by: "anna@example.com".to_owned(),
+            reason: Some("looked through".to_owned()),
+            plan: at,
+            policy_revision: "sha256:0".to_owned(),
+            count: 1,
+            decisions: vec!["0123456789abcdef".to_owned()],
+            ended: None,
+        });
+        let mut ended = begun.clone();
+        ended.end_approval("1", ApprovalEnd { at, outcomes: BTreeMap::from([("done".to_owned(), 1)]) });
+        let told = tell(&none, &begun);
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            (told[0].0.as_str(), &told[0].1["by"], &told[0].1["decisions"][0]),
+            ("approved", &json!("anna@example.com"), &json!("0123456789abcdef"))
+        );
+        let told = tell(&begun, &ended);
+        assert_eq!(told, [("applied".to_owned(), json!({"id": "1", "by": "anna@example.com", "at": at, "outcomes": {"done": 1}}))]);
+        let events: Vec<String> = tell(&none, &ended).into_iter().map(|(event, _)| event).collect();
+        assert_eq!(events, ["approved", "applied"], "both between two looks");
+        assert_eq!(tell(&ended, &ended), []);
+    }
+}

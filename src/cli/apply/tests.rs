@@ -301,3 +301,28 @@ async fn who_edits_a_clone_meanwhile_keeps_it() {
     assert_eq!(outcomes(&applied.unwrap()), [("staging/one".to_owned(), Outcome::Conflict)]);
     assert_eq!(scene.living(), ["one"]);
 }
+
+/// Every outcome in one report, as a table and as a document.
+#[tokio::test(start_paused = true)]
+async fn the_report_is_printed_as_it_is_kept() {
+    let all = ["conflict", "done", "extended", "failed", "forbidden", "gone", "lives"];
+    let scene = Scene::due(&all[..6]).await;
+    let created = scene.cluster.world().create_clone("staging", "lives", json!({"ttlSeconds": 3_000}), &BTreeMap::new());
+    created.unwrap();
+    scene.annotate("lives", names::EXPIRES_AT, "2026-02-05T15:21:23Z");
+    scene.annotate("lives", names::ANNOUNCED_AT, "2026-02-05T14:31:23Z");
+    let asked = scene.asked().await;
+    scene.annotate("extended", names::EXTEND_UNTIL, "2026-02-05T15:30:00Z");
+    scene.cluster.world().remove(Kind::Clone, &("staging".to_owned(), "gone".to_owned())).unwrap();
+    scene.person.script(Call::Delete, Meets::Refused(ApiError::Conflict("the object has been modified".to_owned())));
+    scene.person.script(Call::Delete, Meets::Through);
+    scene.person.script(Call::Delete, Meets::Refused(ApiError::Unavailable("503".to_owned())));
+    scene.person.script(Call::Delete, Meets::Refused(ApiError::Forbidden("wordpressclones.kro.run \"forbidden\" is forbidden".to_owned())));
+    let report = scene.apply(&asked).await.unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/apply");
+    let kept = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let plain = |text: String| text.replace(report.approval.as_deref().unwrap(), "ID-OF-THE-APPROVAL");
+    let (table, document) = (plain(report.table(false)), plain(super::super::plan::json(&report.document()).unwrap()));
+    assert!(table == kept("table.txt"), "{table}");
+    assert!(document == kept("document.json"), "{document}");
+}
