@@ -42,7 +42,7 @@ fn what_was_edited_is_refused_with_its_line() {
     apply(&place, &["p.json"]).refused(2, &["WordPressClone `wordpress-staging/clone-1` was edited", &format!("--> p.json:{}:", line("\"id\""))]);
     place.write("p.json", plan.replace("\"policyRevision\"", "\"force\": true, \"policyRevision\""));
     apply(&place, &["p.json"]).refused(2, &["unknown field `force`", &format!("--> p.json:{}:", line("\"policyRevision\""))]);
-    place.write("p.json", &plan[..200]);
+    place.write("p.json", plan.chars().take(200).collect::<String>());
     apply(&place, &["p.json"]).refused(2, &["EOF while parsing", "--> p.json:"]);
     place.write("p.json", place.plan(&["-o", "yaml"]).out);
     apply(&place, &["p.json"]).refused(2, &["--> p.json:1:1", "`clonewarden plan -o json`"]);
