@@ -5,13 +5,13 @@ use super::*;
 use crate::{
     act::state,
     model::{Kind, names, state::Pause},
-    plan::render,
+    plan::{Action, render},
     policy::load_files,
     sandbox::{
         clock::SandboxClock,
         cluster::SandboxCluster,
         faults::{Call, Fate as Meets},
-        history::Verb,
+        history::{Actor, Verb},
         world::World,
     },
 };
@@ -212,6 +212,26 @@ async fn a_pause_in_between_is_seen() {
     assert_eq!((scene.living().len(), scene.approvals().await.len()), (1, 0));
 }
 
+/// It comes after that, and before anything was sent.
+#[tokio::test(start_paused = true)]
+async fn what_was_approved_before_a_pause_is_not_tried_after_it() {
+    let scene = Scene::due(&["one"]).await;
+    let asked = scene.asked().await;
+    scene.person.script(Call::WriteState, Meets::Slow(Duration::ZERO, Duration::from_secs(2)));
+    let pausing = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        pause::set(&scene.cluster, "an outage", "bert", scene.now()).await.unwrap();
+    };
+    let (applied, ()) = tokio::join!(scene.apply(&asked), pausing);
+    let report = applied.unwrap();
+    assert_eq!(
+        (outcomes(&report), report.rows[0].why.as_str()),
+        (vec![("staging/one".to_owned(), Outcome::NotTried)], "every write was paused meanwhile")
+    );
+    assert_eq!((report.failure.map(|failure| failure.code), scene.living().len()), (Some(1), 1));
+    assert_eq!(scene.approvals().await[0].ended.as_ref().unwrap().outcomes, BTreeMap::from([("notTried".to_owned(), 1)]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_no_daemon_keeps_its_state_nothing_is_done() {
     let scene = Scene::bare(AUDIT, &["one"]);
@@ -300,6 +320,40 @@ async fn who_edits_a_clone_meanwhile_keeps_it() {
     let (applied, ()) = tokio::join!(scene.apply(&asked), keeping);
     assert_eq!(outcomes(&applied.unwrap()), [("staging/one".to_owned(), Outcome::Conflict)]);
     assert_eq!(scene.living(), ["one"]);
+}
+
+/// What a dead clone left goes by the same steps and proofs as by the daemon: marked, soaked, proved again; past a brake that holds it.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_clone_left_is_proved_again() {
+    let rules = format!("{ENFORCE}\n  orphans: {{soak: 1m, observations: 2}}\n  brake: {{deletes: 1}}");
+    let scene = Scene::with(&rules, &[]).await;
+    for name in ["left-1", "left-2"] {
+        let labels = json!({
+            names::KRO_INSTANCE_ID: "00000000-0000-4000-8000-000000000001", names::KRO_INSTANCE_NAME: "dead",
+            names::KRO_INSTANCE_NAMESPACE: "staging", names::KRO_INSTANCE_GROUP: names::CLONE_GROUP, names::KRO_INSTANCE_KIND: names::CLONE_KIND,
+        });
+        let metadata = json!({"namespace": "staging", "name": name, "labels": labels, "managedFields": [{"manager": names::KRO_APPLIER}]});
+        let mut world = scene.cluster.world();
+        let issue = world.issue(Actor::Platform);
+        world.create(&issue, Kind::Service, json!({"metadata": metadata})).unwrap();
+    }
+    let about = |asked: &Asked, name: &str| asked.document.entries.iter().find(|entry| entry.aim.name.as_deref() == Some(name)).unwrap().clone();
+    let mut asked = scene.asked().await;
+    assert_eq!(about(&asked, "left-1").action, Action::Mark);
+    while about(&asked, "left-1").action == Action::Mark {
+        assert!(scene.now() < asked.document.now + SignedDuration::from_mins(10));
+        let report = scene.apply(&asked).await.unwrap();
+        assert!(report.failure.is_none(), "{}", report.table(false));
+        scene.pass(40).await;
+        asked = scene.asked().await;
+    }
+    let left = about(&asked, "left-1");
+    assert_eq!((left.action, left.blocked_by.as_deref()), (Action::Delete, Some("brake")));
+    asked.document.entries = vec![left];
+    assert_eq!(outcomes(&scene.apply(&asked).await.unwrap()), [("staging/left-1".to_owned(), Outcome::Done)]);
+    let world = scene.cluster.world();
+    let left: Vec<&str> = world.objects(Kind::Service).map(|service| service["metadata"]["name"].as_str().unwrap()).collect();
+    assert_eq!(left, ["left-2"]);
 }
 
 /// Every outcome in one report, as a table and as a document.
