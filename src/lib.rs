@@ -15,6 +15,7 @@ pub mod check;
 pub mod cli;
 pub mod cost;
 pub mod daemon;
+pub mod diff;
 pub mod export;
 pub(crate) mod lifecycle;
 pub mod model;

@@ -253,13 +253,13 @@ impl Executor {
         if !noted.news || is_refresh(decision, ending) {
             return;
         }
-        self.tools.journal.acted(decision, &plan.revision, at, ending);
+        self.tools.journal.acted(decision, &plan.revision.hash, at, ending);
         let subject = decision.target.display();
         let code = decision.reason.code();
         match ending {
             Ending::Done => {
                 info!(action = decision.action.word(), target = %subject, code, "{}", decision.reason.message(at));
-                self.tools.notes.send(decision, at);
+                self.tools.notes.send(decision, &plan.revision, at);
             }
             Ending::Begun => info!(action = decision.action.word(), target = %subject, code, "The first of its steps is done, the rest follows."),
             Ending::Gone => info!(action = decision.action.word(), target = %subject, code, "It was gone already."),

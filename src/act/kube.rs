@@ -110,12 +110,14 @@ pub(crate) async fn note(api: &Transport, note: &Note) -> Result<(), ApiError> {
         ("resourceVersion", about.resource_version.clone()),
     ];
     involved.extend(fields.into_iter().filter(|(_, text)| !text.is_empty()).map(|(field, text)| (field.to_owned(), Value::String(text))));
+    let revision = [(names::POLICY_REVISION, Some(&note.revision.hash)), (names::POLICY_COMMIT, note.revision.commit.as_ref())];
+    let annotations: BTreeMap<_, _> = revision.into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
     let at = format!("{:.0}", note.at);
     // No `eventTime`: with it the server holds an Event to the rules of the newer API, and `kubectl get events` shows no age.
     let event = json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": note.name, "namespace": namespace},
+        "metadata": {"name": note.name, "namespace": namespace, "annotations": annotations},
         "involvedObject": involved,
         "type": match note.event_type { EventType::Normal => "Normal", EventType::Warning => "Warning" },
         "reason": note.reason,

@@ -10,6 +10,7 @@ pub mod kube;
 mod lane;
 pub mod notify;
 mod orphans;
+pub mod policies;
 mod proof;
 pub(crate) mod rds;
 pub(crate) mod schemas;

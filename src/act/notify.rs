@@ -5,6 +5,7 @@ use crate::{
     daemon::lease::Fence,
     model::Kind,
     plan::{Action, Decision, Reason, Target, credentials::Lack},
+    policy::Revision,
     ports::{Clock, Cluster, EventType, Note},
 };
 use jiff::Timestamp;
@@ -40,8 +41,8 @@ impl Notes {
     }
 
     /// Puts an Event about a decision into the queue, if the decision is one that people should see on the object.
-    pub fn send(&self, decision: &Decision, at: Timestamp) {
-        if let Some(note) = note(decision, at)
+    pub fn send(&self, decision: &Decision, revision: &Revision, at: Timestamp) {
+        if let Some(note) = note(decision, revision, at)
             && self.queue.try_send(note).is_err()
         {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -66,7 +67,7 @@ async fn drain(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, fence: Fence, m
 }
 
 /// The Event for a decision. That a new clone's own end is announced is no news; everything that changes a life is.
-fn note(decision: &Decision, at: Timestamp) -> Option<Note> {
+fn note(decision: &Decision, revision: &Revision, at: Timestamp) -> Option<Note> {
     let event_type = match (decision.action, &decision.reason) {
         // Nor is it that it gets its Secret.
         (Action::Keep, _) | (_, Reason::Announced(_, _, None)) | (_, Reason::Credentials(Lack::Secret)) => return None,
@@ -91,6 +92,7 @@ fn note(decision: &Decision, at: Timestamp) -> Option<Note> {
         reason: decision.reason.code().to_owned(),
         action: decision.action.word().to_owned(),
         message: format!("{}{blocked}", decision.reason.message(at)),
+        revision: revision.clone(),
         at,
     })
 }

@@ -137,6 +137,8 @@ struct Whole {
     kind: String,
     now: Timestamp,
     policy_revision: String,
+    #[expect(dead_code, reason = "said for people; the revision tells which policies they are")]
+    policy_commit: Option<String>,
     applicable: Option<bool>,
     #[expect(dead_code, reason = "what was known then is asked for anew")]
     evidence: Vec<Evidence>,

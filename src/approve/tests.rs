@@ -145,6 +145,7 @@ fn what_is_no_plan_of_ours_is_refused_where_it_stands() {
     let fault = Document::read(b"{\n\"kind\": \"\xff\"}").unwrap_err();
     assert_eq!((fault.line, fault.message.as_str()), (2, "is not UTF-8"));
     assert_eq!(read(&format!("\u{feff}{text}")).entries.len(), 2);
+    assert_eq!(read(&text.replacen("\"evidence\"", "\"policyCommit\": \"0a1b\", \"evidence\"", 1)).entries.len(), 2);
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = args.plan.display().to_string();
     let document = Document::read(&read(&args.plan)?).map_err(|fault| refused(&name, &fault))?;
     let policies = inputs::load(&args.policies)?;
-    if document.revision != policies.revision.as_ref() {
+    if document.revision != policies.revision.hash.as_ref() {
         return Err(Failure::input(anyhow!(
             "`{name}` was made by other policies: by revision {}, and `{}` is revision {}; plan anew by these, or give those",
             output::printable(&document.revision),

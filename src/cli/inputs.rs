@@ -1,10 +1,10 @@
-//! What `plan` and `explain` are asked about: policies from a folder, and a cluster from files or as it lives.
+//! What `plan`, `explain` and `policy diff` are asked about: policies from a folder, and a cluster from files or as it lives.
 
 use super::{Failure, live, output};
 use crate::{
     model::{Snapshot, names},
     observe::files,
-    policy::{self, Policies},
+    policy::{self, Policies, Problems},
 };
 use anyhow::anyhow;
 use jiff::Timestamp;
@@ -16,6 +16,13 @@ pub(super) struct Inputs {
     /// The folder with the policy files
     #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR")]
     policies: PathBuf,
+    #[command(flatten)]
+    world: World,
+}
+
+/// The flags that say which cluster is looked at.
+#[derive(Debug, clap::Args)]
+pub(super) struct World {
     /// Read the cluster from files in this folder, as `kubectl get … -o yaml|json` and `aws rds describe-…` wrote them, instead of asking it
     #[arg(long, env = "CLONEWARDEN_FROM", value_name = "DIR")]
     from: Option<PathBuf>,
@@ -40,10 +47,15 @@ impl Inputs {
     /// Reads policies first: what is wrong with them is found without asking a cluster.
     pub(super) fn read(&self) -> Result<Given, Failure> {
         let policies = load(&self.policies)?;
-        let Some(from) = &self.from else {
-            let (snapshot, now) = self.daemon.look(self.cluster_id.as_deref())?;
-            return Ok(Given { snapshot, policies, now });
-        };
+        let (snapshot, now) = self.world.look()?;
+        Ok(Given { snapshot, policies, now })
+    }
+}
+
+impl World {
+    /// One look at the files, or at the cluster, and when that was.
+    pub(super) fn look(&self) -> Result<(Snapshot, Timestamp), Failure> {
+        let Some(from) = &self.from else { return self.daemon.look(self.cluster_id.as_deref()) };
         let read = files::read_dir(from, self.now, self.cluster_id.as_deref()).map_err(|error| match error {
             files::FilesError::Unparsable(_) => Failure::rendered(error.render(output::error_colours())),
             other => Failure::input(anyhow!(other).context(format!("cannot decide from the files in `{}`", from.display()))),
@@ -51,13 +63,18 @@ impl Inputs {
         for note in &read.notes {
             output::note(note);
         }
-        Ok(Given { snapshot: read.snapshot, policies, now: read.now })
+        Ok((read.snapshot, read.now))
     }
 }
 
 /// Loads the policies, or says everything that is wrong with them.
 pub(super) fn load(folder: &std::path::Path) -> Result<Policies, Failure> {
-    policy::load::load_dir(folder).map_err(|problems| Failure::rendered(problems.render(output::error_colours())))
+    policy::load::load_dir(folder).map_err(|problems| refused(&problems))
+}
+
+/// Everything that is wrong with the policies, for people.
+pub(super) fn refused(problems: &Problems) -> Failure {
+    Failure::rendered(problems.render(output::error_colours()))
 }
 
 /// A moment, with an offset from UTC: a local time would mean another moment on another machine.

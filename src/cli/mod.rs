@@ -1,7 +1,7 @@
 //! The command line: what can be asked, one file a subcommand.
 //!
 //! Contract: data goes to standard output and everything else to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage,
-//! configuration, policy or input, with file and line; `policy lint` and `policy test`, whose answer that is, end with 1. Every flag can also be given as `CLONEWARDEN_…`. Nothing in here ends
+//! configuration, policy or input, with file and line; `policy lint`, `policy test` and `policy diff --exit-code`, whose answer that is, end with 1. Every flag can also be given as `CLONEWARDEN_…`. Nothing in here ends
 //! the process; `main` does, with what [`dispatch`] returns.
 
 mod api;
@@ -11,6 +11,7 @@ mod check;
 mod clone;
 mod crds;
 mod demo;
+mod diff;
 mod explain;
 mod inputs;
 mod lint;

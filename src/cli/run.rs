@@ -3,6 +3,7 @@
 use super::{Failure, inputs};
 use crate::{
     daemon::{
+        reload::{self, Start},
         run,
         settings::{RunArgs, Settings},
     },
@@ -18,15 +19,20 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// Settings, policies or an AWS account that cannot be used (2); a daemon that could not start or had to end (1).
 pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
     let settings = args.settle().map_err(Failure::input)?;
-    let policies = inputs::load(&settings.policies)?;
+    let read = reload::read(&settings.policies);
     start_logs(&settings).map_err(Failure::failed)?;
     install_tls();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started").map_err(Failure::failed)?;
     runtime.block_on(async {
-        let cluster = KubeCluster::connect(settings.namespace.as_deref()).await.map_err(Failure::input)?;
+        let cluster = match (KubeCluster::connect(settings.namespace.as_deref()).await, &read) {
+            (Ok(cluster), _) => cluster,
+            (Err(_), Err(problems)) => return Err(inputs::refused(problems)),
+            (Err(error), Ok(_)) => return Err(Failure::input(error)),
+        };
+        let start = Start::with(read, &cluster).await.map_err(|problems| inputs::refused(&problems))?;
         let rds = run::connect_cloud(&settings).await.map_err(Failure::input)?;
-        run::run(settings, policies, cluster, rds).await.map_err(Failure::failed)
+        run::run(settings, start, cluster, rds).await.map_err(Failure::failed)
     })
 }
 

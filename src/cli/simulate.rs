@@ -133,7 +133,7 @@ fn play(path: &Path, folders: &[&PathBuf], sets: &[Policies], setting: &Setting)
     }
     let outcomes = simulations.into_iter().zip(folders.iter().zip(sets)).map(|(simulation, (folder, policies))| Outcome {
         folder: folder.display().to_string(),
-        revision: policies.revision.to_string(),
+        revision: policies.revision.hash.to_string(),
         figures: simulation.finish().0,
     });
     Ok(outcomes.collect())

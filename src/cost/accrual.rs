@@ -59,15 +59,24 @@ impl Stay<'_> {
 
 /// Something that was reaped: when, what it cost a second, and until when it would have lived otherwise.
 #[derive(Debug, Clone, Copy)]
-pub struct Reaping {
+pub struct Reaping<'a> {
     /// The word in the ledger.
     pub why: &'static str,
+    /// Whose it was; `None`: nobody's any more, it was left behind.
+    pub owner: Option<&'a str>,
     /// When it was gone.
     pub at: Timestamp,
     /// When it would have ended otherwise.
     pub instead: Timestamp,
     /// USD a second.
     pub per_second: Decimal,
+}
+
+impl Reaping<'_> {
+    /// What it would have cost until it would otherwise have ended, USD.
+    fn usd(&self) -> Decimal {
+        self.per_second.saturating_mul(Decimal::from(seconds(self.at, self.instead))).normalize()
+    }
 }
 
 /// Whole seconds from one moment to a later one; none, if it is earlier.
@@ -92,12 +101,12 @@ pub struct Interval {
 /// The ledger at the end of the interval. `before` is what it said at its beginning, or at the end of the month before: then only who
 /// lived is taken from it.
 #[must_use]
-pub fn advance(before: &UsageStatus, fresh: bool, interval: Interval, stays: &[Stay<'_>], reapings: &[Reaping]) -> UsageStatus {
+pub fn advance(before: &UsageStatus, fresh: bool, interval: Interval, stays: &[Stay<'_>], reapings: &[Reaping<'_>]) -> UsageStatus {
     let Interval { month, from, to, .. } = interval;
     let lost = lost(before, &Book::open(before), interval, stays);
     let mut book = if fresh { Book::default() } else { Book::open(before) };
     for account in book.accounts.values_mut() {
-        (account.live, account.per_hour) = (0, Costs::default());
+        (account.live, account.per_hour, account.committed) = (0, Costs::default(), None);
     }
     let mut counts = if fresh { CloneCounts::default() } else { before.clones.unwrap_or_default() };
     counts.live = 0;
@@ -116,6 +125,7 @@ pub fn advance(before: &UsageStatus, fresh: bool, interval: Interval, stays: &[S
         account.accrued = account.accrued.and(stay.per_second.times(Decimal::from(lived)));
         account.clone_seconds = account.clone_seconds.saturating_add(lived);
         if lives {
+            account.committed = Some(account.committed.unwrap_or_default().saturating_add(stay.committed(to, month)).normalize());
             account.live = account.live.saturating_add(1);
             account.per_hour = account.per_hour.and(stay.per_second.times(SECONDS_AN_HOUR));
         }
@@ -139,11 +149,19 @@ pub fn advance(before: &UsageStatus, fresh: bool, interval: Interval, stays: &[S
     };
     for reaping in reapings.iter().filter(|reaping| reaping.at >= from && reaping.at < to) {
         save(&mut status.savings, *reaping);
+        if let Some(owner) = reaping.owner {
+            let account = book.account(owner);
+            account.saved = Some(account.saved.unwrap_or_default().saturating_add(reaping.usd()).normalize());
+        }
     }
     status.saved = (!status.savings.is_empty())
         .then(|| status.savings.iter().fold(Decimal::ZERO, |sum, saving| sum.saturating_add(saving.usd)).round_dp(4).normalize());
     let committed = stays.iter().fold(Decimal::ZERO, |sum, stay| sum.saturating_add(stay.committed(to, month)));
     book.close(&mut status);
+    for owner in &mut status.owners {
+        let expected = forecast(owner.accrued.total, owner.committed.unwrap_or_default(), month, to);
+        owner.forecast = Some(expected.round_dp(4).normalize());
+    }
     let accrued = status.owners.iter().fold(Decimal::ZERO, |sum, owner| sum.saturating_add(owner.accrued.total));
     status.committed = Some(committed.round_dp(4).normalize());
     status.forecast = Some(forecast(accrued, committed, month, to).round_dp(4).normalize());
@@ -164,8 +182,8 @@ pub fn accrued(status: &UsageStatus) -> Decimal {
     status.owners.iter().fold(Decimal::ZERO, |sum, owner| sum.saturating_add(owner.accrued.total))
 }
 
-fn save(savings: &mut Vec<Saving>, reaping: Reaping) {
-    let usd = reaping.per_second.saturating_mul(Decimal::from(seconds(reaping.at, reaping.instead))).normalize();
+fn save(savings: &mut Vec<Saving>, reaping: Reaping<'_>) {
+    let usd = reaping.usd();
     match savings.iter_mut().find(|saving| saving.reason == reaping.why) {
         Some(saving) => (saving.usd, saving.reaped) = (saving.usd.saturating_add(usd), saving.reaped.saturating_add(1)),
         None => savings.push(Saving { reason: reaping.why.to_owned(), usd, reaped: 1 }),
@@ -223,7 +241,7 @@ impl Book {
     }
 
     fn close(self, status: &mut UsageStatus) {
-        let used = |account: &OwnerCosts| account.live > 0 || account.clone_seconds > 0;
+        let used = |account: &OwnerCosts| account.live > 0 || account.clone_seconds > 0 || account.saved.is_some();
         status.owners = self.accounts.into_values().filter(used).collect();
         let (mut costs, mut lived) = (Costs::default(), 0_u64);
         for account in &status.owners {

@@ -95,6 +95,19 @@ struct Region {
 }
 
 impl PriceBook {
+    /// Whether both ask the same for everything, by figures of the same date; where those stand is no matter.
+    #[must_use]
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        type Said<'a> = (&'a Arc<str>, Vec<(&'a (Table, String), Decimal, Date)>, Option<&'a Vec<FixedCost>>, Option<u32>);
+        fn said(book: &PriceBook) -> impl Iterator<Item = Said<'_>> {
+            book.0.iter().map(|(name, region)| {
+                let figures = region.figures.iter().map(|(key, figure)| (key, figure.usd, figure.as_of));
+                (name, figures.collect(), region.fixed.as_ref(), region.spread_over)
+            })
+        }
+        said(self).eq(said(other))
+    }
+
     /// Writes a figure in; the one before is gone.
     pub fn put(&mut self, region: &Arc<str>, table: Table, name: String, figure: Figure) {
         self.0.entry(Arc::clone(region)).or_default().figures.insert((table, name), figure);

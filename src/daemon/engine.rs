@@ -172,6 +172,7 @@ impl Engine {
             notes,
             verdicts: Mutex::new(HashMap::new()),
             unwritten: Mutex::default(),
+            last: Mutex::default(),
         };
         let elector = Elector::new(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.identity, fence.clone())
             .at(self.address, self.vitals.leader.clone());

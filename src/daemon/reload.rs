@@ -1,46 +1,211 @@
-//! Follows the policy folder. A set that loads takes its place whole; one that does not leaves the last good set in force.
+//! Follows the policy folder. A set that loads takes its place whole; one that does not leaves the last good set in force, which the
+//! holder of the lease keeps in the cluster, so that a restart finds it too.
 //!
 //! The folder is read every few seconds and compared by content: a mounted ConfigMap changes by swapping a link, which watches
-//! on files miss.
+//! on files miss. It changes as a whole; a plain folder is written file by file, so what stands there counts once it was read twice.
 
+use super::lease::Fence;
 use crate::{
-    policy::{Policies, load},
-    ports::Clock,
+    act::{
+        journal::Journal,
+        policies::{self, KeepError},
+        state::Keeper,
+    },
+    policy::{Folder, Policies, Problems, folder},
+    ports::{Clock, Cluster},
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use serde_json::json;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{Notify, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// How often the folder is read.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(2);
 
-/// Follows `folder` for ever. `broken` is told whether the folder as it stands can be loaded.
-pub async fn follow(folder: PathBuf, clock: Arc<dyn Clock>, policies: watch::Sender<Arc<Policies>>, broken: watch::Sender<bool>, wake: Arc<Notify>) {
-    let mut last_problem = String::new();
-    loop {
-        clock.sleep(EVERY).await;
-        let path = folder.clone();
-        let Ok(loaded) = tokio::task::spawn_blocking(move || load::load_dir(&path)).await else { continue };
-        match loaded {
-            Ok(set) => {
-                let changed = policies.borrow().revision != set.revision;
-                broken.send_if_modified(std::mem::take);
-                last_problem.clear();
-                if changed {
-                    info!(revision = %set.revision, "The policies have changed and are in force.");
-                    policies.send_replace(Arc::new(set));
-                    wake.notify_one();
+/// A set of policies with the files that it was read from.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The files.
+    pub folder: Folder,
+    /// What they mean.
+    pub policies: Policies,
+}
+
+/// Reads the folder.
+///
+/// # Errors
+/// Everything that keeps it from being used.
+pub fn read(folder: &Path) -> Result<Read, Problems> {
+    let shown = folder.display().to_string();
+    let read = Folder::read(folder).and_then(|folder| Ok(Read { policies: folder.load()?, folder }));
+    read.map_err(|problems| problems.in_folder(shown))
+}
+
+/// What a daemon starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// What is in force.
+    pub read: Read,
+    /// Why that is not what stands in the folder.
+    pub problems: Option<Problems>,
+}
+
+impl Start {
+    /// What was read, or the last good set where that cannot be used.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the folder, where no good set is kept either.
+    pub async fn with(read: Result<Read, Problems>, cluster: &dyn Cluster) -> Result<Self, Problems> {
+        let problems = match read {
+            Ok(read) => return Ok(Self { read, problems: None }),
+            Err(problems) => problems,
+        };
+        let Some(read) = last_good(cluster).await else { return Err(problems) };
+        error!(revision = %read.policies.revision, "The policies cannot be loaded; the last good set is in force.\n{problems}");
+        Ok(Self { read, problems: Some(problems) })
+    }
+}
+
+/// The set that the last holder of the lease acted by, if one is kept and loads.
+async fn last_good(cluster: &dyn Cluster) -> Option<Read> {
+    match policies::kept(cluster).await {
+        Ok(folder) => {
+            let folder = folder?;
+            let loaded = folder.load();
+            let loaded = loaded.inspect_err(|problems| error!("What is kept in ConfigMap `{}` cannot be loaded either.\n{problems}", policies::NAME));
+            Some(Read { policies: loaded.ok()?, folder })
+        }
+        Err(error) => {
+            error!(%error, "ConfigMap `{}` cannot be read: nobody knows the last good policies.", policies::NAME);
+            None
+        }
+    }
+}
+
+/// What it takes to follow a folder.
+pub struct Following {
+    /// The folder.
+    pub path: PathBuf,
+    /// Our clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where the last good set is kept.
+    pub cluster: Arc<dyn Cluster>,
+    /// Whether this process is the one that writes.
+    pub fence: Fence,
+    /// Whether anything is written at all.
+    pub keeper: Arc<Keeper>,
+    /// The policies in force.
+    pub policies: watch::Sender<Arc<Policies>>,
+    /// Whether the folder as it stands cannot be loaded.
+    pub broken: watch::Sender<bool>,
+    /// Where it is written down.
+    pub journal: Arc<Journal>,
+    /// Wakes the loop.
+    pub wake: Arc<Notify>,
+}
+
+/// What is known of the folder from one look to the next.
+struct Known {
+    /// The files in force.
+    in_force: Folder,
+    /// What was read last.
+    last: Option<Folder>,
+    /// Why the folder cannot be loaded; empty: it can.
+    problem: String,
+    /// Whether the files in force are kept, as far as this process knows.
+    kept: bool,
+    /// Why they are not.
+    trouble: Option<KeepError>,
+}
+
+impl Following {
+    /// Follows the folder for ever, beginning with the files in force; `problem`: they are not what stands in the folder, which cannot
+    /// be loaded.
+    pub async fn run(self, in_force: Folder, problem: Option<Problems>) {
+        let problem = problem.map(|problems| problems.to_string()).unwrap_or_default();
+        let mut known = Known { in_force, last: None, problem, kept: false, trouble: None };
+        loop {
+            self.keep(&mut known).await;
+            self.clock.sleep(EVERY).await;
+            self.look(&mut known).await;
+        }
+    }
+
+    async fn look(&self, known: &mut Known) {
+        let path = self.path.clone();
+        let looked = tokio::task::spawn_blocking(move || (folder::changes_at_once(&path), Folder::read(&path)));
+        let Ok((at_once, read)) = looked.await else { return };
+        let problems = match read {
+            Ok(folder) if folder == known.in_force => return self.mended(known),
+            // Somebody may be writing there.
+            Ok(folder) if !at_once && known.last.as_ref() != Some(&folder) => return known.last = Some(folder),
+            Ok(folder) => {
+                known.last = Some(folder.clone());
+                let loading = folder.clone();
+                let Ok(loaded) = tokio::task::spawn_blocking(move || loading.load()).await else { return };
+                match loaded {
+                    Ok(policies) => return self.take(known, folder, policies),
+                    Err(problems) => problems,
                 }
             }
-            Err(problems) => {
-                let problem = problems.to_string();
-                if problem != last_problem {
-                    error!("The policies cannot be loaded; the last good set stays in force.\n{problem}");
-                    last_problem = problem;
-                    broken.send_replace(true);
-                    wake.notify_one();
+            Err(problems) => problems,
+        };
+        self.say_broken(known, &problems.in_folder(self.path.display().to_string()));
+    }
+
+    fn take(&self, known: &mut Known, folder: Folder, policies: Policies) {
+        self.mended(known);
+        let before = self.policies.borrow().revision.clone();
+        (known.in_force, known.kept, known.trouble) = (folder, false, None);
+        info!(revision = %policies.revision, "The policies have changed and are in force.");
+        let facts = json!({"from": before.hash, "fromCommit": before.commit, "to": policies.revision.hash, "toCommit": policies.revision.commit});
+        self.journal.noted("policiesChanged", self.clock.now(), facts);
+        self.policies.send_replace(Arc::new(policies));
+        self.wake.notify_one();
+    }
+
+    fn mended(&self, known: &mut Known) {
+        if !std::mem::take(&mut known.problem).is_empty() {
+            info!("The policy folder can be loaded again.");
+            self.journal.noted("policiesMended", self.clock.now(), json!({}));
+            self.broken.send_replace(false);
+        }
+    }
+
+    fn say_broken(&self, known: &mut Known, problems: &Problems) {
+        let problem = problems.to_string();
+        if known.problem != problem {
+            error!("The policies cannot be loaded; the last good set stays in force.\n{problem}");
+            let in_force = self.policies.borrow().revision.hash.clone();
+            self.journal.noted("policiesBroken", self.clock.now(), json!({"problems": problem, "inForce": in_force}));
+            known.problem = problem;
+            self.broken.send_replace(true);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Keeps what is in force, if this process is the one that acts by it.
+    async fn keep(&self, known: &mut Known) {
+        if known.kept || !self.fence.holds() || !self.keeper.allows_writes() {
+            return;
+        }
+        match policies::keep(self.cluster.as_ref(), &known.in_force).await {
+            Ok(()) => (known.kept, known.trouble) = (true, None),
+            Err(error) => {
+                if known.trouble.as_ref() != Some(&error) {
+                    warn!(%error, "The policies in force are not kept: a restart with a folder that cannot be loaded would not start.");
                 }
+                // What does not fit will not fit the next time either.
+                known.kept = !matches!(error, KeepError::Api(_));
+                known.trouble = Some(error);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

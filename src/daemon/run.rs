@@ -3,7 +3,9 @@
 use super::{
     billing::Asking,
     engine::{Ended, Engine, Vitals},
-    lease, reload, schedule,
+    lease,
+    reload::{self, Following, Start},
+    schedule,
     settings::Settings,
     shell::{Shell, Shown},
 };
@@ -14,7 +16,6 @@ use crate::{
     model::Kind,
     observe::{billing::CostExplorer, kube::KubeCluster, rds::RdsCloud, schemas::MySqlHosts},
     plan,
-    policy::Policies,
     ports::{Clock, Cloud, CloudError, Cluster, NoCloud},
 };
 use anyhow::{Context, bail};
@@ -75,7 +76,7 @@ const ACCOUNT: Duration = Duration::from_secs(15);
 /// # Errors
 /// When something is wrong before it starts (the address, the journal), or when it had to end: the lease was lost, or a part
 /// of it died. The process must then end too, so that another one acts.
-pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds: Option<RdsCloud>) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Option<RdsCloud>) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kube = Arc::new(kube);
     let cluster: Arc<dyn Cluster> = Arc::<KubeCluster>::clone(&kube);
@@ -83,9 +84,10 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
     let (sweep, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let stop = CancellationToken::new();
     let vitals = Vitals::default();
+    let Start { read: reload::Read { folder, policies }, problems } = start;
     info!(revision = %policies.revision, policies = policies.policies.len(), "The policies are loaded.");
     let (set_policies, policies) = watch::channel(Arc::new(policies));
-    let (set_broken, broken) = watch::channel(false);
+    let (set_broken, broken) = watch::channel(problems.is_some());
     let shown = Shown {
         clock: Arc::clone(&clock),
         cluster: Arc::clone(&cluster),
@@ -133,7 +135,18 @@ pub async fn run(settings: Settings, policies: Policies, kube: KubeCluster, rds:
             Some(tokio::spawn(asking.run()))
         }
     };
-    let follower = tokio::spawn(reload::follow(settings.policies.clone(), Arc::clone(&clock), set_policies, set_broken, Arc::clone(&wake)));
+    let following = Following {
+        path: settings.policies.clone(),
+        clock: Arc::clone(&clock),
+        cluster: Arc::clone(&cluster),
+        fence: vitals.fence.clone(),
+        keeper: Arc::clone(&vitals.keeper),
+        policies: set_policies,
+        broken: set_broken,
+        journal: Arc::clone(&journal),
+        wake: Arc::clone(&wake),
+    };
+    let follower = tokio::spawn(following.run(folder, problems));
     tokio::spawn(stop_on_signal(stop.clone())?);
     let cluster_id = match settings.cluster_id {
         Some(id) => Some(id),

@@ -3,7 +3,7 @@
 //! Level-triggered: a wake carries no information. A restart, a missed event and a normal wake are the same path. One plan runs
 //! at a time and at most one wake waits.
 
-use super::lease::Fence;
+use super::{edit, lease::Fence};
 use crate::{
     act::{
         executor::{Executor, Round},
@@ -12,6 +12,7 @@ use crate::{
         notify::Notes,
         state::Keeper,
     },
+    diff::diff,
     model::Snapshot,
     observe::{self, store::Store, sweeps::Sweeps},
     plan::{Action, Decision, Plan, Planner},
@@ -74,6 +75,8 @@ pub struct Warden {
     pub verdicts: Mutex<HashMap<u64, u64>>,
     /// What plans found and could not write down, paused or refused.
     pub unwritten: Mutex<Unwritten>,
+    /// The policies that the last plan was made by.
+    pub last: Mutex<Option<Arc<Policies>>>,
 }
 
 /// What has happened to promises and could not be written down yet: `enforce` was interrupted, a clone was kept.
@@ -146,7 +149,11 @@ impl Warden {
         let plan = Arc::new((self.planner)(&snapshot, &policies, now));
         let took = begun.elapsed();
         self.store.priced(plan.now, plan.tariff.lack.is_none().then_some(&plan.tariff));
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(&policies));
         let round = if self.fence.holds() {
+            if let Some(before) = before.filter(|before| before.revision.hash != policies.revision.hash) {
+                edit::tell(&diff(&snapshot, &before, &policies, now), &self.journal);
+            }
             self.tell_changes(&plan);
             Some(self.executor.execute(&plan, &base).await)
         } else {
@@ -199,9 +206,9 @@ impl Warden {
             let held = decision.action == Action::Hold;
             let carried_out = decision.effective() && !held && (decision.writes() || matches!(decision.action, Action::Delete | Action::Unmark));
             if !carried_out {
-                self.journal.decided(decision, &plan.revision, plan.now);
+                self.journal.decided(decision, &plan.revision.hash, plan.now);
                 if plan.state.paused.is_none() {
-                    self.notes.send(decision, plan.now);
+                    self.notes.send(decision, &plan.revision, plan.now);
                 }
             }
         }

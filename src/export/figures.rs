@@ -53,7 +53,7 @@ pub(super) struct Figures<'a> {
     pub(super) left_out: usize,
     pub(super) orphans: Series<'a, 3>,
     pub(super) orphans_cost: Series<'a, 2>,
-    pub(super) orphans_oldest: Series<'a, 1>,
+    pub(super) orphans_oldest: Series<'a, 2>,
     pub(super) hosts: HostFigures<'a>,
     pub(super) money: MoneyFigures<'a>,
     pub(super) brake_on: Series<'a, 1>,
@@ -141,7 +141,7 @@ impl<'a> Figures<'a> {
         let cost = status.cost_per_hour.and_then(|cost| cost.to_f64()).unwrap_or_default();
         *self.orphans_cost.entry([kind, phase.word()]).or_default() += cost;
         let age = status.first_seen.map_or(0.0, |seen| now.duration_since(seen).as_secs_f64());
-        let oldest = self.orphans_oldest.entry([kind]).or_default();
+        let oldest = self.orphans_oldest.entry([kind, phase.word()]).or_default();
         *oldest = oldest.max(age);
     }
 

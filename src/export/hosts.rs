@@ -93,7 +93,7 @@ mod tests {
         ];
         let facts = HostFacts { schemas, connections: 7, max_connections: 90, ..HostFacts::default() };
         let snapshot = Snapshot { hosts: [(host, Arc::new(facts))].into(), cluster_id: Some(Arc::from("ours")), ..Snapshot::default() };
-        let policies = Policies { revision: Arc::from(""), policies: Vec::new(), hosts: Vec::new(), prices: Arc::default() };
+        let policies = Policies { revision: "".into(), policies: Vec::new(), hosts: Vec::new(), prices: Arc::default() };
         let figures = HostFigures::of(&snapshot, &policies);
         let count = |state| figures.schemas.get(&["h", state]).copied();
         assert_eq!(STATES.map(count), [1.0, 0.0, 0.0, 1.0, 1.0].map(Some));

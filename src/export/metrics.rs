@@ -300,8 +300,8 @@ metrics! {
         "Things whose clone is gone, by how far they have come (`Marked`, `Soaking`, `Held`, `Due`, `Deleting`, and `Deleted` for a day as history), and whether a policy that governs them is known.";
     orphans_cost: Gauges UsdPerHour "clonewarden_orphans_cost_usd_per_hour" ["kind", "phase"]
         "What orphans cost at present, by the price book; those that are gone cost nothing, and what has no price counts as nothing.";
-    orphans_oldest: Gauges Seconds "clonewarden_orphans_oldest_age_seconds" ["kind"]
-        "How long ago the oldest orphan of a kind was first seen, those that are gone not counted.";
+    orphans_oldest: Gauges Seconds "clonewarden_orphans_oldest_age_seconds" ["kind", "phase"]
+        "How long ago the oldest orphan of a kind and phase was first seen, those that are gone not counted.";
     brake_on: Gauges Flag "clonewarden_brake_on" ["policy"]
         "Whether unannounced ends of the policy wait for `clonewarden brake release`.";
     brake_waiting: Gauges Count "clonewarden_brake_waiting_clones" ["policy"]
@@ -359,8 +359,8 @@ metrics! {
     clock_skew: Gauges Seconds "clonewarden_clock_skew_seconds" []
         "How far our clock is ahead of the API server's. Absent: unknown, and then nothing ends.";
 
-    policy_info: Gauges Info "clonewarden_policy_info" ["policy", "mode", "revision"]
-        "The policies in force. `revision` is of the whole set.";
+    policy_info: Gauges Info "clonewarden_policy_info" ["policy", "mode", "revision", "commit"]
+        "The policies in force. `revision` is of the whole set; `commit` is empty where the folder has no file `COMMIT`.";
     policy_broken: Gauges Flag "clonewarden_policy_load_failed" []
         "Whether the policy folder as it stands cannot be loaded, so that the last good set stays in force.";
     api_requests: Counters Count "clonewarden_api_requests_total" ["verb", "resource", "outcome"]

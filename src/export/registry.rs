@@ -243,9 +243,10 @@ impl Metrics {
     fn set_policies(&self) {
         let policies = Arc::clone(&self.policies.borrow());
         let mut series = Series::new();
+        let commit = policies.revision.commit.as_deref().unwrap_or_default();
         for policy in &policies.policies {
             let mode = if policy.mode == Mode::Enforce { "enforce" } else { "audit" };
-            series.insert([policy.name.as_ref(), mode, policies.revision.as_ref()], 1.0);
+            series.insert([policy.name.as_ref(), mode, policies.revision.hash.as_ref(), commit], 1.0);
         }
         self.families.policy_info.replace(&series);
     }

@@ -302,10 +302,10 @@ fn nothing_that_people_write_becomes_a_label() {
 #[test]
 fn a_reload_replaces_the_policies() {
     let world = World::enforced(&["a"]);
-    assert_eq!(world.value("clonewarden_policy_info{mode=\"enforce\",policy=\"staging\",revision=\"sha256:one\"}"), Some(1.0));
+    assert_eq!(world.value("clonewarden_policy_info{commit=\"\",mode=\"enforce\",policy=\"staging\",revision=\"sha256:one\"}"), Some(1.0));
     let renamed = Policies { revision: "sha256:two".into(), ..policies(vec![policy("other", Mode::Audit, Namespaces::Names(vec![]))]) };
     world.policies.send_replace(Arc::new(renamed));
-    assert_eq!(world.value("clonewarden_policy_info{mode=\"audit\",policy=\"other\",revision=\"sha256:two\"}"), Some(1.0));
+    assert_eq!(world.value("clonewarden_policy_info{commit=\"\",mode=\"audit\",policy=\"other\",revision=\"sha256:two\"}"), Some(1.0));
     assert_eq!(world.metrics.render().unwrap().matches("clonewarden_policy_info{").count(), 1);
 }
 

@@ -4,6 +4,7 @@ use super::{
     credentials::SourcePassword,
     database::Database,
     kind::Kind,
+    marks::{Marks, source_url},
     meta::{self, Meta, Unreadable},
     names,
     shared::shared,
@@ -95,6 +96,10 @@ pub struct WordPressClone {
     pub finalizers: Box<[Arc<str>]>,
     /// The ResourceGraphDefinition that KRO made it from.
     pub definition: Option<Arc<str>>,
+    /// Its labels and annotations, as far as placement rules alone look at them.
+    pub marks: Arc<Marks>,
+    /// `spec.sourceUrl`, without user name and password.
+    pub source_url: Option<Box<str>>,
 }
 
 impl WordPressClone {
@@ -125,6 +130,8 @@ impl WordPressClone {
             not_ready: not_ready(object),
             finalizers: meta::finalizers(object),
             definition: meta::label(object, names::KRO_DEFINITION).map(shared),
+            marks: Marks::read(object),
+            source_url: source_url(object),
             meta,
         })
     }

@@ -12,6 +12,7 @@ pub mod database;
 pub mod duration;
 pub mod evidence;
 pub mod kind;
+pub mod marks;
 pub mod meta;
 pub mod month;
 pub mod names;

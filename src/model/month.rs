@@ -273,6 +273,18 @@ pub struct OwnerCosts {
     pub live: u32,
     /// What those cost an hour.
     pub per_hour: Costs,
+    /// What those will still cost in this month if each lives to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "money")]
+    pub committed: Option<Decimal>,
+    /// What the month will have cost for this owner when it is over, rounded for reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "money")]
+    pub forecast: Option<Decimal>,
+    /// What the ends of this owner's clones have saved; what was left behind and reaped is nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "money")]
+    pub saved: Option<Decimal>,
 }
 
 /// What was saved by reaping for one reason.

@@ -11,6 +11,10 @@ pub const ANNOUNCED_AT: &str = "clonewarden.io/announced-at";
 /// Annotation, written by the daemon together with [`EXPIRES_AT`], where that is nearer because nothing uses the clone's database: since
 /// when nothing has.
 pub const UNUSED_SINCE: &str = "clonewarden.io/unused-since";
+/// Annotation on our Events: the revision of the policies by which it was decided.
+pub const POLICY_REVISION: &str = "clonewarden.io/policy-revision";
+/// Annotation on our Events: the Git commit of these policies, where their folder tells it.
+pub const POLICY_COMMIT: &str = "clonewarden.io/policy-commit";
 /// Annotation, written by the daemon: the last warning given, `<announced end>/<time before it>`.
 pub const WARNED: &str = "clonewarden.io/warned";
 /// Annotation: who the clone belongs to.

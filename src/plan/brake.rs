@@ -10,7 +10,7 @@ use crate::model::{
     snapshot::Origin,
     state::{Brake, Trip},
 };
-use crate::policy::{ClonePolicy, Mode};
+use crate::policy::{BrakeRules, ClonePolicy, Mode};
 use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -126,10 +126,7 @@ pub(super) fn apply(surprises: &Surprises, snapshot: &Snapshot, ground: &Ground<
         let counted = waiting.len().saturating_add(carried);
         // Counted only where there is something to hold back.
         let clones = if waiting.is_empty() { 0 } else { clones_at(start, policy, &brake, snapshot, ground) };
-        let too_many = counted > usize::try_from(policy.brake.deletes).unwrap_or(usize::MAX).min(MOST_DELETES);
-        let percent = usize::try_from(policy.brake.percent).unwrap_or(usize::MAX);
-        let too_large = clones >= 10 && counted.saturating_mul(100) > percent.saturating_mul(clones);
-        if !waiting.is_empty() && (held_before || too_many || too_large) {
+        if !waiting.is_empty() && (held_before || exceeds(policy.brake, counted, clones)) {
             draft.alert(Some(&policy.name), Target::Policy(Arc::clone(&policy.name)), Reason::BrakeOn(waiting.len(), carried, clones));
             while waiting.len() > LISTED {
                 waiting.pop_last();
@@ -158,6 +155,14 @@ pub(super) fn apply(surprises: &Surprises, snapshot: &Snapshot, ground: &Ground<
     if snapshot.origin == Origin::Live {
         state.brakes = brakes;
     }
+}
+
+/// Whether so many surprises within a window are too many, of so many clones at its start.
+#[must_use]
+pub fn exceeds(rules: BrakeRules, counted: usize, clones: usize) -> bool {
+    let too_many = counted > usize::try_from(rules.deletes).unwrap_or(usize::MAX).min(MOST_DELETES);
+    let percent = usize::try_from(rules.percent).unwrap_or(usize::MAX);
+    too_many || clones >= 10 && counted.saturating_mul(100) > percent.saturating_mul(clones)
 }
 
 /// What the brakes of policies hold that are not the clones' own any more: renamed ones, and those of namespaces that moved.

@@ -12,6 +12,7 @@ use crate::model::{
     schema::{self, LedgerRow},
     usage::{Memory, Unused},
 };
+use crate::policy::Revision;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
@@ -22,7 +23,7 @@ pub struct Plan {
     /// The moment that was decided about (UTC).
     pub now: Timestamp,
     /// The revision of the policies that decided.
-    pub revision: Arc<str>,
+    pub revision: Revision,
     /// Whether it was made from files: then nothing can be applied from it.
     pub applicable: bool,
     /// What was known.

@@ -110,7 +110,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     }
     Plan {
         now,
-        revision: Arc::clone(&policies.revision),
+        revision: policies.revision.clone(),
         applicable: snapshot.origin == Origin::Live,
         evidence: snapshot.evidence.clone(),
         decisions: draft.decisions,

@@ -364,7 +364,9 @@ fn list(items: &[String], none: &str) -> String {
 }
 
 impl Limit {
-    fn field(&self) -> &'static str {
+    /// Its field under `limits`.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
         match self {
             Self::Clones => "clones",
             Self::DedicatedDatabases => "dedicatedDatabases",
@@ -372,7 +374,9 @@ impl Limit {
         }
     }
 
-    fn words(&self) -> String {
+    /// What it bounds, for people.
+    #[must_use]
+    pub fn words(&self) -> String {
         match self {
             Self::Clones => "live clones".to_owned(),
             Self::DedicatedDatabases => "clones with a database of their own".to_owned(),

@@ -23,7 +23,10 @@ pub fn document(plan: &Plan) -> Value {
     document.insert("apiVersion".into(), json!("clonewarden.io/v1alpha1"));
     document.insert("kind".into(), json!("Plan"));
     document.insert("now".into(), json!(plan.now));
-    document.insert("policyRevision".into(), json!(plan.revision));
+    document.insert("policyRevision".into(), json!(plan.revision.hash));
+    if let Some(commit) = &plan.revision.commit {
+        document.insert("policyCommit".into(), json!(commit));
+    }
     if !plan.applicable {
         document.insert("applicable".into(), json!(false));
     }

@@ -4,27 +4,16 @@
 //! what takes a folder only lists and reads. None of them panics, whatever the bytes.
 
 use super::{
-    Policies,
+    Policies, Revision,
     code::Code,
+    folder::{Folder, LARGEST},
     problem::{Place, Problem, Problems, Source},
     set::Set,
     yaml,
 };
 use crate::cost::book::PriceBook;
 use sha2::{Digest, Sha256};
-use std::{fs, io, io::Read as _, path::Path, sync::Arc};
-
-/// A ConfigMap holds no more than this.
-const LARGEST: usize = 1 << 20;
-/// How often a folder that changes while it is read is read again.
-const ATTEMPTS: usize = 5;
-
-/// Whether a file of this name holds policies: `*.yaml` and `*.yml`, not hidden, no fixtures (`*_test.yaml`).
-#[must_use]
-pub fn is_policy_file(name: &str) -> bool {
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
-    !name.starts_with('.') && stem.is_some_and(|stem| !stem.ends_with("_test"))
-}
+use std::path::Path;
 
 /// A set of files with everything that there is to say about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,12 +22,6 @@ pub struct Linted {
     pub policies: Option<Policies>,
     /// Errors and warnings; none at all where the set is clean.
     pub problems: Problems,
-}
-
-/// Whether a file of this name holds fixtures: `*_test.yaml` and `*_test.yml`, not hidden.
-pub(super) fn is_test_file(name: &str) -> bool {
-    let stem = name.strip_suffix(".yaml").or_else(|| name.strip_suffix(".yml"));
-    !name.starts_with('.') && stem.is_some_and(|stem| stem.ends_with("_test"))
 }
 
 /// Reads the policies in a folder, not in those below it.
@@ -61,13 +44,7 @@ pub fn load_files(files: Vec<(String, Vec<u8>)>) -> Result<Policies, Problems> {
 #[must_use]
 pub fn lint_dir(dir: &Path) -> Linted {
     let folder = dir.display().to_string();
-    let linted = match read_dir(dir, is_policy_file) {
-        Ok((files, unread)) => lint(files, unread),
-        Err(error) => {
-            let problem = Problem::new(Code::Unreadable, Place::whole(""), format!("the folder cannot be read: {error}"));
-            Linted { policies: None, problems: Problems::new(&[], vec![problem]) }
-        }
-    };
+    let linted = Folder::read(dir).map_or_else(|problems| Linted { policies: None, problems }, |read| read.lint());
     Linted { problems: linted.problems.in_folder(folder), ..linted }
 }
 
@@ -79,7 +56,7 @@ pub fn lint_files(files: Vec<(String, Vec<u8>)>) -> Linted {
 
 impl Linted {
     /// The policies, or what keeps them from being used: a daemon has no use for doubts.
-    fn loaded(self) -> Result<Policies, Problems> {
+    pub(super) fn loaded(self) -> Result<Policies, Problems> {
         self.policies.ok_or_else(|| self.problems.without_warnings())
     }
 }
@@ -91,7 +68,7 @@ pub(super) fn load_prices(files: Vec<(String, Vec<u8>)>) -> Result<PriceBook, Pr
     if problems.errors() == 0 { Ok(set.into_prices()) } else { Err(problems) }
 }
 
-fn lint(mut files: Vec<(String, Vec<u8>)>, unread: Vec<Problem>) -> Linted {
+pub(super) fn lint(mut files: Vec<(String, Vec<u8>)>, unread: Vec<Problem>) -> Linted {
     files.sort();
     let (mut set, sources) = read(&files, unread);
     set.check();
@@ -146,7 +123,7 @@ pub(super) fn source(name: &str, bytes: &[u8]) -> (Option<Source>, Option<Proble
 }
 
 /// `sha256:` of the sorted files. Lengths go before names and bytes, so that no two sets run into one another.
-fn revision(files: &[(String, Vec<u8>)]) -> Arc<str> {
+fn revision(files: &[(String, Vec<u8>)]) -> Revision {
     let mut digest = Sha256::new();
     for part in files.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes]) {
         digest.update((part.len() as u64).to_be_bytes());
@@ -154,61 +131,4 @@ fn revision(files: &[(String, Vec<u8>)]) -> Arc<str> {
     }
     let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}").into()
-}
-
-type Read = (Vec<(String, Vec<u8>)>, Vec<Problem>);
-
-/// Reads the files of a folder. A ConfigMap mount is swapped as a whole, by turning the link `..data`: if it turns meanwhile,
-/// two revisions could be mixed, so the folder is read again.
-pub(super) fn read_dir(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
-    let turn = || fs::read_link(dir.join("..data")).ok();
-    let mut before = turn();
-    let mut read = read_once(dir, wanted)?;
-    for _ in 1..ATTEMPTS {
-        let after = turn();
-        if before == after {
-            break;
-        }
-        before = after;
-        read = read_once(dir, wanted)?;
-    }
-    Ok(read)
-}
-
-fn read_once(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
-    let (mut files, mut problems) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name() else { continue };
-        let lossy = name.to_string_lossy();
-        if !wanted(&lossy) {
-            continue;
-        }
-        if name.to_str().is_none() {
-            let problem = Problem::new(Code::Unreadable, Place::whole(&lossy), "the name of the file is not UTF-8");
-            problems.push(problem.help("rename it"));
-            continue;
-        }
-        match read_file(&path) {
-            Ok(Some(bytes)) => files.push((lossy.into_owned(), bytes)),
-            Ok(None) => {}
-            Err(error) => problems.push(Problem::new(Code::Unreadable, Place::whole(&lossy), format!("the file cannot be read: {error}"))),
-        }
-    }
-    files.sort();
-    Ok((files, problems))
-}
-
-/// The bytes of a file, a little more than the largest that is accepted; `None` for a folder.
-fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Ok(None);
-    }
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is neither a file nor a link to one"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
 }

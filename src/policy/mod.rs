@@ -11,11 +11,13 @@
 mod code;
 mod doubts;
 pub mod fixture;
+pub mod folder;
 mod format;
 mod forms;
 mod host;
 mod lint;
 pub mod load;
+mod meaning;
 pub mod prices;
 pub mod problem;
 pub mod report;
@@ -28,6 +30,7 @@ mod tests;
 mod yaml;
 
 pub use code::Code;
+pub use folder::Folder;
 pub use host::{DatabaseHost, Endpoint, RdsHost};
 pub use load::{Linted, lint_dir, lint_files, load_dir, load_files};
 pub use problem::{Place, Problem, Problems};
@@ -38,19 +41,41 @@ use crate::{
     model::{Quantity, Span},
 };
 use rust_decimal::Decimal;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A whole set of policies, as one revision of the files gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policies {
-    /// `sha256:` of the sorted (file name, bytes).
-    pub revision: Arc<str>,
+    /// Which they are.
+    pub revision: Revision,
     /// Every `ClonePolicy`, sorted by name.
     pub policies: Vec<Arc<ClonePolicy>>,
     /// Every `DatabaseHost`, sorted by name.
     pub hosts: Vec<DatabaseHost>,
     /// What AWS asks for: the book that is built in, with the figures of every `PriceBook` in place of its own.
     pub prices: Arc<PriceBook>,
+}
+
+/// Which set of policies it is: by what the files say, and by the commit that they say they are of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// `sha256:` of the sorted (file name, bytes).
+    pub hash: Arc<str>,
+    /// The Git commit, where the folder tells one (see [`Folder`]).
+    pub commit: Option<Arc<str>>,
+}
+
+impl<T: Into<Arc<str>>> From<T> for Revision {
+    fn from(hash: T) -> Self {
+        Self { hash: hash.into(), commit: None }
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hash)?;
+        self.commit.iter().try_for_each(|commit| write!(f, " (commit {commit})"))
+    }
 }
 
 /// Whether a policy only says what it would do, or does it.

@@ -178,13 +178,13 @@ impl Problems {
     }
 
     /// The same problems, printed with the folder before the file names.
-    pub(super) fn in_folder(mut self, folder: String) -> Self {
+    pub(crate) fn in_folder(mut self, folder: String) -> Self {
         self.folder = Some(folder);
         self
     }
 
     /// Without those that are only doubts.
-    pub(super) fn without_warnings(mut self) -> Self {
+    pub(crate) fn without_warnings(mut self) -> Self {
         self.all.retain(|problem| !problem.code.is_warning());
         self.warnings = 0;
         self

@@ -21,7 +21,7 @@ pub fn document(problems: &Problems, policies: Option<&Policies>) -> Value {
     if let Some(policies) = policies {
         let names: Vec<&str> = policies.policies.iter().map(|policy| &*policy.name).collect();
         let hosts: Vec<&str> = policies.hosts.iter().map(|host| host.name.as_str()).collect();
-        document.insert("policyRevision".into(), json!(policies.revision));
+        document.insert("policyRevision".into(), json!(policies.revision.hash));
         document.insert("policies".into(), json!(names));
         document.insert("hosts".into(), json!(hosts));
     }

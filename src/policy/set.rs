@@ -1,7 +1,7 @@
 //! A whole set of files: what must hold between documents, wherever they stand.
 
 use super::{
-    Policies,
+    Policies, Revision,
     code::Code,
     doubts,
     format::{API_VERSION, Document, Header, HostSpec, PolicySpec, PriceSpec},
@@ -141,7 +141,7 @@ impl Set {
     }
 
     /// The policies, once nothing is wrong with them.
-    pub(super) fn finish(self, revision: Arc<str>) -> Policies {
+    pub(super) fn finish(self, revision: Revision) -> Policies {
         let mut policies: Vec<_> = self.policies.into_iter().map(|read| Arc::new(read.policy)).collect();
         policies.sort_by(|a, b| a.name.cmp(&b.name));
         let mut hosts: Vec<_> = self.hosts.into_iter().map(|read| read.host).collect();

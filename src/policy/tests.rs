@@ -212,7 +212,7 @@ fn an_anchor_may_be_used_again() {
 fn the_revision_is_that_of_names_and_bytes() {
     let file = |name: &str, extra: &str| (name.to_owned(), format!("{SMALL}{extra}").into_bytes());
     let empty = |name: &str| (name.to_owned(), Vec::new());
-    let revision = |files| load_files(files).unwrap().revision;
+    let revision = |files| load_files(files).unwrap().revision.hash;
     let one = revision(vec![file("a.yaml", ""), empty("b.yaml")]);
     assert!(one.starts_with("sha256:") && one.len() == 7 + 64);
     assert_eq!(one, revision(vec![empty("b.yaml"), file("a.yaml", "")]), "the order of listing does not matter");

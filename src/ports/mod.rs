@@ -10,6 +10,7 @@ pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
 pub use host::{DatabaseHost, HostError, NoHosts};
 
 use crate::model::{Kind, credentials::SecretText};
+use crate::policy::Revision;
 use futures::{future::BoxFuture, stream::BoxStream};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -113,6 +114,8 @@ pub struct Note {
     pub action: String,
     /// For people.
     pub message: String,
+    /// By which policies.
+    pub revision: Revision,
     /// When.
     pub at: Timestamp,
 }

@@ -22,8 +22,10 @@ use crate::{
 };
 use foldhash::{HashMap, HashSet};
 use jiff::Timestamp;
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
+/// A trace tells of no annotations.
+static NONE: BTreeMap<String, String> = BTreeMap::new();
 /// So many answers of conditions are kept.
 const KEPT_RULES: usize = 4_096;
 
@@ -184,6 +186,9 @@ impl<'p, W: Watch> Simulation<'p, W> {
             name,
             owner: &arrival.owner,
             labels: &arrival.labels,
+            annotations: &NONE,
+            source_url: None,
+            capacity: None,
             ttl: arrival.ttl.map(Span::as_secs),
             dedicated: arrival.dedicated,
             class: arrival.class.as_deref(),
@@ -352,6 +357,8 @@ fn probe() -> WordPressClone {
         state: CloneState::Unknown,
         not_ready: None,
         finalizers: Box::default(),
+        marks: Arc::default(),
+        source_url: None,
         definition: None,
     }
 }

@@ -5,6 +5,7 @@
 mod apply;
 mod check;
 mod clone;
+mod diff;
 mod lint;
 mod simulate;
 

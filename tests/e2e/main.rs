@@ -68,6 +68,8 @@ scenes! {
     placement Beside;
     secrecy Beside;
     people Beside;
+    reload Beside;
+    alerts Beside;
     services Alone;
     admission Alone;
     outage Alone;

@@ -102,6 +102,7 @@ async fn an_event_stands_beside_its_object_and_is_written_once() {
         reason: "Expired".into(),
         action: "Delete".into(),
         message: "é".repeat(1000),
+        revision: "sha256:1f".into(),
         at: "2026-02-05T16:30:00.75Z".parse().unwrap(),
     };
     let orphan = Pin { kind: Kind::Orphan, namespace: String::new(), ..pin() };
@@ -114,6 +115,7 @@ async fn an_event_stands_beside_its_object_and_is_written_once() {
     assert_eq!(first.body["message"].as_str().unwrap().len(), 1024);
     assert_eq!(first.body["firstTimestamp"], "2026-02-05T16:30:00Z");
     assert_eq!(first.body["involvedObject"]["namespace"], "a");
+    assert_eq!(first.body["metadata"]["annotations"], json!({"clonewarden.io/policy-revision": "sha256:1f"}));
     assert!(second.line.starts_with("POST /api/v1/namespaces/default/events?"), "{}", second.line);
     assert!(second.body["involvedObject"].get("namespace").is_none());
 }

@@ -117,7 +117,7 @@ impl Story {
         let enforced = |policy: &Arc<ClonePolicy>| Arc::new(ClonePolicy { mode: Mode::Enforce, ..ClonePolicy::clone(policy) });
         let policies = set.policies.iter().map(enforced).collect();
         self.policies.send_replace(Arc::new(Policies {
-            revision: Arc::from(format!("{}+enforce", set.revision)),
+            revision: format!("{}+enforce", set.revision.hash).into(),
             policies,
             hosts: set.hosts.clone(),
             prices: Arc::clone(&set.prices),

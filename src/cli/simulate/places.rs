@@ -1,6 +1,6 @@
 //! Where a simulation may write: never onto what it reads.
 
-use crate::{cli::Failure, policy::load::is_policy_file};
+use crate::{cli::Failure, policy::folder::is_policy_file};
 use anyhow::anyhow;
 use std::{
     fs,

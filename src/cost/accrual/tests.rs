@@ -48,6 +48,9 @@ proptest! {
         let expected = stays.iter().fold(Costs::default(), |sum, stay| sum.and(stay.per_second.times(stay.within(at(0), at(1_000)).into())));
         let owners = whole.owners.iter().fold(Costs::default(), |sum, owner| sum.and(owner.accrued));
         prop_assert_eq!(owners, expected);
+        let committed = whole.owners.iter().filter_map(|owner| owner.committed).fold(Decimal::ZERO, |sum, usd| sum + usd);
+        prop_assert_eq!(Some(committed.round_dp(4).normalize()), whole.committed);
+        prop_assert!(whole.owners.iter().all(|owner| owner.forecast.unwrap() >= owner.accrued.total.round_dp(4)));
         prop_assert_eq!(expected.total, expected.databases + expected.storage + expected.compute + expected.fixed);
         // What the ledger says is read back as it was.
         let read: UsageStatus = serde_json::from_value(serde_json::json!(whole)).unwrap();
@@ -91,13 +94,20 @@ proptest! {
 #[test]
 fn a_ledger_says_what_lived_what_it_saved_and_what_comes() {
     let stays = [stay("ada", 100, None, 1_000), stay("bob", 100, Some(400), 1_000)];
-    let reaped = Reaping { why: "expired", at: at(400), instead: at(1_400), per_second: costs(1_000).total };
+    let reaped = Reaping { why: "expired", owner: Some("bob"), at: at(400), instead: at(1_400), per_second: costs(1_000).total };
     let interval = Interval { month: Month::of(at(0)), from: at(0), to: at(600), watched: Some(at(0)) };
-    let status = advance(&UsageStatus::default(), false, interval, &stays, &[reaped, Reaping { at: at(700), ..reaped }]);
+    let left_behind = Reaping { why: "orphan", owner: None, ..reaped };
+    let status = advance(&UsageStatus::default(), false, interval, &stays, &[reaped, Reaping { at: at(700), ..reaped }, left_behind]);
     assert_eq!(status.clones, Some(CloneCounts { live: 1, created: 2, ended: 1, peak: 1 }));
     assert_eq!(status.clone_hours.unwrap().to_string(), "0.2222");
     let per_second = costs(1_000).total;
-    assert_eq!(status.savings, [Saving { reason: "expired".into(), usd: (per_second * Decimal::from(1_000)).normalize(), reaped: 1 }]);
+    let usd = (per_second * Decimal::from(1_000)).normalize();
+    let saving = |reason: &str| Saving { reason: reason.into(), usd, reaped: 1 };
+    assert_eq!(status.savings, [saving("expired"), saving("orphan")]);
+    let [ada, bob] = status.owners.as_slice() else { panic!("{:?}", status.owners) };
+    assert_eq!((ada.saved, bob.saved), (None, Some(usd)), "what was left behind is nobody's");
+    assert_eq!((ada.committed.map(|usd| usd.round_dp(4).normalize()), bob.committed), (status.committed, None));
+    assert_eq!(bob.forecast, Some(forecast(bob.accrued.total, Decimal::ZERO, interval.month, interval.to).round_dp(4).normalize()));
     assert_eq!(accrued(&status), (per_second * Decimal::from(800)).normalize());
     assert_eq!(status.committed, Some((per_second * Decimal::from(100_000 - 600)).round_dp(4).normalize()));
     assert!(status.forecast.unwrap() >= status.committed.unwrap());

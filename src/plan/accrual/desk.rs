@@ -54,11 +54,12 @@ impl Desk<'_> {
             .chain(gone.iter().map(|gone| self.rates.gone(gone)))
             .filter(|stay| stay.created < interval.to)
             .collect();
-        let reapings: Vec<Reaping> = gone
+        let reapings: Vec<Reaping<'_>> = gone
             .iter()
             .filter_map(|gone| {
                 let Reaped { why, instead } = gone.reaped?;
-                Some(Reaping { why, at: gone.gone, instead, per_second: self.rates.of_database(&gone.database).per_second.total })
+                let owner = Some(gone.owner.as_deref().unwrap_or_default());
+                Some(Reaping { why, owner, at: gone.gone, instead, per_second: self.rates.of_database(&gone.database).per_second.total })
             })
             .chain(self.orphans(namespace, interval))
             .collect();
@@ -87,12 +88,12 @@ impl Desk<'_> {
     }
 
     /// What was left behind and is gone: nothing else would have ended it.
-    fn orphans<'s>(&'s self, namespace: &'s str, interval: Interval) -> impl Iterator<Item = Reaping> + 's {
+    fn orphans<'s>(&'s self, namespace: &'s str, interval: Interval) -> impl Iterator<Item = Reaping<'s>> + 's {
         let of = self.snapshot.orphans.iter().filter(move |record| record.namespace.as_deref() == Some(namespace));
         of.filter_map(move |record| {
             let status = record.status.as_ref()?;
             let per_second = status.cost_per_hour?.checked_div(SECONDS_AN_HOUR)?.round_dp(12);
-            Some(Reaping { why: "orphan", at: status.deleted_at?, instead: interval.month.end(), per_second })
+            Some(Reaping { why: "orphan", owner: None, at: status.deleted_at?, instead: interval.month.end(), per_second })
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A newcomer that is judged without the webhook's JSON around it: what a simulation asks, a million times.
+//! A newcomer that is judged without the webhook's JSON around it: what a simulation asks, a million times, and a comparison of policies.
 //!
 //! Contract: the rules are those of the webhook, function by function, in its order; and so is the answer, on the same count. That is
 //! a property test of the simulation's.
@@ -8,7 +8,7 @@ use crate::{
     model::{Database, Reading},
     policy::{ClonePolicy, Policies},
 };
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,12 +23,18 @@ pub struct Newcomer<'a> {
     pub owner: &'a str,
     /// Its labels.
     pub labels: &'a BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// The site that is to be cloned, if it is known.
+    pub source_url: Option<&'a str>,
     /// How long it is to live, in seconds, if it says so.
     pub ttl: Option<i64>,
     /// Whether it is to have a database of its own, if it says so.
     pub dedicated: Option<bool>,
     /// Of which class, if it says so.
     pub class: Option<&'a str>,
+    /// With which least and most capacity (ACU), if it says so.
+    pub capacity: Option<(Decimal, Decimal)>,
 }
 
 /// What the conditions of a policy say of a newcomer. It depends on what they look at alone
@@ -59,10 +65,15 @@ impl Newcomer<'_> {
         spec.extend(self.ttl.map(|seconds| ("ttlSeconds".to_owned(), json!(seconds))));
         spec.extend(self.dedicated.map(|wish| ("useDedicatedDatabase".to_owned(), json!(wish))));
         spec.extend(self.class.map(|class| ("databaseSize".to_owned(), json!(class))));
-        json!({
-            "apiVersion": "kro.run/v1alpha1", "kind": crate::model::names::CLONE_KIND,
-            "metadata": {"namespace": self.namespace, "name": self.name, "labels": self.labels}, "spec": spec,
-        })
+        let units = |units: Decimal| units.to_f64();
+        spec.extend(self.capacity.map(|(least, most)| ("serverless".to_owned(), json!({"minACU": units(least), "maxACU": units(most)}))));
+        spec.extend(self.source_url.map(|url| ("sourceUrl".to_owned(), json!(url))));
+        let mut metadata = Map::from_iter([("namespace".to_owned(), json!(self.namespace)), ("name".to_owned(), json!(self.name))]);
+        metadata.insert("labels".to_owned(), json!(self.labels));
+        if !self.annotations.is_empty() {
+            metadata.insert("annotations".to_owned(), json!(self.annotations));
+        }
+        json!({"apiVersion": "kro.run/v1alpha1", "kind": crate::model::names::CLONE_KIND, "metadata": metadata, "spec": spec})
     }
 
     /// What the conditions of its policy say.
@@ -81,7 +92,7 @@ impl Newcomer<'_> {
         let said = self.ttl.map_or(Reading::Absent, Reading::Value);
         let (bounded, warning) = create::bounded(&said, &policy.ttl, &policy.name);
         let mut warnings: Vec<String> = warning.into_iter().collect();
-        let wish = placement::Wish { dedicated: self.dedicated.unwrap_or_default(), class: self.class, capacity: None };
+        let wish = placement::Wish { dedicated: self.dedicated.unwrap_or_default(), class: self.class, capacity: self.capacity };
         let choice = rule.0.settle(wish, policy, policies, count)?;
         let lives = create::lives(&bounded.map_or(said, Reading::Value), &policy.ttl);
         let (choice, usd) = create::within_budget(choice, lives, policy, policies, count, &mut warnings)?;

@@ -3,7 +3,7 @@
 use super::tokens::STAND_IN;
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 
-/// Which of the facts that differ from clone to clone a condition looks at, beside labels and the database that is asked for.
+/// Which of the facts that differ from clone to clone a condition looks at, beside labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reads {
     /// `clone.name`.
@@ -12,6 +12,10 @@ pub struct Reads {
     pub owner: bool,
     /// `clone.spec.ttlSeconds`.
     pub ttl: bool,
+    /// `clone.spec.sourceUrl`.
+    pub source: bool,
+    /// The database that is asked for: `clone.spec.useDedicatedDatabase`, `clone.spec.databaseSize`.
+    pub wish: bool,
     /// `hosts`.
     pub hosts: bool,
     /// `budget`.
@@ -33,6 +37,8 @@ impl Reads {
             name: self.name || other.name,
             owner: self.owner || other.owner,
             ttl: self.ttl || other.ttl,
+            source: self.source || other.source,
+            wish: self.wish || other.wish,
             hosts: self.hosts || other.hosts,
             budget: self.budget || other.budget,
         }
@@ -56,10 +62,13 @@ impl Reads {
 
     fn note(&mut self, path: &[&str]) {
         match path {
-            ["clone"] => (self.name, self.owner, self.ttl) = (true, true, true),
+            ["clone"] => (self.name, self.owner, self.ttl, self.source, self.wish) = (true, true, true, true, true),
             ["clone", "name", ..] => self.name = true,
             ["clone", "owner" | "annotations", ..] => self.owner = true,
-            ["clone", "spec"] | ["clone", "spec", "ttlSeconds", ..] => self.ttl = true,
+            ["clone", "spec"] => (self.ttl, self.source, self.wish) = (true, true, true),
+            ["clone", "spec", "ttlSeconds", ..] => self.ttl = true,
+            ["clone", "spec", "sourceUrl", ..] => self.source = true,
+            ["clone", "spec", "useDedicatedDatabase" | "databaseSize", ..] => self.wish = true,
             ["hosts", ..] => self.hosts = true,
             ["budget", ..] => self.budget = true,
             _ => {}
@@ -97,7 +106,8 @@ mod tests {
     fn what_a_condition_looks_at_is_found_in_every_form() {
         for (text, looks_at) in [
             ("clone.labels['team'] == 'web' && namespace.name == 'x'", ""),
-            ("clone.spec.useDedicatedDatabase", ""),
+            ("clone.spec.useDedicatedDatabase", "wish"),
+            ("clone.spec['databaseSize'] == 'x' || clone.spec.sourceUrl == 'y'", "source wish"),
             ("clone.name.startsWith('x')", "name"),
             ("clone['name'] == 'x'", "name"),
             ("clone['n\\x61me'] == 'x'", "name"),
@@ -106,14 +116,22 @@ mod tests {
             ("clone.labels.exists(key, clone.labels[key] == clone.owner)", "owner"),
             ("clone.spec.ttlSeconds > 3600", "ttl"),
             ("clone.spec['ttlSeconds'] > 3600", "ttl"),
-            ("clone.spec.exists(key, key == 'x')", "ttl"),
-            ("clone.exists(key, key == 'x')", "name owner ttl"),
+            ("clone.spec.exists(key, key == 'x')", "ttl source wish"),
+            ("clone.exists(key, key == 'x')", "name owner ttl source wish"),
             ("hosts.one.free > 3", "hosts"),
             ("hosts.exists(host, hosts[host].free > 0)", "hosts"),
             ("budget.set ? clone.owner == 'a' : clone.name in ['b']", "name owner budget"),
         ] {
             let reads = Condition::compile(text).unwrap().reads();
-            let words = [("name", reads.name), ("owner", reads.owner), ("ttl", reads.ttl), ("hosts", reads.hosts), ("budget", reads.budget)];
+            let words = [
+                ("name", reads.name),
+                ("owner", reads.owner),
+                ("ttl", reads.ttl),
+                ("source", reads.source),
+                ("wish", reads.wish),
+                ("hosts", reads.hosts),
+                ("budget", reads.budget),
+            ];
             let said: Vec<&str> = words.into_iter().filter_map(|(word, is)| is.then_some(word)).collect();
             assert_eq!(said.join(" "), looks_at, "{text}");
         }

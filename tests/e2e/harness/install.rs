@@ -123,6 +123,11 @@ impl Install {
         self.start_with(&["--cluster-id", CLUSTER_ID])
     }
 
+    /// Starts a daemon that follows this folder.
+    pub(crate) fn start_on(&self, policies: &Path) -> Result<Daemon> {
+        self.start_with(&["--cluster-id", CLUSTER_ID, "--policies", &policies.to_string_lossy()])
+    }
+
     /// Starts a daemon with these flags beside those that it needs.
     pub(crate) fn start_with(&self, flags: &[&str]) -> Result<Daemon> {
         self.spawn(self.command(&self.kubeconfig), flags)
@@ -130,7 +135,10 @@ impl Install {
 
     fn spawn(&self, mut command: Command, flags: &[&str]) -> Result<Daemon> {
         let name = format!("daemon-{}", self.started.fetch_add(1, Ordering::Relaxed));
-        command.arg("run").args(flags).arg("--policies").arg(self.policies());
+        command.arg("run").args(flags);
+        if !flags.contains(&"--policies") {
+            command.arg("--policies").arg(self.policies());
+        }
         command.arg("--journal").arg(self.file(&format!("{name}.journal")));
         Daemon::start(command, &name, self.file(&format!("{name}.log")), self.file(&format!("{name}.journal")), None)
     }

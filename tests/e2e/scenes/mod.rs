@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod adrift;
+pub(crate) mod alerts;
 pub(crate) mod approve;
 pub(crate) mod backlog;
 pub(crate) mod billing;
@@ -28,6 +29,7 @@ pub(crate) mod prices;
 pub(crate) mod quota;
 pub(crate) mod rebirth;
 pub(crate) mod regions;
+pub(crate) mod reload;
 pub(crate) mod rights;
 pub(crate) mod schemas;
 pub(crate) mod secrecy;

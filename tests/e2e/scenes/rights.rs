@@ -42,6 +42,7 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["create", "update", "patch", "deletecollection"], "", "configmaps", THEIRS, ""),
     (&["update", "patch"], "", "configmaps", OWN, "kube-root-ca.crt"),
     (&["patch"], "", "configmaps", OWN, "clonewarden-state"),
+    (&["patch", "delete"], "", "configmaps", OWN, "clonewarden-policies-in-force"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", OWN, "another"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", "kube-system", ""),
     (&["create", "update", "deletecollection"], "kro.run", "wordpressclones", THEIRS, ""),
@@ -62,6 +63,7 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
 const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["list", "watch", "patch", "delete"], "kro.run", "wordpressclones", THEIRS, ""),
     (&["get", "update"], "", "configmaps", OWN, "clonewarden-state"),
+    (&["get", "update"], "", "configmaps", OWN, "clonewarden-policies-in-force"),
     (&["get", "update"], "", "secrets", OWN, "clonewarden-webhook"),
     (&["get"], "", "secrets", OWN, "clonewarden-key"),
     // Of these only what a clone owns: see `try_secrets`.

@@ -1,0 +1,184 @@
+//! A real folder, and the API server in memory.
+
+use super::*;
+use crate::sandbox::{clock::SandboxClock, cluster::SandboxCluster, world::World};
+use std::{fs, os::unix::fs::symlink, sync::Mutex};
+
+fn policy(maximum: &str) -> String {
+    format!(
+        "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: p}}\nspec: {{namespaces: {{names: [n]}}, ttl: {{maximum: {maximum}}}}}\n"
+    )
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Scene {
+    following: Following,
+    known: Known,
+    cluster: Arc<SandboxCluster>,
+    in_force: watch::Receiver<Arc<Policies>>,
+    broken: watch::Receiver<bool>,
+    journal: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Scene {
+    /// A holder of the lease that follows a folder with this file in it.
+    async fn begin(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("clonewarden-reload-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("p.yaml"), text).unwrap();
+        let now = "2026-02-05T16:00:00Z".parse().unwrap();
+        let truth = SandboxClock::new(now);
+        let cluster = Arc::new(SandboxCluster::new(Arc::new(Mutex::new(World::new(1, now))), "one", truth.clone(), 1));
+        Self::over(path, cluster, Arc::new(truth)).await.unwrap()
+    }
+
+    /// What a process that starts now makes of the folder.
+    async fn over(path: PathBuf, cluster: Arc<SandboxCluster>, clock: Arc<dyn Clock>) -> Result<Self, Problems> {
+        let Start { read: Read { folder, policies }, problems } = Start::with(read(&path), cluster.as_ref()).await?;
+        let (set, in_force) = watch::channel(Arc::new(policies));
+        let (set_broken, broken) = watch::channel(problems.is_some());
+        let journal = Arc::new(Mutex::new(Vec::new()));
+        let keeper = Arc::new(Keeper::default());
+        keeper.refresh(cluster.as_ref()).await;
+        let following = Following {
+            path,
+            clock,
+            cluster: Arc::clone(&cluster) as Arc<dyn Cluster>,
+            fence: Fence::open(),
+            keeper,
+            policies: set,
+            broken: set_broken,
+            journal: Arc::new(Journal::to(Lines(Arc::clone(&journal)))),
+            wake: Arc::default(),
+        };
+        let problem = problems.map(|problems| problems.to_string()).unwrap_or_default();
+        let known = Known { in_force: folder, last: None, problem, kept: false, trouble: None };
+        Ok(Self { following, known, cluster, in_force, broken, journal })
+    }
+
+    async fn restart(&self) -> Result<Self, Problems> {
+        Self::over(self.following.path.clone(), Arc::clone(&self.cluster), Arc::clone(&self.following.clock)).await
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.following.path.join(name), text).unwrap();
+    }
+
+    async fn look(&mut self) {
+        self.following.look(&mut self.known).await;
+        self.following.keep(&mut self.known).await;
+    }
+
+    /// The longest life that the set in force allows, in hours.
+    fn maximum(&self) -> i64 {
+        self.in_force.borrow().policies[0].ttl.maximum.get().as_hours()
+    }
+
+    fn kept(&self) -> Option<String> {
+        Some(self.cluster.world().state(policies::NAME)?.data["p.yaml"].clone())
+    }
+
+    fn events(&self) -> Vec<String> {
+        let lines = String::from_utf8(self.journal.lock().unwrap().clone()).unwrap();
+        let event = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
+        lines.lines().map(event).collect()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.following.path);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_folder_counts_once_it_was_read_twice() {
+    let mut scene = Scene::begin("plain", &policy("8h")).await;
+    scene.look().await;
+    scene.write("p.yaml", &policy("4h"));
+    scene.look().await;
+    assert_eq!(scene.maximum(), 8, "somebody may be writing there");
+    // Half of a file may well be a set that loads.
+    scene.write("p.yaml", &policy("6h"));
+    scene.look().await;
+    assert_eq!(scene.maximum(), 8);
+    scene.look().await;
+    assert_eq!((scene.maximum(), scene.events()), (6, vec!["policiesChanged".to_owned()]));
+    assert_eq!(scene.kept(), Some(policy("6h")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_broken_is_said_once_and_changes_nothing_also_for_a_process_that_starts_then() {
+    let mut scene = Scene::begin("broken", &policy("8h")).await;
+    scene.look().await;
+    scene.write("p.yaml", &policy("yes"));
+    for _ in 0..4 {
+        scene.look().await;
+    }
+    assert_eq!((scene.maximum(), *scene.broken.borrow(), scene.events()), (8, true, vec!["policiesBroken".to_owned()]));
+    assert_eq!(scene.kept(), Some(policy("8h")));
+    let mut next = scene.restart().await.expect("the last good set is kept");
+    assert_eq!((next.maximum(), *next.broken.borrow()), (8, true));
+    assert_eq!(next.in_force.borrow().revision, scene.in_force.borrow().revision);
+    next.look().await;
+    next.look().await;
+    assert_eq!(next.events(), Vec::<String>::new(), "it was said at the start");
+    next.write("p.yaml", &policy("8h"));
+    next.look().await;
+    assert_eq!((*next.broken.borrow(), next.events()), (false, vec!["policiesMended".to_owned()]));
+    std::mem::forget(scene);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_good_set_a_broken_folder_is_an_error() {
+    let scene = Scene::begin("never", &policy("8h")).await;
+    scene.write("p.yaml", &policy("yes"));
+    let problems = scene.restart().await.err().expect("nothing was kept").to_string();
+    assert!(problems.contains("p.yaml:4"), "{problems}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_write_keeps_nothing() {
+    let mut scene = Scene::begin("standby", &policy("8h")).await;
+    scene.following.fence.close();
+    scene.look().await;
+    assert_eq!(scene.kept(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mounted_config_map_is_followed_at_once_and_as_a_whole() {
+    let mut scene = Scene::begin("mount", &policy("8h")).await;
+    let path = scene.following.path.clone();
+    fs::remove_file(path.join("p.yaml")).unwrap();
+    let turn = |revision: &str, text: &str, commit: &str| {
+        fs::create_dir(path.join(revision)).unwrap();
+        fs::write(path.join(revision).join("p.yaml"), text).unwrap();
+        fs::write(path.join(revision).join("COMMIT"), commit).unwrap();
+        let _ = fs::remove_file(path.join("..tmp"));
+        symlink(revision, path.join("..tmp")).unwrap();
+        fs::rename(path.join("..tmp"), path.join("..data")).unwrap();
+    };
+    turn("..1", &policy("8h"), "0123abc\n");
+    symlink("..data/p.yaml", path.join("p.yaml")).unwrap();
+    symlink("..data/COMMIT", path.join("COMMIT")).unwrap();
+    scene.look().await;
+    let first = scene.in_force.borrow().revision.clone();
+    assert_eq!((first.commit.as_deref(), first.to_string().ends_with("(commit 0123abc)")), (Some("0123abc"), true));
+    turn("..2", &policy("4h"), "4567def");
+    scene.look().await;
+    assert_eq!((scene.maximum(), scene.in_force.borrow().revision.commit.as_deref()), (4, Some("4567def")));
+    assert_eq!(scene.cluster.world().state(policies::NAME).unwrap().data["COMMIT"], "4567def");
+}
