@@ -111,7 +111,7 @@ fn revisions_are_read_through_git() {
     reaped(&diff_in(&place, "policies", &["HEAD~1", ".", "-o", "json"]));
     reaped(&diff_in(&place, "from", &["HEAD~1", "../policies", "-o", "json"]));
     let shown = diff(&place, &["HEAD~1", "main"]);
-    assert!(shown.out.starts_with(&format!("old  HEAD~1  (commit {}, sha256:", &first[..12])), "{}", shown.out);
+    assert!(shown.out.starts_with(&format!("old  HEAD~1  (commit {}, sha256:", first.get(..12).unwrap())), "{}", shown.out);
     // An annotated tag is its commit.
     git(&place, &["tag", "--annotate", "--message", "one", "v1", &first]);
     let document = reaped(&diff(&place, &["v1", "HEAD", "-o", "json"]));
