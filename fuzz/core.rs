@@ -3,6 +3,8 @@
 //! Contract: nothing is copied and nothing is left out of a module. The core calls no Kubernetes and no tokio, so it builds without
 //! them. Through the `clonewarden` package the first build took 10 minutes instead of 5.
 
+#[path = "../src/approve/mod.rs"]
+pub mod approve;
 #[path = "../src/cost/mod.rs"]
 pub mod cost;
 #[path = "../src/model/mod.rs"]

@@ -10,6 +10,7 @@
 pub mod act;
 pub mod admission;
 pub mod api;
+pub mod approve;
 pub mod check;
 pub mod cli;
 pub mod cost;

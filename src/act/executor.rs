@@ -36,7 +36,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 /// How many writes are under way at once: what saturates an API server on two cores; more only adds waiting.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 /// How many writes other than deletes one round carries out at most, so that a delete that comes due waits for no more than these.
 const OTHERS_A_ROUND: usize = 256;
 
@@ -153,7 +153,7 @@ impl Executor {
         }
     }
 
-    async fn carry_out<'p>(&self, decision: &'p Decision, roll: Option<&Roll>, plan: &Plan) -> (&'p Decision, Ending) {
+    pub(super) async fn carry_out<'p>(&self, decision: &'p Decision, roll: Option<&Roll>, plan: &Plan) -> (&'p Decision, Ending) {
         (decision, if self.stands(plan) { self.act(decision, roll, plan).await } else { Ending::Stopped })
     }
 
@@ -240,7 +240,7 @@ impl Executor {
     }
 
     /// Writes down how it ended; after many conflicts on one object, reads it.
-    async fn settle(&self, decision: &Decision, plan: &Plan, ending: &Ending) {
+    pub(super) async fn settle(&self, decision: &Decision, plan: &Plan, ending: &Ending) {
         let at = self.tools.clock.now();
         if *ending == Ending::Stopped {
             return;

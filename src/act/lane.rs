@@ -57,7 +57,7 @@ pub(super) fn is_slow(decision: &Decision) -> bool {
 }
 
 /// Whether something goes by it that is judged by the absence of its clone.
-fn needs_roll(decision: &Decision) -> bool {
+pub(super) fn needs_roll(decision: &Decision) -> bool {
     orphans::is_end(decision) || matches!(decision.target, Target::Schema(_)) && decision.action == Action::Delete
 }
 

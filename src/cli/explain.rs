@@ -255,6 +255,9 @@ impl<'a> Story<'a> {
             ),
             _ if decision.action == Action::Hold => "  it is judged again as soon as what is missing is known; until then it lives".to_owned(),
             Reason::Living(life) if audit => format!("  at {} its end has passed; under `enforce` it would then be deleted", life.end),
+            Reason::LivingOn(_, at) if audit => {
+                format!("  nothing by itself: the policy is in audit mode; from {at} on a person can have it deleted by `clonewarden apply`")
+            }
             Reason::WouldAnnounce(_, at) => {
                 format!("  nothing: the policy is in audit mode; under `enforce` an end would be announced now, and it would go at {at}")
             }

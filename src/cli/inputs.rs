@@ -87,7 +87,7 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
 }
 
 /// The form of a cluster id. One that is a placeholder is let through: the plan says what is wrong with it.
-fn cluster_id(text: &str) -> Result<String, String> {
+pub(super) fn cluster_id(text: &str) -> Result<String, String> {
     if names::is_cluster_id(text) || names::is_placeholder(text) {
         return Ok(text.to_owned());
     }

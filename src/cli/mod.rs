@@ -5,6 +5,7 @@
 //! the process; `main` does, with what [`dispatch`] returns.
 
 mod api;
+mod apply;
 mod brake;
 mod check;
 mod clone;
@@ -46,6 +47,8 @@ enum Command {
     Run(Box<crate::daemon::settings::RunArgs>),
     /// Say what would be done, to every clone and everything that clones left behind, and why.
     Plan(plan::Args),
+    /// Carry out what was approved of a plan, with your own rights: exactly those decisions, judged again.
+    Apply(apply::Args),
     /// Tell the life of one clone: every date and where it comes from, what happens next, and what would change that.
     Explain(explain::Args),
     /// Create, list, extend, keep and delete clones, and wait for them, with your own rights.
@@ -101,6 +104,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(*args),
         Command::Plan(args) => plan::run(&args),
+        Command::Apply(args) => apply::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Clone(command) => clone::run(command),
         Command::Policy(command) => policy::run(&command),

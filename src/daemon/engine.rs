@@ -6,6 +6,7 @@ use super::{
     edit::Edits,
     lease::{self, Elector, Fence, Leader, Standing},
     looking::Looking,
+    polling::poll_state,
     warden::{Warden, Watcher},
 };
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
         state::Keeper,
     },
     admission::certs::Identities,
-    model::State,
     observe::{mirror::Mirror, store::Store, sweeps::Sweeps},
     plan::Planner,
     policy::Policies,
@@ -40,12 +40,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How often the holder of the lease looks whether somebody paused it or released the brake.
-const STATE_EVERY: Duration = Duration::from_secs(1);
 /// How often every replica reads the key.
 const KEY_EVERY: Duration = Duration::from_secs(5);
-/// How often a standby looks.
-const STATE_EVERY_STANDBY: Duration = Duration::from_secs(5);
 
 /// What an engine is started with.
 pub struct Engine {
@@ -346,31 +342,6 @@ impl Sweeping {
     }
 }
 
-/// Looks regularly whether a person paused the daemon or released a brake.
-async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, wake: Arc<Notify>, journal: Arc<Journal>) {
-    loop {
-        let before = vitals.keeper.state();
-        let changed = vitals.keeper.refresh(cluster.as_ref()).await;
-        tell_people(before.as_ref(), vitals.keeper.state().as_ref(), &journal, clock.now());
-        let trouble = vitals.keeper.trouble();
-        if changed {
-            if let Some(error) = &trouble {
-                warn!(%error, "The state is not known; nothing is written until it is.");
-            }
-            wake.notify_one();
-        }
-        if trouble.is_none() {
-            vitals.beat("state", clock.now());
-        }
-        // In short steps: a standby that becomes the holder must not sleep on through a pause.
-        let mut slept = Duration::ZERO;
-        while slept < STATE_EVERY_STANDBY {
-            clock.sleep(STATE_EVERY).await;
-            slept = if vitals.fence.holds() { STATE_EVERY_STANDBY } else { slept.saturating_add(STATE_EVERY) };
-        }
-    }
-}
-
 /// Looks regularly whether the key is still what it was: a standby, too, that may have to seal a password the moment it is asked.
 async fn look_for_key(secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>, keys: Arc<Keyring>, wake: Arc<Notify>) {
     loop {
@@ -378,19 +349,6 @@ async fn look_for_key(secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>, keys: Ar
             wake.notify_one();
         }
         clock.sleep(KEY_EVERY).await;
-    }
-}
-
-/// Writes down what people changed in the state: a pause, its end, a release.
-fn tell_people(before: Option<&State>, after: Option<&State>, journal: &Journal, now: Timestamp) {
-    let (Some(before), Some(after)) = (before, after) else { return };
-    match (&before.paused, &after.paused) {
-        (None, Some(pause)) => journal.noted("paused", now, json!(pause)),
-        (Some(pause), None) => journal.noted("resumed", now, json!(pause)),
-        _ => {}
-    }
-    for release in after.releases.iter().filter(|release| !before.releases.contains(release)) {
-        journal.noted("released", now, json!(release));
     }
 }
 

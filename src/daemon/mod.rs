@@ -7,6 +7,7 @@ pub mod health;
 pub mod http;
 pub mod lease;
 mod looking;
+mod polling;
 pub mod reload;
 pub mod run;
 pub mod schedule;

@@ -50,6 +50,45 @@ pub struct State {
     pub billing: Option<super::bill::Billing>,
     /// What people let go last, newest last.
     pub releases: Vec<Release>,
+    /// What people had carried out by `apply` last, newest last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
+}
+
+/// Decisions of a plan that a person had carried out, with that person's own rights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// Tells it from every other.
+    pub id: String,
+    /// When (UTC).
+    pub at: Timestamp,
+    /// By whom, as the API server calls the person.
+    pub by: String,
+    /// In whose words it is all right, if any were said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the plan was made that they read (UTC).
+    pub plan: Timestamp,
+    /// The revision of the policies that decided.
+    pub policy_revision: String,
+    /// How many decisions.
+    pub count: usize,
+    /// Their ids; of many only the first.
+    pub decisions: Vec<String>,
+    /// How it ended; `None`: it is under way, or was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<ApprovalEnd>,
+}
+
+/// How what was approved ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalEnd {
+    /// When (UTC).
+    pub at: Timestamp,
+    /// How many decisions ended in each way: `done`, `conflict`, …
+    pub outcomes: BTreeMap<String, usize>,
 }
 
 /// Something that a person let go.
@@ -161,6 +200,24 @@ impl State {
         }
     }
 
+    /// Writes down what a person is about to have carried out.
+    pub fn note_approval(&mut self, mut approval: Approval) {
+        /// As of the releases, the journal has them all.
+        const KEPT: usize = 20;
+        /// All of them have to fit into a ConfigMap.
+        const IDS: usize = 64;
+        let surplus = self.approvals.len().saturating_sub(KEPT.saturating_sub(1));
+        self.approvals.drain(..surplus);
+        approval.decisions.truncate(IDS);
+        self.approvals.push(approval);
+    }
+
+    /// Writes down how that ended; whether it is still known.
+    pub fn end_approval(&mut self, id: &str, end: ApprovalEnd) -> bool {
+        let approval = self.approvals.iter_mut().rev().find(|approval| approval.id == id);
+        approval.map(|approval| approval.ended = Some(end)).is_some()
+    }
+
     /// Writes down that a person let something go.
     pub fn note_release(&mut self, release: Release) {
         /// The journal has them all; here the last ones are for whoever looks at the ConfigMap.
@@ -168,5 +225,44 @@ impl State {
         let surplus = self.releases.len().saturating_sub(KEPT.saturating_sub(1));
         self.releases.drain(..surplus);
         self.releases.push(release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn approval(number: usize) -> Approval {
+        Approval {
+            id: format!("{number:016x}"),
+            at: Timestamp::UNIX_EPOCH,
+            by: "anna@example.com".to_owned(),
+            reason: None,
+            plan: Timestamp::UNIX_EPOCH,
+            policy_revision: "sha256:0".to_owned(),
+            count: 100,
+            decisions: vec!["0123456789abcdef".to_owned(); 100],
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn the_last_approvals_are_kept_and_their_ids_bounded() {
+        let mut state = State::default();
+        (0..25).for_each(|number| state.note_approval(approval(number)));
+        assert_eq!((state.approvals.len(), state.approvals[0].id.as_str()), (20, "0000000000000005"));
+        assert_eq!((state.approvals[0].count, state.approvals[0].decisions.len()), (100, 64));
+        let end = ApprovalEnd { at: Timestamp::UNIX_EPOCH, outcomes: BTreeMap::from([("done".to_owned(), 3)]) };
+        assert!(state.end_approval("0000000000000018", end.clone()) && !state.end_approval("0000000000000001", end.clone()));
+        assert_eq!(state.approvals[19].ended, Some(end));
+    }
+
+    #[test]
+    fn a_state_of_an_older_daemon_is_read_and_one_without_approvals_says_nothing_of_them() {
+        let state: State = serde_json::from_str("{\"enforcedSince\": {}, \"releases\": []}").unwrap();
+        assert_eq!(state, State::default());
+        assert!(!serde_json::to_string(&state).unwrap().contains("approvals"));
+        let state = State { approvals: vec![approval(1)], ..State::default() };
+        assert_eq!(serde_json::from_str::<State>(&serde_json::to_string(&state).unwrap()).unwrap(), state);
     }
 }

@@ -67,6 +67,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// Every action.
+    pub const ALL: [Self; 9] = [Self::Keep, Self::Warn, Self::Delete, Self::Hold, Self::Mark, Self::Unmark, Self::Create, Self::Update, Self::Alert];
+
     /// The word in `-o json`.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -367,18 +370,24 @@ impl Decision {
     /// is recognisable. 16 hexadecimal digits of SHA-256 over uid, action, reason and end.
     #[must_use]
     pub fn id(&self) -> String {
-        use sha2::{Digest, Sha256};
-        let mut hash = Sha256::new();
-        for part in [
-            self.target.kind(),
-            &self.target.key(),
-            self.action.word(),
-            self.reason.code(),
-            &self.reason.end().map(|end| end.to_string()).unwrap_or_default(),
-        ] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        id(self.target.kind(), &self.target.key(), self.action.word(), self.reason.code(), self.reason.end())
     }
+}
+
+/// The id of whatever is decided so: see [`Decision::id`].
+#[must_use]
+pub fn id(kind: &str, key: &str, action: &str, code: &str, end: Option<Timestamp>) -> String {
+    digest(&[kind, key, action, code, &end.map(|end| end.to_string()).unwrap_or_default()])
+}
+
+/// 16 hexadecimal digits that are the same for the same parts only.
+#[must_use]
+pub fn digest(parts: &[&str]) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

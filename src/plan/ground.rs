@@ -12,7 +12,7 @@ use std::{
 
 /// Whose a namespace is.
 pub(super) enum Standing<'a> {
-    /// One policy governs it, enforced since then.
+    /// One policy governs it, enforced or not.
     Governed(&'a Arc<ClonePolicy>, Enforced),
     /// Two do: it is held.
     Conflict(&'a Arc<ClonePolicy>, &'a Arc<ClonePolicy>),
@@ -119,7 +119,7 @@ impl<'a> Ground<'a> {
     fn enforced(&self, policy: &ClonePolicy, namespace: &str) -> Enforced {
         match (self.snapshot.origin, policy.mode) {
             (Origin::Files, _) => Enforced::Always,
-            (Origin::Live, Mode::Audit) => Enforced::No,
+            (Origin::Live, Mode::Audit) => Enforced::Audited,
             (Origin::Live, Mode::Enforce) => self.enforced_since.get(namespace).map_or(Enforced::No, |since| Enforced::Since(*since)),
         }
     }

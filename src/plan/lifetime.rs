@@ -125,8 +125,11 @@ pub fn unreadable(clone: &WordPressClone) -> impl Iterator<Item = (&'static str,
 /// Since when a clone's namespace has been under `enforce` without a break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enforced {
-    /// It is not: the policy is in audit mode.
+    /// It is, and since when is not known: nothing that was announced counts.
     No,
+    /// It is not: the policy is in audit mode. What a person had announced counts for what is shown, and for what a person then has
+    /// carried out; nothing is done by itself, and nothing of it counts once it is enforced.
+    Audited,
     /// Since then.
     Since(Timestamp),
     /// For ever, as far as anybody knows: the files do not tell.
@@ -137,14 +140,14 @@ pub enum Enforced {
 const FOREIGN_CLOCK: SignedDuration = SignedDuration::from_secs(60);
 
 /// The announced end of a clone, if the announcement counts: it was made in this clone's life, under `enforce` as it has
-/// stood since, and not in the future.
+/// stood since where anything is enforced, and not in the future.
 #[must_use]
 pub fn announcement(clone: &WordPressClone, enforced: Enforced, now: Timestamp) -> Option<Timestamp> {
     let (end, at) = (*clone.expires_at.value()?, *clone.announced_at.value()?);
     let since = match enforced {
         Enforced::No => return None,
         Enforced::Since(since) => since.max(clone.meta.created),
-        Enforced::Always => clone.meta.created,
+        Enforced::Audited | Enforced::Always => clone.meta.created,
     };
     (at >= since && at <= later(now, FOREIGN_CLOCK)).then_some(end)
 }

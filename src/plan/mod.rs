@@ -205,26 +205,29 @@ fn decide(
     };
     let step = lifetime::judge(life.end, announced, policy.ttl.grace.get(), now);
     if audit {
-        return audited(step, life, draft, &decision);
+        return match step {
+            Step::Delete { announced, .. } => decision(Action::Delete, Reason::Expired(life, announced)).with(unused).in_audit(),
+            Step::Announce(at) if life.end <= now => {
+                let write = announce(clone, policy, enforced, life, at, now);
+                decision(Action::Warn, Reason::WouldAnnounce(life, at)).with(Work::Annotate(write)).in_audit()
+            }
+            Step::Announce(_) => {
+                draft.wake_at(life.end);
+                decision(Action::Keep, Reason::Living(life))
+            }
+            Step::Wait => {
+                let at = announced.unwrap_or(life.end);
+                draft.wake_at(at);
+                decision(Action::Keep, if at > life.end { Reason::LivingOn(life, at) } else { Reason::Living(life) })
+            }
+        };
     }
     match step {
         Step::Delete { announced, .. } => decision(Action::Delete, Reason::Expired(life, announced)).with(unused),
         Step::Announce(at) => {
             draft.wake_at(at);
-            let because = match life.cause {
-                Cause::Idle(since, _) => Because::Unused(since),
-                _ if clone.unused_since == Reading::Absent => Because::Nothing,
-                _ => Because::UsedAgain,
-            };
             let reason = if at > life.end { Reason::GraceAnnounced(life, at) } else { Reason::Announced(life, at, announced) };
-            // Dates are whole seconds: a warning that falls due within one is given with the announcement.
-            let warning = lifetime::warning_due(clone, at, &policy.ttl, crate::model::later(now, SignedDuration::from_secs(1)));
-            // Never dated before what it has to come after to count: another holder's clock may have been ahead of ours.
-            let said = match enforced {
-                Enforced::Since(since) => now.max(clone.meta.created).max(since),
-                Enforced::No | Enforced::Always => now.max(clone.meta.created),
-            };
-            decision(Action::Warn, reason).with(Work::Annotate(Write::Announce(at, said, warning, because)))
+            decision(Action::Warn, reason).with(Work::Annotate(announce(clone, policy, enforced, life, at, now)))
         }
         Step::Wait => {
             let at = announced.unwrap_or(life.end);
@@ -244,23 +247,29 @@ fn decide(
     }
 }
 
-/// In audit mode nothing is announced, so nothing goes: an end that has passed says what would happen.
-fn audited(step: Step, life: Lifetime, draft: &mut Draft, decision: &dyn Fn(Action, Reason) -> Decision) -> Decision {
-    match step {
-        Step::Delete { announced, .. } => {
-            Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Delete, Reason::Expired(life, announced)) }
-        }
-        Step::Announce(at) if life.end <= draft.now => {
-            Decision { blocked_by: Some(BlockedBy::Audit), ..decision(Action::Warn, Reason::WouldAnnounce(life, at)) }
-        }
-        Step::Announce(_) | Step::Wait => {
-            draft.wake_at(life.end);
-            decision(Action::Keep, Reason::Living(life))
-        }
-    }
+/// What announces on a clone that it ends at `at`.
+fn announce(clone: &WordPressClone, policy: &ClonePolicy, enforced: Enforced, life: Lifetime, at: Timestamp, now: Timestamp) -> Write {
+    let because = match life.cause {
+        Cause::Idle(since, _) => Because::Unused(since),
+        _ if clone.unused_since == Reading::Absent => Because::Nothing,
+        _ => Because::UsedAgain,
+    };
+    // Dates are whole seconds: a warning that falls due within one is given with the announcement.
+    let warning = lifetime::warning_due(clone, at, &policy.ttl, crate::model::later(now, SignedDuration::from_secs(1)));
+    // Never dated before what it has to come after to count: another holder's clock may have been ahead of ours.
+    let said = match enforced {
+        Enforced::Since(since) => now.max(clone.meta.created).max(since),
+        Enforced::No | Enforced::Audited | Enforced::Always => now.max(clone.meta.created),
+    };
+    Write::Announce(at, said, warning, because)
 }
 
 impl Decision {
+    /// The same, which nobody but a person has carried out: in audit mode nothing is announced and nothing goes by itself.
+    fn in_audit(self) -> Self {
+        Self { blocked_by: Some(BlockedBy::Audit), ..self }
+    }
+
     /// Whether this is the end of a clone that was not announced as what it was computed to be, or of an orphan.
     #[must_use]
     pub fn is_surprise(&self) -> bool {

@@ -195,10 +195,15 @@ impl Reason {
                 format!("its announced end moves from {before} to {at} ({}): {}", from_now(*at), life.cause.words())
             }
             Self::LivingOn(life, at) if life.cause == Cause::OverLimit => {
-                format!("is one of the newest over the limit: it goes at {at} ({}), as announced", from_now(*at))
+                format!("is one of the newest over the limit: it lives until {at} ({}), as announced", from_now(*at))
             }
             Self::LivingOn(life, at) => {
-                format!("its end {} has passed or come nearer; it goes at {at} ({}), as announced: {}", life.end, from_now(*at), life.cause.words())
+                format!(
+                    "its end {} has passed or come nearer; it lives until {at} ({}), as announced: {}",
+                    life.end,
+                    from_now(*at),
+                    life.cause.words()
+                )
             }
             Self::GraceAnnounced(life, at) if life.cause == Cause::OverLimit => {
                 format!("is one of the newest over the limit: it goes at {at} ({})", from_now(*at))

@@ -93,6 +93,8 @@ proptest! {
         let counts = announcement(&clone, Enforced::Since(at(since)), at(now)).is_some();
         prop_assert_eq!(counts, made >= 0 && made >= since && made <= now + 60);
         prop_assert_eq!(announcement(&clone, Enforced::No, at(now)), None);
+        // What a person had announced in audit counts there, if it was in this life.
+        prop_assert_eq!(announcement(&clone, Enforced::Audited, at(now)).is_some(), made >= 0 && made <= now + 60);
     }
 }
 
@@ -144,7 +146,7 @@ fn the_pure_half_has_no_effects() {
         "crate::ports",
     ];
     let mut read = 0;
-    for part in ["model", "policy", "cost", "plan", "simulate"] {
+    for part in ["model", "policy", "cost", "plan", "simulate", "approve"] {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(part);
         let mut folders = vec![folder];
         while let Some(folder) = folders.pop() {

@@ -291,6 +291,27 @@ pub trait Secrets: Send + Sync + 'static {
     fn make_secret<'a>(&'a self, secret: &'a CloneSecret) -> BoxFuture<'a, Result<(), ApiError>>;
 }
 
+/// No Secret is read or made: whoever acts with a person's rights has none of ours.
+pub struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn read_secret<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<StoredSecret>, ApiError>> {
+        no_secret()
+    }
+
+    fn write_secret<'a>(&'a self, _: &'a str, _: BTreeMap<String, Vec<u8>>, _: Option<&'a str>) -> BoxFuture<'a, Result<StoredSecret, ApiError>> {
+        no_secret()
+    }
+
+    fn make_secret<'a>(&'a self, _: &'a CloneSecret) -> BoxFuture<'a, Result<(), ApiError>> {
+        no_secret()
+    }
+}
+
+fn no_secret<'a, T: Send + 'a>() -> BoxFuture<'a, Result<T, ApiError>> {
+    Box::pin(std::future::ready(Err(ApiError::Refused { code: 0, message: "no Secret is read or made here".to_owned() })))
+}
+
 /// Our own Secrets, and the webhook configurations whose `caBundle` follows one of them. Every call has a timeout of its own.
 pub trait Vault: Secrets {
     /// The webhook configurations of this name: of each kind, the one that there is.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
 
+mod apply;
 mod check;
 mod ci;
 mod clone;
@@ -390,7 +391,7 @@ fn help_and_version_are_data() {
     let place = Place::new();
     let help = place.run(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{help:?}");
-    for command in ["plan", "explain", "clone", "journal", "policy", "pause", "resume", "brake", "crds", "run", "demo"] {
+    for command in ["plan", "apply", "explain", "clone", "journal", "policy", "pause", "resume", "brake", "crds", "run", "demo"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command} is not in {}", help.out);
     }
     assert!(place.run(&["--version"]).out.starts_with("clonewarden "));

@@ -58,6 +58,7 @@ scenes! {
     rebirth Beside;
     snooze Beside;
     backlog Beside;
+    approve Beside;
     crash Beside;
     pause Beside;
     quota Beside;

@@ -1,5 +1,7 @@
 //! What is watched with: the alert rules, their tests and their pages, by Prometheus' own tool.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
+
 use serde_json::Value;
 use std::{
     collections::BTreeSet,

@@ -202,8 +202,8 @@ impl<'a> Search<'a, '_> {
             Some(Standing::Governed(policy, enforced)) => Some(match enforced {
                 Enforced::Since(since) => (policy, Some(since), policy.mode),
                 Enforced::Always => (policy, None, policy.mode),
-                // Under `enforce`, and since when is not known: not yet.
-                Enforced::No => (policy, None, Mode::Audit),
+                // In audit; or under `enforce`, and since when is not known: not yet.
+                Enforced::Audited | Enforced::No => (policy, None, Mode::Audit),
             }),
             Some(Standing::Conflict(..) | Standing::Unknown(_)) => None,
             None => {

@@ -3,6 +3,7 @@
 pub(crate) mod admission;
 pub(crate) mod adrift;
 pub(crate) mod alerts;
+pub(crate) mod approve;
 pub(crate) mod backlog;
 pub(crate) mod billing;
 pub(crate) mod certificates;

@@ -1,0 +1,43 @@
+//! What a person has approved is carried out by the daemon's own hands: one decision as in [`Executor::execute`], with the same
+//! proofs and the same preconditions.
+//!
+//! Two things differ. Nothing is remembered first: brakes and promises are the daemon's, and who approved is written down by whoever
+//! calls. And nothing is tried again: what is not what was judged any more needs another look, and that is a person's.
+
+use super::{
+    executor::{AT_ONCE, Executor},
+    journal::Ending,
+    lane::needs_roll,
+    proof::Roll,
+};
+use crate::plan::{Action, Decision, Plan};
+use futures::{StreamExt, stream::FuturesUnordered};
+use tracing::warn;
+
+impl Executor {
+    /// Carries out every decision of a plan that holds nothing but what was approved, deletes first; how each ended, in their order.
+    pub async fn carry_out_approved(&self, plan: &Plan) -> Vec<Ending> {
+        let roll = if plan.decisions.iter().any(needs_roll) {
+            let roll = Roll::call(self.tools.cluster.as_ref()).await;
+            roll.inspect_err(|error| warn!(%error, "What lives could not be listed anew.")).ok()
+        } else {
+            None
+        };
+        let (deletes, others): (Vec<_>, Vec<_>) = plan.decisions.iter().enumerate().partition(|(_, decision)| decision.action == Action::Delete);
+        let mut waiting = deletes.into_iter().chain(others);
+        let mut endings = vec![Ending::Stopped; plan.decisions.len()];
+        let carry = async |(place, decision): (usize, &Decision)| {
+            let (_, ending) = self.carry_out(decision, roll.as_ref(), plan).await;
+            self.settle(decision, plan, &ending).await;
+            (place, ending)
+        };
+        let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(AT_ONCE).map(&carry).collect();
+        while let Some((place, ending)) = under_way.next().await {
+            under_way.extend(waiting.next().map(&carry));
+            if let Some(slot) = endings.get_mut(place) {
+                *slot = ending;
+            }
+        }
+        endings
+    }
+}
