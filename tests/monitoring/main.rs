@@ -1,4 +1,8 @@
-//! What is watched with: the alert rules, their tests and their pages, by Prometheus' own tool.
+//! What is watched with: the alert rules, their tests and their pages, by Prometheus' own tool; the dashboards, by a real Prometheus.
+
+mod dashboards;
+mod live;
+mod promql;
 
 use serde_json::Value;
 use std::{

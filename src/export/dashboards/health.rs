@@ -98,8 +98,9 @@ const REQUESTS: Row = Row {
         Panel {
             title: "to the API server",
             unit: Unit::PerSecond,
-            about: "By how they ended.",
+            about: "By how they ended. About two a second while nothing happens.",
             queries: &[ask("sum by (outcome) (rate(clonewarden_api_requests_total[$__rate_interval]))", "{{outcome}}")],
+            needs: "an API server (the demo has none)",
             ..PANEL
         },
         Panel {

@@ -120,6 +120,8 @@ pub(crate) const PINS: &[Pin] = &[
         copied: &[Copied { module: "github.com/aws-controllers-k8s/rds-controller", from: &["helm/crds"], into: "crds" }],
         in_assets: false,
     },
+    // No part runs it: a test reads the dashboards with it.
+    Pin { name: "grafana", folder: "grafana", package: Some("."), link: "", copied: &[], in_assets: false },
 ];
 
 impl Pin {
