@@ -1,7 +1,7 @@
 //! The dashboards: what is committed is what the table says, whole and well placed, and asks only for what there is.
 
 use crate::{
-    promql::{grouping, in_legend, selectors},
+    promql::{folds, grouping, in_legend, selectors},
     read,
 };
 use clonewarden::{
@@ -169,10 +169,13 @@ fn every_metric_label_and_value_in_a_query_is_one_of_ours() {
             }
             let counter = line.kind != Type::Gauge;
             assert!(!counter || whole.contains("rate(") || whole.contains("increase("), "{place}: `{}` only ever rises", line.name);
-            assert!(
-                counter || whole.contains(" by (") || whole.contains("max(") || whole.contains("on (instance)"),
-                "{place}: every replica has it: {whole}"
-            );
+            for (by, labels, of) in folds(&whole, line.name).into_iter().filter(|_| !counter && !whole.contains("on (instance)")) {
+                assert!(["max", "min", "count"].contains(&by), "{place}: every replica has `{}`: {whole}", line.name);
+                // A sum of what two series became one in is too small.
+                let matched = |label: &str| selector.matchers.iter().any(|(one, value)| one == label && !value.contains(['|', '*', '$']));
+                let lost = line.labels.iter().find(|label| of == "sum" && !labels.contains(**label) && !matched(label));
+                assert!(lost.is_none(), "{place}: the sum loses `{}` of `{}`: {whole}", lost.unwrap_or(&""), line.name);
+            }
         }
         for label in grouping(&whole) {
             assert!(labels.contains(label.as_str()), "{place}: no metric in it has the label `{label}`");

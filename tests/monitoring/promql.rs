@@ -48,6 +48,29 @@ pub(crate) fn grouping(query: &str) -> BTreeSet<String> {
     labels.map(|label| label.trim().to_owned()).collect()
 }
 
+/// How the series of all replicas become one: each time that a query names a metric, what it is folded by (`max`), by which labels, and what
+/// is made of that (`sum`).
+pub(crate) fn folds<'a>(query: &'a str, metric: &str) -> Vec<(&'a str, BTreeSet<&'a str>, &'a str)> {
+    let whole = |at: usize| !query.get(at + metric.len()..).is_some_and(|rest| rest.starts_with(is_word));
+    let places = query.match_indices(metric).map(|(at, _)| at).filter(|at| whole(*at));
+    places
+        .map(|at| {
+            let (by, labels, before) = call(query.get(..at).unwrap_or_default());
+            (by, labels, call(before).0)
+        })
+        .collect()
+}
+
+/// The function whose brackets are open at the end of this text, the labels it groups by, and what stands before it.
+fn call(before: &str) -> (&str, BTreeSet<&str>, &str) {
+    let Some(before) = before.trim_end().strip_suffix('(') else { return ("", BTreeSet::new(), "") };
+    let list = before.trim_end().strip_suffix(')').and_then(|before| before.rsplit_once(" by ("));
+    let (before, labels) = list.unwrap_or((before.trim_end(), ""));
+    let begin = before.rfind(|letter| !is_word(letter)).map_or(0, |at| at + 1);
+    let (before, name) = before.split_at(begin);
+    (name, labels.split(',').map(str::trim).filter(|label| !label.is_empty()).collect(), before)
+}
+
 /// The labels in a legend (`{{label}}`).
 pub(crate) fn in_legend(legend: &str) -> Vec<&str> {
     legend.split("{{").skip(1).filter_map(|rest| rest.split("}}").next()).map(str::trim).collect()
@@ -68,5 +91,8 @@ fn what_a_query_names_is_seen() {
     let expected = expected.map(|(metric, matchers)| Selector { metric: metric.to_owned(), matchers });
     assert_eq!(selectors(query), expected);
     assert_eq!(grouping(query), ["code", "instance", "kind"].map(str::to_owned).into());
+    let query = "sum by (a) (max by (a, b) (clonewarden_x)) / max(clonewarden_x{c=\"d\"}) + clonewarden_x_y";
+    assert_eq!(folds(query, "clonewarden_x"), [("max", ["a", "b"].into(), "sum"), ("max", [].into(), "")]);
+    assert_eq!(folds(query, "clonewarden_x_y"), [("", [].into(), "")]);
     assert_eq!(in_legend("{{a}} of {{ b }}"), ["a", "b"]);
 }

@@ -63,7 +63,7 @@ const MONTH: Row = Row {
             queries: &[
                 ask("sum(max by (namespace, part) (clonewarden_cost_accrued_usd{namespace=~\"$namespace\"}))", "accrued"),
                 ask("sum(max by (namespace) (clonewarden_cost_forecast_usd{namespace=~\"$namespace\"}))", "forecast"),
-                ask("sum(max by (namespace) (clonewarden_budget_usd{namespace=~\"$namespace\"}))", "budgets"),
+                ask("sum(max by (namespace, policy) (clonewarden_budget_usd{namespace=~\"$namespace\"}))", "budgets"),
             ],
             ..PANEL
         },
