@@ -83,7 +83,7 @@ pub(crate) fn product(rules: &[Rule], revision: u32, hosted: bool) -> Policies {
         },
     };
     Policies {
-        revision: Arc::from(format!("sha256:{revision}")),
+        revision: format!("sha256:{revision}").into(),
         policies: rules.iter().map(|rule| Arc::new(policy(rule))).collect(),
         hosts: if hosted { vec![host()] } else { Vec::new() },
         prices: clonewarden::policy::prices::built_in(),
