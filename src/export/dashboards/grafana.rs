@@ -90,7 +90,7 @@ fn panel(this: &Panel, id: u32, place: &Value) -> Value {
         "targets": this.queries.iter().zip('A'..).map(|(query, letter)| target(query, this.shape, letter)).collect::<Vec<_>>(),
     });
     if this.shape == Shape::Table {
-        panel["transformations"] = transformations(this);
+        put(&mut panel, "transformations", transformations(this));
     }
     panel
 }
@@ -136,7 +136,7 @@ fn target(query: &Query, shape: Shape, letter: char) -> Value {
         "range": over_time(shape), "instant": !over_time(shape),
     });
     if shape == Shape::Table {
-        target["format"] = "table".into();
+        put(&mut target, "format", "table".into());
     }
     target
 }
@@ -153,22 +153,29 @@ fn defaults(this: &Panel) -> Value {
         "mappings": mappings(this),
     });
     if this.shape == Shape::Bars {
-        defaults["min"] = 0.into();
+        put(&mut defaults, "min", 0.into());
         if this.unit == Unit::Share {
-            defaults["max"] = 1.into();
+            put(&mut defaults, "max", 1.into());
         }
     }
-    match this.shape {
-        Shape::Lines => defaults["custom"] = json!({"drawStyle": "line", "lineWidth": 1, "fillOpacity": 5, "showPoints": "never"}),
+    let custom = match this.shape {
+        Shape::Lines => json!({"drawStyle": "line", "lineWidth": 1, "fillOpacity": 5, "showPoints": "never"}),
         Shape::Stack => {
-            defaults["custom"] = json!({
-                "drawStyle": "line", "lineWidth": 1, "fillOpacity": 40, "showPoints": "never", "stacking": {"mode": "normal", "group": "A"},
-            });
+            let stacking = json!({"mode": "normal", "group": "A"});
+            json!({"drawStyle": "line", "lineWidth": 1, "fillOpacity": 40, "showPoints": "never", "stacking": stacking})
         }
-        Shape::States => defaults["custom"] = json!({"lineWidth": 0, "fillOpacity": 70}),
-        Shape::Stat | Shape::Bars | Shape::Table => {}
-    }
+        Shape::States => json!({"lineWidth": 0, "fillOpacity": 70}),
+        Shape::Stat | Shape::Bars | Shape::Table => return defaults,
+    };
+    put(&mut defaults, "custom", custom);
     defaults
+}
+
+/// Adds a field to an object.
+fn put(object: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
 }
 
 fn mappings(this: &Panel) -> Value {
