@@ -106,7 +106,7 @@ impl Monitoring {
         until(&format!("Alertmanager tells that {alert} is {status}"), Duration::from_secs(40), async || {
             let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             let alerts = told.iter().flat_map(|message| message["alerts"].as_array().into_iter().flatten());
-            let found = alerts.filter(|one| one["labels"]["alertname"] == alert && one["status"] == status).last();
+            let found = alerts.rev().find(|one| one["labels"]["alertname"] == alert && one["status"] == status);
             found.cloned().with_context(|| format!("it has told {} times of other things", told.len()))
         })
         .await
