@@ -1,6 +1,6 @@
 //! What lives, how long still, and what ends it or does not.
 
-use super::{Dashboard, PANEL, Panel, Row, Shape, Unit, Variable, ask, ask_or_zero};
+use super::{Dashboard, PANEL, Panel, Row, Shape, Unit, Variable, WEBHOOK, ask, ask_or_zero};
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
     name: "clones",
@@ -128,14 +128,14 @@ const BIRTHS: Row = Row {
                 "sum by (phase, outcome) (rate(clonewarden_admission_reviews_total{outcome!=\"forwarded\"}[$__rate_interval]))",
                 "{{phase}} {{outcome}}",
             )],
-            needs: "the webhook (`--webhook-listen`)",
+            needs: WEBHOOK,
             ..PANEL
         },
         Panel {
             title: "refused, by why",
             shape: Shape::Bars,
             width: 9,
-            about: "Refusals in the time shown. docs/reasons.md explains each code.",
+            about: "Refusals in the time shown; the first of a code after a start of the daemon does not count. docs/admission.md explains each code.",
             queries: &[ask("sum by (code) (increase(clonewarden_admission_reviews_total{outcome=\"refused\"}[$__range])) > 0", "{{code}}")],
             needs: "the webhook (`--webhook-listen`) and a refusal",
             ..PANEL
@@ -145,7 +145,7 @@ const BIRTHS: Row = Row {
             width: 6,
             about: "Places that are promised to clones which were not seen yet. They count against the limits until the clone is seen.",
             queries: &[ask("max(clonewarden_admission_reservations)", "promised")],
-            needs: "the webhook (`--webhook-listen`)",
+            needs: WEBHOOK,
             ..PANEL
         },
     ],

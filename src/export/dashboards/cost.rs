@@ -1,13 +1,13 @@
 //! What clones cost, what that is of the budget, and how far the estimate is from the bill.
 
-use super::{Dashboard, PANEL, Panel, Row, Shape, Unit, Variable, ask, ask_or_zero};
+use super::{BILL, Dashboard, PANEL, Panel, Row, Shape, Unit, Variable, ask, ask_or_zero};
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
     name: "cost",
     title: "clonewarden: cost and budget",
     about: "What clones cost now and this month (UTC), what that is of the budget, and how far the estimate is from the bill. docs/money.md says how it is reckoned.",
     variables: &[Variable { label: "namespace", metric: "clonewarden_cost_accrued_usd" }],
-    rows: &[MONTH, RATE, BILL],
+    rows: &[MONTH, RATE, TRUST],
 };
 
 const MONTH: Row = Row {
@@ -104,7 +104,7 @@ const RATE: Row = Row {
     ],
 };
 
-const BILL: Row = Row {
+const TRUST: Row = Row {
     title: "how far it can be trusted",
     height: 8,
     panels: &[
@@ -123,7 +123,7 @@ const BILL: Row = Row {
             unit: Unit::Share,
             about: "0.1 is ten percent too much, -1 is all of it missing. What lies on a shared host is estimated and carries no tag.",
             queries: &[ask("max by (namespace, month) (clonewarden_cost_drift_ratio{namespace=~\"$namespace\"})", "{{namespace}} {{month}}")],
-            needs: "the bill (docs/billing.md)",
+            needs: BILL,
             alert: "ClonewardenCostDrift",
             ..PANEL
         },
@@ -133,7 +133,7 @@ const BILL: Row = Row {
             unit: Unit::Usd,
             about: "What AWS has billed for the days that are over, this month and the last. AWS corrects the last days.",
             queries: &[ask("topk(12, max by (month, service) (clonewarden_billing_actual_usd))", "{{month}} {{service}}")],
-            needs: "the bill (docs/billing.md)",
+            needs: BILL,
             ..PANEL
         },
         Panel {
@@ -142,7 +142,7 @@ const BILL: Row = Row {
             width: 4,
             about: "Requests to Cost Explorer in the time shown. AWS bills $0.01 for each.",
             queries: &[ask_or_zero("sum(increase(clonewarden_billing_calls_total[$__range]))", "")],
-            needs: "the bill (docs/billing.md)",
+            needs: BILL,
             ..PANEL
         },
     ],

@@ -1,6 +1,6 @@
 //! Whether the daemon itself does its work.
 
-use super::{Dashboard, PANEL, Panel, Row, Shape, Unit, ask};
+use super::{API_SERVER, Dashboard, PANEL, Panel, Row, SERVICE, Shape, Unit, WEBHOOK, WEBHOOK_OR_SERVICE, ask};
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
     name: "health",
@@ -100,7 +100,7 @@ const REQUESTS: Row = Row {
             unit: Unit::PerSecond,
             about: "By how they ended. About two a second while nothing happens.",
             queries: &[ask("sum by (outcome) (rate(clonewarden_api_requests_total[$__rate_interval]))", "{{outcome}}")],
-            needs: "an API server (the demo has none)",
+            needs: API_SERVER,
             ..PANEL
         },
         Panel {
@@ -126,7 +126,7 @@ const REQUESTS: Row = Row {
                     "API: {{route}}",
                 ),
             ],
-            needs: "the webhook (`--webhook-listen`) or the HTTP API (`--api-listen`)",
+            needs: WEBHOOK_OR_SERVICE,
             ..PANEL
         },
         Panel {
@@ -135,7 +135,7 @@ const REQUESTS: Row = Row {
             width: 16,
             about: "By route and status.",
             queries: &[ask("sum by (route, code) (rate(clonewarden_service_requests_total[$__rate_interval]))", "{{route}} {{code}}")],
-            needs: "the HTTP API (`--api-listen`)",
+            needs: SERVICE,
             ..PANEL
         },
         Panel {
@@ -144,7 +144,7 @@ const REQUESTS: Row = Row {
             unit: Unit::FromNow,
             about: "It is renewed 30 days before. After its end no clone can be created.",
             queries: &[ask("min(clonewarden_webhook_certificate_expires_timestamp_seconds) * 1000", "")],
-            needs: "the webhook (`--webhook-listen`)",
+            needs: WEBHOOK,
             alert: "ClonewardenCertificateEnding",
             ..PANEL
         },

@@ -17,6 +17,17 @@ use serde_json::Value;
 /// What a number is that nothing else says to be zero, while a daemon is scraped; without one there is none.
 pub const ZERO: &str = " or 0 * max(clonewarden_leader)";
 
+/// What panels about reviews need.
+pub const WEBHOOK: &str = "the webhook (`--webhook-listen`)";
+/// What panels about services need.
+pub const SERVICE: &str = "the HTTP API (`--api-listen`)";
+/// What panels about both need.
+pub const WEBHOOK_OR_SERVICE: &str = "the webhook (`--webhook-listen`) or the HTTP API (`--api-listen`)";
+/// What panels about requests to it need.
+pub const API_SERVER: &str = "an API server (the demo has none)";
+/// What panels about what AWS bills need.
+const BILL: &str = "the bill (docs/billing.md)";
+
 /// Every dashboard, the one to begin with first.
 pub const ALL: &[Dashboard] = &[overview::DASHBOARD, clones::DASHBOARD, databases::DASHBOARD, cost::DASHBOARD, health::DASHBOARD];
 
