@@ -10,6 +10,7 @@ mod brake;
 mod check;
 mod clone;
 mod crds;
+mod dashboards;
 mod demo;
 mod diff;
 mod explain;
@@ -72,6 +73,8 @@ enum Command {
     Brake(brake::Command),
     /// Print the CustomResourceDefinitions of clonewarden's own objects.
     Crds,
+    /// Print the dashboards for Grafana.
+    Dashboards(dashboards::Args),
     /// What the HTTP API for services is.
     #[command(subcommand)]
     Api(api::Command),
@@ -115,6 +118,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Resume(args) => pause::resume(&args),
         Command::Brake(command) => brake::run(&command),
         Command::Crds => crds::run(),
+        Command::Dashboards(args) => dashboards::run(&args),
         Command::Api(command) => api::run(&command),
     }
 }

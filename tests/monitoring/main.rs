@@ -1,6 +1,11 @@
-//! What is watched with: the alert rules, their tests and their pages, by Prometheus' own tool.
+//! What is watched with: the alert rules, their tests and their pages, by Prometheus' own tool; the dashboards, by a real Prometheus.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
+
+mod dashboards;
+mod live;
+mod promql;
+
 
 use serde_json::Value;
 use std::{

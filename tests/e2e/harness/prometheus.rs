@@ -3,7 +3,10 @@
 use super::{daemon::free_address, metrics, wait::until};
 use anyhow::{Context, Result, ensure};
 use axum::{Json, Router, extract::State, routing::post};
-use clonewarden::model::names;
+use clonewarden::{
+    export::dashboards::{self, Dashboard, Panel},
+    model::names,
+};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -90,6 +93,23 @@ impl Monitoring {
         ensure!(status == 200, "`{expression}`: {status}: {said}");
         let answer: Value = serde_json::from_str(&said)?;
         Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Waits until every panel of a dashboard whose `needs` is one of these shows something; says how many there are.
+    pub(crate) async fn until_shown(&self, needs: &[&str]) -> Result<usize> {
+        let panels: Vec<&'static Panel> = dashboards::ALL.iter().flat_map(Dashboard::panels).filter(|panel| needs.contains(&panel.needs)).collect();
+        ensure!(needs.iter().all(|need| panels.iter().any(|panel| panel.needs == *need)), "no panel needs one of {needs:?}");
+        for panel in &panels {
+            for query in panel.queries {
+                let sent = query.expression.replace("$__rate_interval", "1m");
+                until(&format!("`{}` shows something", panel.title), Duration::from_secs(20), async || {
+                    ensure!(!self.query(&sent).await?.is_empty(), "`{sent}` has no series");
+                    Ok(())
+                })
+                .await?;
+            }
+        }
+        Ok(panels.len())
     }
 
     /// The rules that Prometheus could not evaluate, with why.

@@ -8,13 +8,17 @@ use crate::harness::{
     daemon::{self, Daemon},
     door::{self, Balancer},
     install::Install,
+    prometheus::Monitoring,
     service::Service,
     stage::{CLONEWARDEN, Stage, manifests},
     wait::until,
 };
 use anyhow::{Context, Result, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clonewarden::model::names;
+use clonewarden::{
+    export::dashboards::{API_SERVER, SERVICE, WEBHOOK, WEBHOOK_OR_SERVICE},
+    model::names,
+};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -70,6 +74,7 @@ async fn serve(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, clone
     let api = daemon::free_address()?;
     let daemon = install.start_with_webhook(&["--api-listen", &api.to_string()])?;
     daemon.until_leading().await?;
+    let monitoring = Monitoring::start(&install.file(""), &[daemon.address]).await?;
     balancer.serve(&[daemon.webhook.context("it answers no reviews")?]);
     let cast = cast(stage, install, api).await?;
     until("the webhook answers", WITHIN, async || {
@@ -88,8 +93,9 @@ async fn serve(stage: &Arc<Stage>, install: &Install, balancer: &Balancer, clone
     let tried = tried(stage, install, &cast, &daemon).await?;
     judged(stage, install, &cast).await?;
     let searched = searched(&daemon, &cast, secrets).await?;
+    let shown = monitoring.until_shown(&[WEBHOOK, SERVICE, WEBHOOK_OR_SERVICE, API_SERVER]).await?;
     daemon.stop().await?;
-    Ok(format!("created and working in {:.1} s; {tried}; {searched} searches", up.as_secs_f64()))
+    Ok(format!("created and working in {:.1} s; {tried}; {searched} searches; {shown} panels show it", up.as_secs_f64()))
 }
 
 /// Service accounts with the rights that ship, some of them, or none.
