@@ -53,6 +53,8 @@ pub struct Diff {
     pub same: bool,
     /// How many clones were looked at.
     pub clones: usize,
+    /// Whether every clone is known and was judged under both. If not, what is here is not all that there is to say.
+    pub complete: bool,
     /// Policies with any difference, by name.
     pub policies: Vec<PolicyDiff>,
     /// Names of `DatabaseHost`s that are new, gone or say something else.
@@ -253,6 +255,8 @@ pub struct Brake {
     pub percent: u32,
     /// Whether none of them goes until a person lets it.
     pub over: bool,
+    /// Whether that would be so by the brake of the old policies, and is not by this one.
+    pub loosened: bool,
 }
 
 /// What clones cost a month of 730 hours, USD.

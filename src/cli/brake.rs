@@ -28,7 +28,7 @@ pub(super) struct Status {
 /// `brake release`
 #[derive(Debug, clap::Args)]
 pub(super) struct Release {
-    /// The policy whose brake is on, or the source that collapsed or is gone (`clones`, `definitions`)
+    /// The policy whose brake is on, or what is not as it was (`clones`, `definitions`, `credentials-key`, `aws-account`, `cluster-id`)
     #[arg(value_name = "POLICY|SOURCE")]
     name: String,
     /// Why it is all right

@@ -69,6 +69,12 @@ pub(super) fn tell(diff: &Diff, journal: &Journal) {
                 clones = brake.clones,
                 "The edit ends more clones than the brake allows. Each is announced its end with the grace, and none goes until `clonewarden brake release {name}`."
             ),
+            Some(brake) if brake.loosened => warn!(
+                policy = name,
+                surprises = brake.surprises,
+                clones = brake.clones,
+                "The edit ends more clones than the brake allowed until now, and loosens the brake. Each is announced its end with the grace, and then goes: `clonewarden pause` stops that."
+            ),
             _ if reaped > 0 || sooner > 0 => {
                 warn!(policy = name, newly_reaped = reaped, sooner, "The edit brings ends nearer. Each is announced with the grace.")
             }
@@ -89,5 +95,6 @@ fn facts(policy: &PolicyDiff) -> Value {
         "newlyHeld": impact.held.len(),
         "surprises": brake.map(|brake| brake.surprises),
         "brakeOn": brake.is_some_and(|brake| brake.over),
+        "brakeLoosened": brake.is_some_and(|brake| brake.loosened),
     })
 }

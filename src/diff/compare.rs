@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     model::{Database, Kind, Reading, Snapshot, Source, WordPressClone},
-    plan::{Action, Plan, Reason, Target},
-    policy::{Governing, Policies},
+    plan::{Action, Plan, Reason, Target, brake},
+    policy::{Governing, Mode, Policies},
 };
 use jiff::Timestamp;
 use std::{
@@ -26,6 +26,7 @@ pub(super) fn compare(snapshot: &Snapshot, old: &Policies, new: &Policies, now: 
         revisions,
         same: true,
         clones: snapshot.clones.len(),
+        complete: true,
         policies: Vec::new(),
         hosts: Vec::new(),
         prices: false,
@@ -35,7 +36,13 @@ pub(super) fn compare(snapshot: &Snapshot, old: &Policies, new: &Policies, now: 
     if old.mean_the_same(new) {
         return diff;
     }
-    let sides = Change { from: Side::judge(snapshot, old, now), to: Side::judge(snapshot, new, now) };
+    let from = Side::judge(snapshot, old, now);
+    let to = Side::judge(snapshot, new, now);
+    let to = match unannounced(snapshot, &from, &to) {
+        Some(flipped) => Side::judge(&flipped, new, now),
+        None => to,
+    };
+    let sides = Change { from, to };
     let desk = Desk::of(&sides, now);
     let (mut rows, mut all) = (rows(old, new), Sum::default());
     for (place, clone) in snapshot.clones.iter().enumerate() {
@@ -64,6 +71,9 @@ pub(super) fn compare(snapshot: &Snapshot, old: &Policies, new: &Policies, now: 
     removed(snapshot, &sides, &mut rows);
     brakes(&sides, &mut rows);
     diff.notes = notes(snapshot, &sides, now);
+    let unread = snapshot.unreadable.iter().any(|object| object.kind == Kind::Clone);
+    let held = (0..snapshot.clones.len()).any(|place| sides.to.fate(place).is(Action::Hold) && sides.from.fate(place).is(Action::Hold));
+    diff.complete = !unread && !held && snapshot.evidence.lack(&Source::Objects(Kind::Clone), now).is_none();
     let known = desk.is_known();
     let closed = rows.into_values().map(|(row, sum)| PolicyDiff { cost: sum.close(known), ..row });
     diff.policies =
@@ -73,6 +83,25 @@ pub(super) fn compare(snapshot: &Snapshot, old: &Policies, new: &Policies, now: 
     diff.prices = !old.prices.asks_the_same(&new.prices);
     diff.same = false;
     diff
+}
+
+/// The same world without the announcements that do not count once the new policies are in force: those of clones that were not under
+/// `enforce` until then. `None`: there are none. A daemon that lives through the edit knows since when it enforces; files do not tell.
+fn unannounced(snapshot: &Snapshot, from: &Side<'_>, to: &Side<'_>) -> Option<Snapshot> {
+    let newly = |place: usize| {
+        let enforced = |side: &Side<'_>| side.fate(place).policy.is_some_and(|policy| policy.mode == Mode::Enforce);
+        enforced(to) && !enforced(from)
+    };
+    let said = |clone: &WordPressClone| clone.announced_at != Reading::Absent || clone.expires_at != Reading::Absent;
+    if !snapshot.clones.iter().enumerate().any(|(place, clone)| said(clone) && newly(place)) {
+        return None;
+    }
+    let mut flipped = snapshot.clone();
+    for (_, clone) in flipped.clones.iter_mut().enumerate().filter(|(place, clone)| said(clone) && newly(*place)) {
+        let clone = Arc::make_mut(clone);
+        (clone.announced_at, clone.expires_at) = (Reading::Absent, Reading::Absent);
+    }
+    Some(flipped)
 }
 
 /// A row for each policy of either set.
@@ -238,7 +267,9 @@ fn removed(snapshot: &Snapshot, sides: &Change<Side<'_>>, rows: &mut Rows) {
 fn brakes(sides: &Change<Side<'_>>, rows: &mut Rows) {
     let (mut from, mut to) = (sides.from.brakes(), sides.to.brakes());
     for (name, (row, _)) in rows {
-        let brake = Change { from: from.remove(name).unwrap_or_default(), to: to.remove(name).unwrap_or_default() };
+        let mut brake = Change { from: from.remove(name).unwrap_or_default(), to: to.remove(name).unwrap_or_default() };
+        let before = sides.from.policy(name).map(|policy| policy.brake);
+        brake.to.loosened = !brake.to.over && before.is_some_and(|before| brake::exceeds(before, brake.to.surprises, brake.to.clones));
         if brake.from.over != brake.to.over || brake.from.surprises != brake.to.surprises {
             row.impact.brake = Some(brake);
         }

@@ -127,13 +127,45 @@ fn the_flip_to_enforce_reaps_the_backlog_or_stops_at_the_brake() {
     assert_eq!((row.impact.reaped.len(), row.impact.warned.len(), row.impact.sooner.len()), (5, 0, 0), "they were told before, and their ends stay");
     assert_eq!(row.impact.brake.map(|brake| (brake.from.surprises, brake.to.surprises, brake.to.over)), Some((0, 5, false)));
     let many = impact(&backlog(21), &audit, &enforce);
-    assert_eq!(many.brake.map(|brake| brake.to), Some(Brake { surprises: 21, clones: 21, deletes: 20, percent: 50, over: true }));
+    assert_eq!(many.brake.map(|brake| brake.to), Some(Brake { surprises: 21, clones: 21, deletes: 20, percent: 50, over: true, loosened: false }));
     // 6 of 11 are more than a half of at least 10.
     let mut objects: Vec<Value> = (0..6).map(|number| clone(&format!("n/c-{number}"), 300, &json!({}), &json!({}))).collect();
     objects.extend((0..5).map(|number| young(&format!("n/d-{number}"))));
     assert_eq!(impact(&world(objects), &audit, &enforce).brake.map(|brake| brake.to.over), Some(true));
     let back = impact(&backlog(5), &enforce, &audit);
     assert_eq!((back.spared.len(), back.reaped.len()), (5, 0));
+}
+
+#[test]
+fn what_was_announced_before_the_flip_does_not_count_after_it() {
+    let said = json!({"annotations": {names::EXPIRES_AT: "2026-02-05T13:00:00Z", names::ANNOUNCED_AT: "2026-02-05T11:30:00Z"}});
+    let snapshot = world((0..21).map(|number| clone(&format!("n/c-{number:02}"), 300, &json!({}), &said)).collect());
+    let (audit, enforce) = (set(&[("p", "audit", "n", "")]), one(""));
+    let found = impact(&snapshot, &audit, &enforce);
+    assert_eq!(found.brake.map(|brake| (brake.to.surprises, brake.to.over)), Some((21, true)));
+    assert!(found.reaped.iter().all(|end| end.goes == Some("2026-02-05T16:10:00Z".parse().unwrap())), "{:?}", found.reaped);
+    // Where it was enforced all along, it counts.
+    let shorter = impact(&snapshot, &enforce, &one("limits: {clones: 30}"));
+    assert_eq!(shorter.reaped, []);
+}
+
+#[test]
+fn an_edit_does_not_loosen_the_brake_that_it_would_meet_unsaid() {
+    let snapshot = world((0..21).map(|number| clone(&format!("n/c-{number:02}"), 90, &json!({}), &json!({}))).collect());
+    let loose = one("ttl: {default: 1h, maximum: 1h}, brake: {deletes: 1000, percent: 100}");
+    let brake = impact(&snapshot, &one(""), &loose).brake.unwrap();
+    assert_eq!((brake.to.surprises, brake.to.over, brake.to.loosened), (21, false, true));
+}
+
+#[test]
+fn what_is_not_known_is_not_nothing() {
+    let mut snapshot = world(vec![young("n/a")]);
+    let (old, new) = (one(""), one("limits: {clones: 9}"));
+    assert!(diff(&snapshot, &old, &new, now()).complete);
+    snapshot.evidence.insert(Source::Objects(Kind::Clone), Evidence::incomplete(now(), "a page of a longer list"));
+    snapshot.clones.clear();
+    let found = diff(&snapshot, &old, &new, now());
+    assert!(found.touches_nobody() && !found.complete);
 }
 
 #[test]

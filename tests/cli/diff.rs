@@ -121,6 +121,28 @@ fn revisions_are_read_through_git() {
 }
 
 #[test]
+fn a_page_of_a_longer_list_is_no_answer() {
+    let place = repository();
+    place.write("page/wordpressclones.yaml", "apiVersion: v1\nkind: List\nmetadata: {continue: more}\nitems: []\n");
+    place.write("shorter/staging.yaml", shorter());
+    for form in ["table", "markdown"] {
+        let ran = place.run(&["policy", "diff", "policies", "shorter", "--from", "page", "-o", form]);
+        assert!(ran.code == Some(0) && ran.out.contains("NOT KNOWN") && !ran.out.contains("no clone to which"), "{ran:?}");
+    }
+}
+
+#[test]
+fn what_a_hook_says_of_its_repository_leads_nowhere_else() {
+    let (place, other) = (repository(), Place::new());
+    git(&other, &["init", "--quiet", "--initial-branch", "main"]);
+    other.write("policies/other.yaml", "kind: none");
+    commit(&other, "other");
+    let mut command = place.command(&["policy", "diff", "main", "policies", "--from", "from", "--now", NOW, "--exit-code"]);
+    let ran = Ran::from(command.env("GIT_DIR", other.0.join(".git")).output().unwrap());
+    assert!(ran.code == Some(0) && ran.out.contains("no difference"), "{ran:?}");
+}
+
+#[test]
 fn a_folder_that_is_called_like_a_revision_is_the_folder() {
     let place = repository();
     place.write("main/staging.yaml", shorter());

@@ -6,7 +6,6 @@ mod dashboards;
 mod live;
 mod promql;
 
-
 use serde_json::Value;
 use std::{
     collections::BTreeSet,

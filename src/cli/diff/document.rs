@@ -16,6 +16,7 @@ pub(super) fn document(diff: &Diff, sets: &Change<Set>) -> Value {
         "new": set(&sets.to),
         "same": diff.same,
         "clones": diff.clones,
+        "complete": diff.complete,
         "policies": diff.policies.iter().map(policy).collect::<Vec<_>>(),
         "hosts": diff.hosts.iter().map(|host| { let (name, change) = host.said(); json!({"name": name, "change": change}) }).collect::<Vec<_>>(),
         "pricesDiffer": diff.prices,
@@ -85,8 +86,8 @@ fn impact(impact: &Impact) -> Value {
 }
 
 fn brake(brake: Brake) -> Value {
-    let Brake { surprises, clones, deletes, percent, over } = brake;
-    json!({"surprises": surprises, "clones": clones, "deletes": deletes, "percent": percent, "over": over})
+    let Brake { surprises, clones, deletes, percent, over, loosened } = brake;
+    json!({"surprises": surprises, "clones": clones, "deletes": deletes, "percent": percent, "over": over, "loosened": loosened})
 }
 
 fn cost(cost: &Cost) -> Value {

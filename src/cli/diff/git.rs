@@ -109,8 +109,29 @@ pub(super) fn bytes(at: &Path, entry: &Entry, most: usize) -> anyhow::Result<Vec
     Ok(bytes)
 }
 
+/// What makes `git` look into another repository than that of the folder it runs in.
+const ELSEWHERE: [&str; 12] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_NAMESPACE",
+];
+
 fn command<S: AsRef<OsStr>>(at: &Path, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new("git");
+    // A hook is told which repository it is of. What is asked here is that of the folder.
+    ELSEWHERE.iter().for_each(|variable| {
+        command.env_remove(variable);
+    });
+    command.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_NO_LAZY_FETCH", "1");
     command.arg("--no-pager").args(args).current_dir(at).env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
     command
 }

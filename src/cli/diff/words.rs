@@ -117,11 +117,15 @@ pub(super) fn flip(policy: &PolicyDiff) -> Option<String> {
 
 /// How the surprises stand against the brake.
 pub(super) fn brake(name: &str, brake: Change<Brake>) -> String {
-    let Brake { surprises, clones, deletes, percent, over } = brake.to;
+    let Brake { surprises, clones, deletes, percent, over, loosened } = brake.to;
     let surprises = if surprises == 1 { "1 surprise".to_owned() } else { format!("{surprises} surprises") };
     let counted = format!("{surprises} of {clones} clones (before: {}), {deletes} or {percent} % allowed", brake.from.surprises);
     match (brake.from.over, over) {
         (_, true) => format!("brake on: {counted}: none of them goes until `clonewarden brake release {name}`"),
+        _ if loosened => format!(
+            "brake LOOSENED: {counted}; by the old brake ({} or {} %) none of them would go, by the new one all do",
+            brake.from.deletes, brake.from.percent
+        ),
         (true, false) => format!("brake not on any more: {counted}"),
         (false, false) => format!("brake: {counted}"),
     }
@@ -178,6 +182,12 @@ pub(super) fn nothing(diff: &Diff) -> Option<String> {
     if diff.same {
         let how = if diff.revisions.is_none() { "the files are the same" } else { "the files differ, and mean the same" };
         return Some(format!("no difference: {how}"));
+    }
+    if !diff.complete {
+        return Some(match diff.touches_nobody() {
+            true => "what this does is NOT KNOWN: not every clone could be read and judged, as the notes say".to_owned(),
+            false => "this is NOT ALL: not every clone could be read and judged, as the notes say".to_owned(),
+        });
     }
     diff.touches_nobody().then(|| match diff.clones {
         0 => "the policies differ; there is no clone to which that could do anything".to_owned(),

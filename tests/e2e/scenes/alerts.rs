@@ -22,7 +22,10 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     clones.until_announced(&["one"]).await?;
     takes(&daemon).await?;
 
-    let monitoring = Monitoring::start(&install.file(""), &[daemon.address]).await?;
+    // What a standby does not look for is nothing that is wrong.
+    let standby = install.start()?;
+    standby.until_ready().await?;
+    let monitoring = Monitoring::start(&install.file(""), &[daemon.address, standby.address]).await?;
     until("it is scraped", Duration::from_secs(20), async || {
         ensure!(!monitoring.query("clonewarden_clones{namespace=\"alerts\"}").await?.is_empty(), "it has no clones");
         Ok(())
@@ -50,6 +53,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     monitoring.until_told("ClonewardenPolicyBroken", "resolved").await?;
 
     let version = monitoring.query("clonewarden_build_info").await?;
+    standby.stop().await?;
     daemon.stop().await?;
     monitoring.until_told("ClonewardenDown", "firing").await?;
     clones.clear().await?;
