@@ -21,6 +21,8 @@ use tracing::{error, info};
 
 /// Who may read what is made: the owner, and the group that collects it.
 const MODE: u32 = 0o640;
+/// How often the file is looked for that another process puts aside meanwhile.
+const OPENS: usize = 10;
 /// How soon files that could not be put aside are tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -60,8 +62,18 @@ impl Files {
         Ok(files)
     }
 
-    /// Sees to it that the file of our name is open; how long it is.
+    /// Sees to it that the file of our name is open; how long it is. Another process may be putting it aside right now.
     fn size(&mut self) -> io::Result<u64> {
+        for _ in 1..OPENS {
+            match self.look() {
+                Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+                looked => return looked,
+            }
+        }
+        self.look()
+    }
+
+    fn look(&mut self) -> io::Result<u64> {
         let path = &self.kept.path;
         let found = match fs::symlink_metadata(path) {
             Ok(found) if found.is_file() => Some(found),
@@ -81,7 +93,7 @@ impl Files {
         let file = options.create_new(found.is_none()).open(path)?;
         let now = file.metadata()?;
         if found.is_some_and(|found| Id::of(&found) != Id::of(&now)) {
-            return Err(io::Error::other("it was replaced while it was opened"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it was replaced while it was opened"));
         }
         let mode = now.permissions().mode() & 0o777;
         if mode & !MODE != 0 {
@@ -104,7 +116,8 @@ impl Files {
         // Two processes write one file for a moment, where one takes over from the other: only one of them puts it aside.
         match open.file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::Error::other("another process has locked it")),
+            // The other one is at it.
+            Err(TryLockError::WouldBlock) => return Ok(()),
             // There are file systems without locks.
             Err(TryLockError::Error(_)) => {}
         }

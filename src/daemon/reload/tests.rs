@@ -1,7 +1,12 @@
 //! A real folder, and the API server in memory.
 
 use super::*;
-use crate::sandbox::{clock::SandboxClock, cluster::SandboxCluster, world::World};
+use crate::{
+    daemon::edit::Edits,
+    model::{State, state::Pause},
+    sandbox::{clock::SandboxClock, cluster::SandboxCluster, world::World},
+};
+use jiff::Timestamp;
 use std::{fs, os::unix::fs::symlink, sync::Mutex};
 
 fn policy(maximum: &str) -> String {
@@ -79,7 +84,15 @@ impl Scene {
 
     async fn look(&mut self) {
         self.following.look(&mut self.known).await;
+        self.act().await;
         self.following.keep(&mut self.known).await;
+    }
+
+    /// What the loop remembers before it acts by the policies in force.
+    async fn act(&self) {
+        let base = self.following.keeper.state().unwrap();
+        let next = State { policies: Some(self.in_force.borrow().revision.hash.to_string()), ..base.clone() };
+        self.following.keeper.remember(self.cluster.as_ref(), &base, &next).await.unwrap();
     }
 
     /// The longest life that the set in force allows, in hours.
@@ -148,6 +161,77 @@ async fn without_a_good_set_a_broken_folder_is_an_error() {
     scene.write("p.yaml", &policy("yes"));
     let problems = scene.restart().await.err().expect("nothing was kept").to_string();
     assert!(problems.contains("p.yaml:4"), "{problems}");
+}
+
+/// Otherwise a restart would end by an older set what the newer one let live.
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_is_nothing_if_others_were_acted_by_since() {
+    let mut scene = Scene::begin("older", &policy("8h")).await;
+    scene.look().await;
+    // A ConfigMap cannot hold a file of that name.
+    scene.write("the policy.yaml", &policy("20h"));
+    fs::remove_file(scene.following.path.join("p.yaml")).unwrap();
+    scene.look().await;
+    scene.look().await;
+    assert_eq!((scene.maximum(), scene.kept()), (20, Some(policy("8h"))));
+    scene.write("the policy.yaml", "broken");
+    assert!(scene.restart().await.is_err(), "the older one is no answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_everything_is_paused_nobody_knows_what_was_in_force_last() {
+    let mut scene = Scene::begin("paused", &policy("8h")).await;
+    scene.look().await;
+    scene.write("p.yaml", "broken");
+    assert_eq!(scene.restart().await.unwrap().maximum(), 8);
+    fs::create_dir_all(&scene.following.path).unwrap();
+    scene.write("p.yaml", "broken");
+    let base = scene.following.keeper.state().unwrap();
+    let paused = Pause { since: Timestamp::UNIX_EPOCH, reason: String::new(), by: String::new() };
+    let next = State { paused: Some(paused), ..base.clone() };
+    scene.following.keeper.remember(scene.cluster.as_ref(), &base, &next).await.unwrap();
+    assert!(scene.restart().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_acted_by_yet_is_not_kept() {
+    let mut scene = Scene::begin("later", &policy("8h")).await;
+    scene.look().await;
+    scene.write("p.yaml", &policy("4h"));
+    for _ in 0..2 {
+        scene.following.look(&mut scene.known).await;
+        scene.following.keep(&mut scene.known).await;
+    }
+    assert_eq!((scene.maximum(), scene.kept()), (4, Some(policy("8h"))));
+    let acted_by = Folder::of_files(vec![("p.yaml".to_owned(), policy("8h").into())]).load().unwrap().revision.hash;
+    let present = Arc::clone(&scene.in_force.borrow());
+    let before = Edits::default().before(Some(&acted_by), &present, scene.cluster.as_ref()).await;
+    assert_eq!(before.unwrap().policies[0].ttl.maximum.get().as_hours(), 8, "an edit that comes with a restart is weighed against them");
+}
+
+/// The kubelet turns the link first, and makes and takes away the links to single files after it.
+#[tokio::test(start_paused = true)]
+async fn a_mount_is_what_its_link_leads_to() {
+    let scene = Scene::begin("links", &policy("8h")).await;
+    let path = &scene.following.path;
+    let other = policy("8h").replace("name: p", "name: q").replace("[n]", "[m]");
+    fs::create_dir(path.join("..1")).unwrap();
+    fs::write(path.join("..1/p.yaml"), policy("8h")).unwrap();
+    fs::write(path.join("..1/new.yaml"), other).unwrap();
+    symlink("..1", path.join("..data")).unwrap();
+    symlink("..data/gone.yaml", path.join("gone.yaml")).unwrap();
+    assert_eq!(read(path).unwrap().policies.policies.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_cannot_be_read_is_none() {
+    let scene = Scene::begin("commit", &policy("8h")).await;
+    let commit = || read(&scene.following.path).unwrap().policies.revision.commit;
+    symlink("nowhere", scene.following.path.join("COMMIT")).unwrap();
+    assert_eq!(commit(), None);
+    fs::remove_file(scene.following.path.join("COMMIT")).unwrap();
+    scene.write("COMMIT", "$(rm -rf /)\n");
+    assert_eq!(commit(), None);
 }
 
 #[tokio::test(start_paused = true)]

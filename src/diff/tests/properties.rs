@@ -80,6 +80,8 @@ fn mirrored(diff: &Diff, turned: bool) -> Mirrored {
     }
     let turn = |change: Change<usize>| if turned { Change { from: change.to, to: change.from } } else { change };
     let ends = gather(all().map(|impact| if turned { &impact.spared } else { &impact.reaped }), |end| Arc::clone(&end.clone));
+    // When it goes depends on what counts as announced, and that on what is in force before.
+    let ends = ends.into_iter().map(|end| End { goes: None, ..end }).collect();
     let shifts = gather(all().map(|impact| if turned { &impact.later } else { &impact.sooner }), |shift| Arc::clone(&shift.clone));
     let shifts = shifts.into_iter().map(|shift| Shift {
         end: if turned { Change { from: shift.end.to, to: shift.end.from } } else { shift.end },

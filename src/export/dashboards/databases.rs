@@ -124,7 +124,10 @@ const ORPHANS: Row = Row {
             shape: Shape::Table,
             width: 12,
             about: "What is left behind and not known well enough to be removed. docs/reasons.md explains each code.",
-            queries: &[ask("max by (code, kind, policy) (clonewarden_holds{kind!=\"WordPressClone\"})", "held")],
+            queries: &[ask(
+                "max by (code, kind, policy) (clonewarden_holds{kind!=\"WordPressClone\"} and on (instance) clonewarden_leader == 1)",
+                "held",
+            )],
             alert: "ClonewardenHoldLasting",
             ..PANEL
         },

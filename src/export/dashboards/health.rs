@@ -73,7 +73,7 @@ const KNOWN: Row = Row {
             width: 18,
             about: "Whether everything that a source has was seen. What needs a source that is not known whole is held.",
             queries: &[ask(
-                "max by (source) (clonewarden_evidence_complete) unless max by (source) (clonewarden_evidence_absent) == 1",
+                "max by (source) (clonewarden_evidence_complete and on (instance) clonewarden_leader == 1) unless max by (source) (clonewarden_evidence_absent) == 1",
                 "{{source}}",
             )],
             words: &[("0", "not whole", "red"), ("1", "whole", "green")],

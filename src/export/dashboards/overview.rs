@@ -114,7 +114,10 @@ const CLONES: Row = Row {
             shape: Shape::Table,
             width: 5,
             about: "What is not known well enough to be ended or removed, by why. docs/reasons.md explains each code.",
-            queries: &[ask("sum by (code, kind) (max by (code, kind, policy) (clonewarden_holds))", "held")],
+            queries: &[ask(
+                "sum by (code, kind) (max by (code, kind, policy) (clonewarden_holds and on (instance) clonewarden_leader == 1))",
+                "held",
+            )],
             alert: "ClonewardenHoldLasting",
             ..PANEL
         },
