@@ -57,7 +57,8 @@ pub struct Aim {
     pub name: Option<String>,
     /// Its UID.
     pub uid: Option<String>,
-    resource_version: Option<String>,
+    /// Which form of it was judged.
+    pub resource_version: Option<String>,
     /// `aws` or `mysql`; none in the cluster.
     pub provider: Option<String>,
     region: Option<String>,

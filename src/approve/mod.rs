@@ -12,7 +12,7 @@ pub use document::{Aim, Document, Entry, Fault, LARGEST};
 
 use crate::{
     model::{Kind, Snapshot, Source},
-    plan::{Action, Decision, Plan, Reason, Target, Work},
+    plan::{Action, BlockedBy, Decision, Plan, Reason, Target, Work},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -145,6 +145,9 @@ impl<'p> Fresh<'p> {
             let by = decision.policy.as_deref().map_or_else(|| "no policy".to_owned(), |policy| format!("policy `{policy}`"));
             return settled(Outcome::Otherwise, format!("{by} decides about it now"));
         }
+        if let Some(why) = unlike(entry, decision) {
+            return settled(Outcome::Otherwise, why);
+        }
         match for_apply(decision) {
             Ok(()) => Ok(Fate::Apply(Box::new(carried(decision)))),
             Err((outcome, why)) => settled(outcome, why.to_owned()),
@@ -200,6 +203,17 @@ impl<'p> Fresh<'p> {
 
 fn about(kind: &str, key: &str) -> String {
     format!("{kind} {key}")
+}
+
+/// What makes a decision another than the one that was read, though it says the same.
+fn unlike(entry: &Entry, decision: &Decision) -> Option<String> {
+    let version = decision.target.meta().map(|meta| meta.resource_version.as_ref());
+    if matches!(decision.target, Target::Clone(_)) && entry.action == Action::Delete && entry.aim.resource_version.as_deref() != version {
+        // It may have been kept or extended for a while, by somebody who counts on being told anew.
+        return Some("somebody has changed it since the plan was made; look at it once more, in a plan made anew".to_owned());
+    }
+    let braked = decision.blocked_by == Some(BlockedBy::Brake) && entry.blocked_by.as_deref() != Some(BlockedBy::Brake.word());
+    braked.then(|| "the brake is on by now, and was not when the plan was made".to_owned())
 }
 
 /// Why something is not for a person to have carried out, as far as the document itself tells.

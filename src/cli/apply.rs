@@ -162,6 +162,7 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     let at = clock.now();
     let snapshot = live::look(cluster.as_ref(), asked.cluster_id.as_deref(), at).await?;
     not_paused(&snapshot.state)?;
+    in_force(&snapshot.state, asked)?;
     if let Some(lack) = snapshot.evidence.lack(&Source::Time, at) {
         return Err(Failure::failed(anyhow!("nothing is carried out by a clock that cannot be trusted: {lack}")));
     }
@@ -207,7 +208,7 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
         decisions: rows.iter().filter(|row| row.outcome == Outcome::WouldApply).map(|row| row.entry.id.clone()).collect(),
         ended: None,
     };
-    approved(cluster.as_ref(), &approval).await?;
+    approved(cluster.as_ref(), &approval, &plan.state, asked).await?;
     let (endings, state) = by_the_executor(&cluster, &clock, &asked.policies, Plan { decisions: chosen, ..plan }).await;
     let carried = rows.iter_mut().filter(|row| row.outcome == Outcome::WouldApply);
     for (row, ending) in carried.zip(&endings) {
@@ -231,6 +232,19 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     Ok(report)
 }
 
+/// What is approved is judged by the policies that the daemon acts by, and not by those of some checkout.
+fn in_force(state: &State, asked: &Asked) -> Result<(), Failure> {
+    let ours = &asked.policies.revision;
+    match &state.policies {
+        Some(acted_by) if **acted_by != *ours.hash => Err(Failure::input(anyhow!(
+            "the daemon acts by policies of revision {}, and `{}` was made by {ours}; take the files that are rolled out, and plan anew",
+            output::printable(acted_by),
+            asked.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn not_paused(state: &State) -> Result<(), Failure> {
     let Some(pause) = &state.paused else { return Ok(()) };
     let by = if pause.by.is_empty() { String::new() } else { format!(" by {}", output::printable(&pause.by)) };
@@ -242,11 +256,15 @@ fn not_paused(state: &State) -> Result<(), Failure> {
 }
 
 /// Writes down who approved what, before anything of it is done.
-async fn approved(cluster: &dyn Cluster, approval: &Approval) -> Result<(), Failure> {
+///
+/// What is announced in audit must not count once it is enforced, though no daemon has seen the audit: `enforce` was interrupted there.
+async fn approved(cluster: &dyn Cluster, approval: &Approval, judged: &State, asked: &Asked) -> Result<(), Failure> {
     let noted = pause::change(cluster, |state| {
-        if state.paused.is_some() {
-            return (false, not_paused(state));
+        let stopped = not_paused(state).and_then(|()| in_force(state, asked));
+        if stopped.is_err() {
+            return (false, stopped);
         }
+        state.enforced_since.retain(|namespace, _| judged.enforced_since.contains_key(namespace));
         // A write without an answer may have happened.
         let new = !state.approvals.iter().any(|known| known.id == approval.id);
         if new {

@@ -47,7 +47,7 @@ pub(super) async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Time
         None => {
             let pause = Pause { since: now, reason: reason.to_owned(), by: by.to_owned() };
             let said = format!("paused {}\nnothing is written any more until `clonewarden resume`\n", told(&pause));
-            state.paused = Some(pause);
+            state.pause(pause);
             (true, said)
         }
     })

@@ -11,7 +11,7 @@ use crate::{
         policies::{self, KeepError},
         state::{self, Keeper},
     },
-    policy::{Folder, Policies, Problems, folder},
+    policy::{Folder, Policies, Problem, Problems, folder},
     ports::{Clock, Cluster},
 };
 use serde_json::json;
@@ -30,6 +30,9 @@ const EVERY: Duration = Duration::from_secs(2);
 const BETWEEN: Duration = Duration::from_millis(500);
 /// How often a start looks at one that does not.
 const LOOKS: usize = 20;
+
+/// How many places of problems the journal names.
+const PLACES: usize = 20;
 
 /// A set of policies with the files that it was read from.
 #[derive(Debug, Clone)]
@@ -96,12 +99,11 @@ async fn last_good(cluster: &dyn Cluster) -> Option<Read> {
     let refused = |why: String| error!("The last good policies are not known: {why}.");
     let state = state::load(cluster).await.inspect_err(|error| refused(error.to_string())).ok()?.state;
     let kept = policies::kept(cluster).await.inspect_err(|error| refused(format!("ConfigMap `{}`: {error}", policies::NAME))).ok()?;
-    let (folder, acted_by) = (kept?, state.policies?);
-    if state.paused.is_some() {
-        // What has come into force since was acted by never, and so is nowhere.
-        refused("everything is paused, and what was in force meanwhile is not kept".to_owned());
+    let folder = kept?;
+    let Some(acted_by) = state.policies else {
+        refused("which were acted by last is not remembered; a pause has that forgotten".to_owned());
         return None;
-    }
+    };
     let loaded = folder.load().inspect_err(|problems| refused(format!("what ConfigMap `{}` holds does not load\n{problems}", policies::NAME)));
     let policies = loaded.ok()?;
     if *policies.revision.hash != acted_by {
@@ -212,7 +214,11 @@ impl Following {
         if known.problem != problem {
             error!("The policies cannot be loaded; the last good set stays in force.\n{problem}");
             let in_force = self.policies.borrow().revision.hash.clone();
-            self.journal.noted("policiesBroken", self.clock.now(), json!({"problems": problem, "inForce": in_force}));
+            // Places and codes alone: whatever has strayed into the folder may be anything, a Secret too.
+            let place =
+                |problem: &Problem| format!("{}:{}:{} {}", problem.place.file, problem.place.line, problem.place.column, problem.code.as_str());
+            let places: Vec<String> = problems.iter().take(PLACES).map(place).collect();
+            self.journal.noted("policiesBroken", self.clock.now(), json!({"errors": problems.errors(), "places": places, "inForce": in_force}));
             known.problem = problem;
             self.broken.send_replace(true);
             self.wake.notify_one();

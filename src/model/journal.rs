@@ -177,6 +177,10 @@ impl Line {
     pub fn find(text: &[u8]) -> Found<'_> {
         let is_head = |window: &[u8]| window == HEAD;
         let Some(first) = text.windows(HEAD.len()).position(is_head) else { return Found::Other };
+        // A message of a log may quote anything.
+        if !text.get(..first).is_some_and(is_prefix) {
+            return Found::Other;
+        }
         // What a crash cut may have no end: then the next line stands right behind it.
         let last = text.windows(HEAD.len()).rposition(is_head).filter(|last| *last > first);
         match (Self::read(text, first), last) {
@@ -208,6 +212,13 @@ impl Line {
     pub fn ended(&self) -> bool {
         self.action.as_deref() == Some("delete") && self.outcome.as_deref() == Some("done")
     }
+}
+
+/// Whether this is what `kubectl logs --prefix --timestamps` puts before a line: the Pod in brackets, and when it was written.
+fn is_prefix(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let is_one = |word: &str| (word.starts_with('[') && word.ends_with(']')) || word.parse::<Timestamp>().is_ok();
+    text.split_whitespace().count() <= 2 && text.split_whitespace().all(is_one)
 }
 
 #[cfg(test)]

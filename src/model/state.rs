@@ -218,6 +218,12 @@ impl State {
         approval.map(|approval| approval.ended = Some(end)).is_some()
     }
 
+    /// Stops every write. What comes into force meanwhile is acted by nowhere, so from here on nobody knows which policies were last.
+    pub fn pause(&mut self, pause: Pause) {
+        self.paused = Some(pause);
+        self.policies = None;
+    }
+
     /// Writes down that a person let something go.
     pub fn note_release(&mut self, release: Release) {
         /// The journal has them all; here the last ones are for whoever looks at the ConfigMap.

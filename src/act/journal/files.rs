@@ -109,27 +109,27 @@ impl Files {
         Ok(now.len())
     }
 
-    /// Puts the file aside that is full, and takes the oldest away.
-    fn rotate(&mut self) -> io::Result<()> {
-        let Some(open) = &self.open else { return Ok(()) };
+    /// Puts the file aside that is full, and takes the oldest away; `false`: another process is at it.
+    fn rotate(&mut self) -> io::Result<bool> {
+        let Some(open) = &self.open else { return Ok(false) };
         let path = &self.kept.path;
         // Two processes write one file for a moment, where one takes over from the other: only one of them puts it aside.
         match open.file.try_lock() {
             Ok(()) => {}
-            // The other one is at it.
-            Err(TryLockError::WouldBlock) => return Ok(()),
+            Err(TryLockError::WouldBlock) => return Ok(false),
             // There are file systems without locks.
             Err(TryLockError::Error(_)) => {}
         }
         let is_ours = fs::symlink_metadata(path).is_ok_and(|found| Id::of(&found) == open.id);
         let moved = if is_ours { move_on(path, self.kept.files) } else { Ok(()) };
-        if moved.is_err() {
+        if let Err(error) = moved {
             let _ = open.file.unlock();
-            return moved;
+            return Err(error);
         }
         // The file itself is let go in any case: it has another name by now.
         self.open = None;
-        if is_ours { take_away(path, self.kept.files) } else { Ok(()) }
+        let taken = if is_ours { take_away(path, self.kept.files) } else { Ok(()) };
+        taken.map(|()| true)
     }
 
     fn make_room(&mut self, size: u64, more: usize) {
@@ -138,7 +138,8 @@ impl Files {
             return;
         }
         match self.rotate() {
-            Ok(()) => {
+            Ok(false) => {}
+            Ok(true) => {
                 if self.not_before.take().is_some() {
                     info!(path = %self.kept.path.display(), "The journal is rotated again.");
                 }

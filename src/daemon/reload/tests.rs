@@ -188,8 +188,13 @@ async fn while_everything_is_paused_nobody_knows_what_was_in_force_last() {
     scene.write("p.yaml", "broken");
     let base = scene.following.keeper.state().unwrap();
     let paused = Pause { since: Timestamp::UNIX_EPOCH, reason: String::new(), by: String::new() };
-    let next = State { paused: Some(paused), ..base.clone() };
+    let mut next = base.clone();
+    next.pause(paused);
     scene.following.keeper.remember(scene.cluster.as_ref(), &base, &next).await.unwrap();
+    assert!(scene.restart().await.is_err());
+    // Nor once it is over, until a process has acted by what it has.
+    let resumed = State { paused: None, ..next.clone() };
+    scene.following.keeper.remember(scene.cluster.as_ref(), &next, &resumed).await.unwrap();
     assert!(scene.restart().await.is_err());
 }
 
