@@ -15,7 +15,11 @@ pub use queue::Tally;
 pub use sink::{Kept, Outputs};
 
 use crate::{
-    model::{Snapshot, journal::Line},
+    model::{
+        Snapshot,
+        journal::Line,
+        state::{Approval, Approved},
+    },
     plan::{Decision, Plan},
     policy::Policies,
 };
@@ -117,6 +121,11 @@ impl Journal {
             other => Map::from_iter([("what".to_owned(), other)]),
         };
         self.write(&Line { facts, ..Line::new(event, at) });
+    }
+
+    /// A person had this decision carried out, and how that ended.
+    pub fn applied(&self, approval: &Approval, decision: &Approved, at: Timestamp) {
+        self.write(&tell::applied(approval, decision, at));
     }
 
     /// Tells of each clone that was on its way out and is gone with everything that was its own.

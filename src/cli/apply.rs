@@ -20,7 +20,7 @@ use crate::{
     daemon::{lease::Fence, run::SystemClock},
     model::{
         Source, Span, State,
-        state::{Approval, ApprovalEnd},
+        state::{Approval, ApprovalEnd, MOST_APPROVED},
     },
     observe::{kube::person::Person, store::Store},
     plan::{Plan, decision, plan},
@@ -192,6 +192,13 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
         rows: Vec::new(),
         failure: None,
     };
+    if chosen.len() > MOST_APPROVED {
+        return Err(Failure::input(anyhow!(
+            "{} decisions at once are too many to write down who approved each: {MOST_APPROVED} at most; cut `{}` in pieces",
+            chosen.len(),
+            asked.name
+        )));
+    }
     if asked.dry_run || chosen.is_empty() {
         report.rows = rows;
         return Ok(report);
@@ -205,7 +212,8 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
         policy_revision: document.revision.clone(),
         count: chosen.len(),
         // As they stand in the document.
-        decisions: rows.iter().filter(|row| row.outcome == Outcome::WouldApply).map(|row| row.entry.id.clone()).collect(),
+        decisions: rows.iter().filter(|row| row.outcome == Outcome::WouldApply).map(Row::approved).collect(),
+        told: false,
         ended: None,
     };
     approved(cluster.as_ref(), &approval, &plan.state, asked).await?;
@@ -219,11 +227,15 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     if report.rows.iter().any(|row| row.outcome.is_failure()) {
         report.failure = Some(Failure::found(String::new()));
     }
-    let end =
-        ApprovalEnd { at: clock.now(), outcomes: report.counts().into_iter().map(|(outcome, count)| (outcome.word().to_owned(), count)).collect() };
+    let end = ApprovalEnd {
+        at: clock.now(),
+        outcomes: report.counts().into_iter().map(|(outcome, count)| (outcome.word().to_owned(), count)).collect(),
+        told: false,
+    };
+    let each = report.rows.iter().map(|row| (row.entry.id.clone(), row.outcome.word().to_owned())).collect();
     let written = pause::change(cluster.as_ref(), |state| {
         let known = state.approvals.iter().any(|known| known.id == approval.id && known.ended.is_none());
-        (known && state.end_approval(&approval.id, end.clone()), ())
+        (known && state.end_approval(&approval.id, end.clone(), &each), ())
     });
     if let Err(failure) = written.await {
         output::aside(&failure.to_string());

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// How often the holder of the lease looks whether somebody paused it or released the brake.
 const STATE_EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +25,18 @@ pub(super) async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>,
     loop {
         let changed = vitals.keeper.refresh(cluster.as_ref()).await;
         let present = vitals.keeper.state();
-        tell_people(told.as_ref(), present.as_ref(), &journal, clock.now());
+        // Only the holder of the lease tells: others see the same.
+        if vitals.fence.holds() {
+            tell_people(told.as_ref(), present.as_ref(), &journal, clock.now());
+        }
+        if vitals.fence.holds()
+            && vitals.keeper.allows_writes()
+            && let Some(state) = &present
+            && let Some(next) = tell_approvals(state, &journal, clock.now())
+            && let Err(error) = vitals.keeper.remember(cluster.as_ref(), state, &next).await
+        {
+            debug!(%error, "That approvals are journaled could not be remembered; they are told once more.");
+        }
         told = present.or(told);
         let trouble = vitals.keeper.trouble();
         if changed {
@@ -46,7 +57,7 @@ pub(super) async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>,
     }
 }
 
-/// Writes down what people changed in the state: a pause, its end, a release, what they had carried out.
+/// Writes down what people changed in the state: a pause, its end, a release.
 fn tell_people(before: Option<&State>, after: Option<&State>, journal: &Journal, now: Timestamp) {
     let (Some(before), Some(after)) = (before, after) else { return };
     match (&before.paused, &after.paused) {
@@ -57,21 +68,37 @@ fn tell_people(before: Option<&State>, after: Option<&State>, journal: &Journal,
     for release in after.releases.iter().filter(|release| !before.releases.contains(release)) {
         journal.noted("released", now, json!(release));
     }
-    for approval in &after.approvals {
-        let known = before.approvals.iter().find(|known| known.id == approval.id);
-        if known.is_none() {
+}
+
+/// Writes down who had decisions carried out, and how each ended, unless that has been told; the state that remembers that it is. An
+/// approval is told whenever it is found, by whoever holds the lease then: it may have been given while nobody did.
+fn tell_approvals(state: &State, journal: &Journal, now: Timestamp) -> Option<State> {
+    let untold = |approval: &Approval| !approval.told || approval.ended.as_ref().is_some_and(|end| !end.told);
+    if !state.approvals.iter().any(untold) {
+        return None;
+    }
+    let mut next = state.clone();
+    for approval in next.approvals.iter_mut().filter(|approval| untold(approval)) {
+        if !approval.told {
             journal.noted("approved", now, json!(Approval { ended: None, ..approval.clone() }));
+            approval.told = true;
         }
-        if let (Some(end), None) = (&approval.ended, known.and_then(|known| known.ended.as_ref())) {
-            journal.noted("applied", now, json!({"id": approval.id, "by": approval.by, "at": end.at, "outcomes": end.outcomes}));
+        if approval.ended.is_some() {
+            approval.decisions.iter().for_each(|decision| journal.applied(approval, decision, now));
+            // The journal has them.
+            approval.decisions.clear();
+        }
+        if let Some(end) = &mut approval.ended {
+            end.told = true;
         }
     }
+    Some(next)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::state::ApprovalEnd;
+    use crate::model::state::{ApprovalEnd, Approved};
     use serde_json::Value;
     use std::{collections::BTreeMap, io::Write, sync::Mutex};
 
@@ -89,14 +116,10 @@ mod tests {
     }
 
     impl Lines {
-        fn take(&self) -> Vec<(String, Value)> {
+        fn take(&self) -> Vec<Value> {
             let bytes = std::mem::take(&mut *self.0.lock().unwrap());
             let lines = String::from_utf8(bytes).unwrap();
-            lines
-                .lines()
-                .map(|line| serde_json::from_str::<Value>(line).unwrap())
-                .map(|line| (line["event"].as_str().unwrap().to_owned(), line["facts"].clone()))
-                .collect()
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
         }
     }
 
@@ -105,13 +128,8 @@ mod tests {
         let lines = Lines::default();
         let journal = Journal::to(lines.clone());
         let at = Timestamp::UNIX_EPOCH;
-        let tell = |before: &State, after: &State| {
-            tell_people(Some(before), Some(after), &journal, at);
-            lines.take()
-        };
-        let none = State::default();
-        let mut begun = State::default();
-        begun.note_approval(Approval {
+        let mut state = State::default();
+        state.note_approval(Approval {
             id: "1".to_owned(),
             at,
             by: "anna@example.com".to_owned(),
@@ -119,21 +137,38 @@ mod tests {
             plan: at,
             policy_revision: "sha256:0".to_owned(),
             count: 1,
-            decisions: vec!["0123456789abcdef".to_owned()],
+            decisions: vec![Approved {
+                id: "0123456789abcdef".to_owned(),
+                action: "delete".to_owned(),
+                kind: "WordPressClone".to_owned(),
+                namespace: Some("n".to_owned()),
+                name: Some("c".to_owned()),
+                uid: Some("u".to_owned()),
+                outcome: None,
+            }],
+            told: false,
             ended: None,
         });
+        let end = ApprovalEnd { at, outcomes: BTreeMap::from([("done".to_owned(), 1)]), told: false };
+        let each = BTreeMap::from([("0123456789abcdef".to_owned(), "done".to_owned())]);
+        let begun = tell_approvals(&state, &journal, at).unwrap();
+        let told = lines.take();
+        assert_eq!((told.len(), &told[0]["event"], &told[0]["facts"]["by"]), (1, &json!("approved"), &json!("anna@example.com")));
+        assert_eq!(told[0]["facts"]["decisions"][0]["name"], "c");
+        assert_eq!(tell_approvals(&begun, &journal, at), None, "once");
         let mut ended = begun.clone();
-        ended.end_approval("1", ApprovalEnd { at, outcomes: BTreeMap::from([("done".to_owned(), 1)]) });
-        let told = tell(&none, &begun);
-        assert_eq!(told.len(), 1);
+        ended.end_approval("1", end.clone(), &each);
+        let over = tell_approvals(&ended, &journal, at).unwrap();
+        let told = lines.take();
         assert_eq!(
-            (told[0].0.as_str(), &told[0].1["by"], &told[0].1["decisions"][0]),
-            ("approved", &json!("anna@example.com"), &json!("0123456789abcdef"))
+            (told.len(), &told[0]["event"], &told[0]["outcome"], &told[0]["clone"]["uid"]),
+            (1, &json!("applied"), &json!("done"), &json!("u"))
         );
-        let told = tell(&begun, &ended);
-        assert_eq!(told, [("applied".to_owned(), json!({"id": "1", "by": "anna@example.com", "at": at, "outcomes": {"done": 1}}))]);
-        let events: Vec<String> = tell(&none, &ended).into_iter().map(|(event, _)| event).collect();
-        assert_eq!(events, ["approved", "applied"], "both between two looks");
-        assert_eq!(tell(&ended, &ended), []);
+        assert_eq!((&told[0]["facts"]["by"], &told[0]["facts"]["reason"]), (&json!("anna@example.com"), &json!("looked through")));
+        assert_eq!((tell_approvals(&over, &journal, at), over.approvals[0].decisions.len()), (None, 0));
+        // Given and over while nobody held the lease: both are told.
+        state.end_approval("1", end, &each);
+        tell_approvals(&state, &journal, at).unwrap();
+        assert_eq!(lines.take().iter().map(|line| line["event"].clone()).collect::<Vec<_>>(), ["approved", "applied"]);
     }
 }

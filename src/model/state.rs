@@ -74,11 +74,39 @@ pub struct Approval {
     pub policy_revision: String,
     /// How many decisions.
     pub count: usize,
-    /// Their ids; of many only the first.
-    pub decisions: Vec<String>,
-    /// How it ended; `None`: it is under way, or was cut off.
+    /// Which, until the journal has them; of very many approvals that wait for that, only the last are listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<Approved>,
+    /// Whether the journal says that they were approved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
+    /// How it ended; `None`: it has not, as far as anybody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<ApprovalEnd>,
+}
+
+/// One decision of a plan that was approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approved {
+    /// Its id.
+    pub id: String,
+    /// What is done.
+    pub action: String,
+    /// What it is about: the kind.
+    pub kind: String,
+    /// Its namespace, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its UID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// How it ended: `done`, `conflict`, …; `None`: it has not, as far as anybody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
 }
 
 /// How what was approved ended.
@@ -89,7 +117,13 @@ pub struct ApprovalEnd {
     pub at: Timestamp,
     /// How many decisions ended in each way: `done`, `conflict`, …
     pub outcomes: BTreeMap<String, usize>,
+    /// Whether the journal says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
+
+/// How many decisions are approved at once at most: who approved each is kept until the journal has it.
+pub const MOST_APPROVED: usize = 1_000;
 
 /// Something that a person let go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,21 +235,30 @@ impl State {
     }
 
     /// Writes down what a person is about to have carried out.
-    pub fn note_approval(&mut self, mut approval: Approval) {
+    pub fn note_approval(&mut self, approval: Approval) {
         /// As of the releases, the journal has them all.
         const KEPT: usize = 20;
-        /// All of them have to fit into a ConfigMap.
-        const IDS: usize = 64;
         let surplus = self.approvals.len().saturating_sub(KEPT.saturating_sub(1));
         self.approvals.drain(..surplus);
-        approval.decisions.truncate(IDS);
         self.approvals.push(approval);
+        // All of them have to fit into a ConfigMap.
+        let mut room = 2 * MOST_APPROVED;
+        for approval in self.approvals.iter_mut().rev() {
+            match room.checked_sub(approval.decisions.len()) {
+                Some(left) => room = left,
+                None => approval.decisions.clear(),
+            }
+        }
     }
 
-    /// Writes down how that ended; whether it is still known.
-    pub fn end_approval(&mut self, id: &str, end: ApprovalEnd) -> bool {
-        let approval = self.approvals.iter_mut().rev().find(|approval| approval.id == id);
-        approval.map(|approval| approval.ended = Some(end)).is_some()
+    /// Writes down how that ended, all in all and for each decision (by its id); whether it is still known.
+    pub fn end_approval(&mut self, id: &str, end: ApprovalEnd, outcomes: &BTreeMap<String, String>) -> bool {
+        let Some(approval) = self.approvals.iter_mut().rev().find(|approval| approval.id == id) else { return false };
+        for decision in &mut approval.decisions {
+            decision.outcome = outcomes.get(&decision.id).cloned();
+        }
+        approval.ended = Some(end);
+        true
     }
 
     /// Stops every write. What comes into force meanwhile is acted by nowhere, so from here on nobody knows which policies were last.
@@ -238,6 +281,12 @@ impl State {
 mod tests {
     use super::*;
 
+    fn approved(id: &str) -> Approved {
+        let text = |text: &str| Some(text.to_owned());
+        let (id, action, kind) = (id.to_owned(), "delete".to_owned(), "WordPressClone".to_owned());
+        Approved { id, action, kind, namespace: text("n"), name: text("c"), uid: text("u"), outcome: None }
+    }
+
     fn approval(number: usize) -> Approval {
         Approval {
             id: format!("{number:016x}"),
@@ -247,20 +296,23 @@ mod tests {
             plan: Timestamp::UNIX_EPOCH,
             policy_revision: "sha256:0".to_owned(),
             count: 100,
-            decisions: vec!["0123456789abcdef".to_owned(); 100],
+            decisions: vec![approved("0123456789abcdef"); 900],
+            told: false,
             ended: None,
         }
     }
 
     #[test]
-    fn the_last_approvals_are_kept_and_their_ids_bounded() {
+    fn the_last_approvals_are_kept_and_what_they_list_is_bounded() {
         let mut state = State::default();
         (0..25).for_each(|number| state.note_approval(approval(number)));
         assert_eq!((state.approvals.len(), state.approvals[0].id.as_str()), (20, "0000000000000005"));
-        assert_eq!((state.approvals[0].count, state.approvals[0].decisions.len()), (100, 64));
-        let end = ApprovalEnd { at: Timestamp::UNIX_EPOCH, outcomes: BTreeMap::from([("done".to_owned(), 3)]) };
-        assert!(state.end_approval("0000000000000018", end.clone()) && !state.end_approval("0000000000000001", end.clone()));
-        assert_eq!(state.approvals[19].ended, Some(end));
+        let listed: Vec<usize> = state.approvals.iter().map(|approval| approval.decisions.len()).filter(|count| *count > 0).collect();
+        assert_eq!((state.approvals[0].count, listed), (100, vec![900, 900]));
+        let end = ApprovalEnd { at: Timestamp::UNIX_EPOCH, outcomes: BTreeMap::from([("done".to_owned(), 3)]), told: false };
+        let each = BTreeMap::from([("0123456789abcdef".to_owned(), "done".to_owned())]);
+        assert!(state.end_approval("0000000000000018", end.clone(), &each) && !state.end_approval("0000000000000001", end.clone(), &each));
+        assert_eq!((&state.approvals[19].ended, state.approvals[19].decisions[0].outcome.as_deref()), (&Some(end), Some("done")));
     }
 
     #[test]

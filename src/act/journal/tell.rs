@@ -6,12 +6,13 @@ use crate::{
         WordPressClone,
         journal::{Line, Told, Whose},
         names,
+        state::{Approval, Approved},
     },
     plan::{Action, Decision, Plan, Target, accrual, render, witness},
     policy::Policies,
 };
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The most characters of an answer that a line repeats: enough for any that is written by people.
 const DETAIL: usize = 2_000;
@@ -25,6 +26,34 @@ pub(super) fn acted(decision: &Decision, plan: &Plan, policies: &Policies, at: T
 /// That the verdict has changed.
 pub(super) fn decided(decision: &Decision, plan: &Plan, policies: &Policies) -> Line {
     line("decided", decision, plan, policies, plan.now, false)
+}
+
+/// That a person had it carried out. What is known of it is what the person approved.
+pub(super) fn applied(approval: &Approval, decision: &Approved, at: Timestamp) -> Line {
+    let texts = [
+        ("kind", Some(&decision.kind)),
+        ("namespace", decision.namespace.as_ref()),
+        ("name", decision.name.as_ref()),
+        ("uid", decision.uid.as_ref()),
+    ];
+    let target = texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), json!(text?)))).collect();
+    let clone = (decision.kind == names::CLONE_KIND).then(|| Whose {
+        namespace: decision.namespace.clone(),
+        name: decision.name.clone(),
+        uid: decision.uid.clone(),
+        ..Whose::default()
+    });
+    let facts = [("approval", json!(approval.id)), ("by", json!(approval.by)), ("reason", json!(approval.reason)), ("plan", json!(approval.plan))];
+    Line {
+        policy_revision: Some(approval.policy_revision.clone()),
+        id: Some(decision.id.clone()),
+        action: Some(decision.action.clone()),
+        target,
+        clone,
+        outcome: decision.outcome.clone(),
+        facts: facts.into_iter().filter(|(_, fact)| !fact.is_null()).map(|(key, fact)| (key.to_owned(), fact)).collect(),
+        ..Line::new("applied", at)
+    }
 }
 
 fn line(event: &str, decision: &Decision, plan: &Plan, policies: &Policies, at: Timestamp, done: bool) -> Line {

@@ -3,6 +3,7 @@
 use crate::{
     approve::{Entry, Outcome},
     cli::{Failure, output::printable},
+    model::state::Approved,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -14,6 +15,22 @@ pub(super) struct Row {
     pub(super) outcome: Outcome,
     /// Why it ended so, or why it was carried out.
     pub(super) why: String,
+}
+
+impl Row {
+    /// As it is kept of what was approved.
+    pub(super) fn approved(&self) -> Approved {
+        let aim = &self.entry.aim;
+        Approved {
+            id: self.entry.id.clone(),
+            action: self.entry.action.word().to_owned(),
+            kind: aim.kind.clone(),
+            namespace: aim.namespace.clone(),
+            name: aim.name.clone(),
+            uid: aim.uid.clone(),
+            outcome: None,
+        }
+    }
 }
 
 /// What became of all of them.

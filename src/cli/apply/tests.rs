@@ -138,7 +138,11 @@ async fn exactly_what_was_approved_goes_and_who_approved_is_written_down() {
     let approvals = scene.approvals().await;
     let ids: Vec<&String> = asked.document.entries.iter().map(|entry| &entry.id).collect();
     assert_eq!((approvals.len(), approvals[0].by.as_str(), approvals[0].count), (1, "anna@example.com", 2));
-    assert_eq!((approvals[0].reason.as_deref(), approvals[0].decisions.iter().collect::<Vec<_>>()), (Some("looked through"), ids));
+    assert_eq!(
+        (approvals[0].reason.as_deref(), approvals[0].decisions.iter().map(|decision| &decision.id).collect::<Vec<_>>()),
+        (Some("looked through"), ids)
+    );
+    assert!(approvals[0].decisions.iter().all(|decision| decision.outcome.as_deref() == Some("done") && decision.uid.is_some()));
     assert_eq!(approvals[0].ended.as_ref().unwrap().outcomes, BTreeMap::from([("done".to_owned(), 2)]));
     assert_eq!(report.document()["approval"], json!(approvals[0].id));
     let told = report.table(false);

@@ -14,6 +14,7 @@ use clonewarden::model::names;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -219,11 +220,20 @@ async fn behind_the_brake(clones: &Clones, daemon: &Daemon, approver: &Person) -
 async fn said_who(install: &Install, daemon: &Daemon, approver: &Person, looker: &Person) -> Result<()> {
     until("the journal says who approved", SOON, async || {
         let journal = daemon.journal()?;
-        let of = |event: &str, person: &Person| {
-            journal.iter().filter(|line| line["event"] == event && line["facts"]["by"] == person.user.as_str()).count()
+        let of = |event: &str, person: &Person, id: &str| {
+            let by = person.user.clone();
+            let lines = journal.iter().filter(|line| line["event"] == event && line["facts"]["by"] == by.as_str());
+            lines.map(|line| line["facts"][id].to_string()).collect::<Vec<_>>()
         };
-        let told = [of("approved", approver), of("applied", approver), of("approved", looker), of("applied", looker)];
-        ensure!(told == [3, 3, 1, 1], "{told:?}");
+        for (person, times) in [(approver, 3), (looker, 1)] {
+            let approved = of("approved", person, "id");
+            ensure!(approved.len() == times, "{} approved {approved:?}", person.user);
+            // A line for each decision.
+            let ended: BTreeSet<String> = of("applied", person, "approval").into_iter().collect();
+            ensure!(ended == approved.into_iter().collect(), "{} had carried out {ended:?}", person.user);
+        }
+        let of_clones = journal.iter().filter(|line| line["event"] == "applied" && line["outcome"] == "done" && line["action"] == "delete");
+        ensure!(of_clones.clone().count() > 0 && of_clones.clone().all(|line| line["clone"]["uid"].is_string()), "no deletion has its clone");
         let second = journal.iter().find(|line| line["event"] == "approved" && line["facts"]["reason"] == "looked through");
         ensure!(second.is_some_and(|line| line["facts"]["count"] == 1), "{second:?}");
         Ok(())
