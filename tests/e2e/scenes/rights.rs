@@ -42,7 +42,7 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["create", "update", "patch", "deletecollection"], "", "configmaps", THEIRS, ""),
     (&["update", "patch"], "", "configmaps", OWN, "kube-root-ca.crt"),
     (&["patch"], "", "configmaps", OWN, "clonewarden-state"),
-    (&["patch", "delete"], "", "configmaps", OWN, "clonewarden-policies-in-force"),
+    (&["patch"], "", "configmaps", OWN, "clonewarden-policies-in-force"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", OWN, "another"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", "kube-system", ""),
     (&["create", "update", "deletecollection"], "kro.run", "wordpressclones", THEIRS, ""),
