@@ -156,7 +156,7 @@ mod tests {
         assert_eq!((told.len(), &told[0]["event"], &told[0]["facts"]["by"]), (1, &json!("approved"), &json!("anna@example.com")));
         assert_eq!(told[0]["facts"]["decisions"][0]["name"], "c");
         assert_eq!(tell_approvals(&begun, &journal, at), None, "once");
-        let mut ended = begun.clone();
+        let mut ended = begun;
         ended.end_approval("1", end.clone(), &each);
         let over = tell_approvals(&ended, &journal, at).unwrap();
         let told = lines.take();
