@@ -114,6 +114,8 @@ fn is_caught(bug: Bug) {
     // The oracle looks after every step: what a bug breaks first may be the promise beside the one that it is about.
     let first_signs: &[&str] = match bug {
         Bug::BrakeForgets => &["I6"],
+        // A clone that nobody sees gets no Secret, either.
+        Bug::DeafWatch => &["S3"],
         // What it bends is in audit, too, where nothing would be blocked.
         Bug::Early => &["I2"],
         // A veto stands on whatever was left behind.

@@ -124,7 +124,7 @@ pub(crate) fn brake_forgets(snapshot: &Snapshot, policies: &Policies, now: Times
 
 pub(crate) fn brake_fails(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
     tampered(snapshot, policies, now, |decision| {
-        if decision.is_surprise() {
+        if decision.is_surprise() && decision.blocked_by == Some(BlockedBy::Brake) {
             decision.blocked_by = None;
         }
     })
