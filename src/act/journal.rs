@@ -9,7 +9,7 @@ mod queue;
 mod sink;
 mod tell;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use queue::Tally;
 pub use sink::{Kept, Outputs};

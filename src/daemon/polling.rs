@@ -98,34 +98,15 @@ fn tell_approvals(state: &State, journal: &Journal, now: Timestamp) -> Option<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::state::{ApprovalEnd, Approved};
-    use serde_json::Value;
-    use std::{collections::BTreeMap, io::Write, sync::Mutex};
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Lines {
-        fn take(&self) -> Vec<Value> {
-            let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-            let lines = String::from_utf8(bytes).unwrap();
-            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-        }
-    }
+    use crate::{
+        act::journal::tests::Said,
+        model::state::{ApprovalEnd, Approved},
+    };
+    use std::collections::BTreeMap;
 
     #[test]
     fn who_approved_is_told_once_and_so_is_how_it_ended() {
-        let lines = Lines::default();
+        let lines = Said::default();
         let journal = Journal::to(lines.clone());
         let at = Timestamp::UNIX_EPOCH;
         let mut state = State::default();

@@ -8,6 +8,34 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+/// What a journal has been told, for tests that read it.
+#[derive(Clone, Default)]
+pub(crate) struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    /// All of it, as it stands there.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines since this was last asked.
+    pub(crate) fn take(&self) -> Vec<Value> {
+        let text = self.text();
+        self.0.lock().unwrap().clear();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A folder of its own for one test, gone when the test is over.
 struct Folder(PathBuf);
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::{
+    act::journal::tests::Said,
     daemon::warden::Nobody,
     model::{Kind, names},
     policy::load_files,
@@ -33,27 +34,6 @@ fn policies(mode: &str, rest: &str) -> Arc<Policies> {
         "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {{name: p}}\nspec:\n  mode: {mode}\n  namespaces: {{names: [{OURS}, {THEIRS}]}}\n  {rest}\n"
     );
     Arc::new(load_files(vec![("p.yaml".to_owned(), text.into_bytes())]).unwrap_or_else(|problems| panic!("{problems}")))
-}
-
-/// What a journal says, for whoever wants to read it.
-#[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
-
-impl Said {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Said {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A running daemon, and the cluster it runs on.

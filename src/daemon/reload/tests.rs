@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    act::journal::tests::Said,
     daemon::edit::Edits,
     model::{State, state::Pause},
     sandbox::{clock::SandboxClock, cluster::SandboxCluster, world::World},
@@ -15,26 +16,13 @@ fn policy(maximum: &str) -> String {
     )
 }
 
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 struct Scene {
     following: Following,
     known: Known,
     cluster: Arc<SandboxCluster>,
     in_force: watch::Receiver<Arc<Policies>>,
     broken: watch::Receiver<bool>,
-    journal: Arc<Mutex<Vec<u8>>>,
+    said: Said,
 }
 
 impl Scene {
@@ -55,7 +43,7 @@ impl Scene {
         let Start { read: Read { folder, policies }, problems } = Start::with(read(&path), cluster.as_ref()).await?;
         let (set, in_force) = watch::channel(Arc::new(policies));
         let (set_broken, broken) = watch::channel(problems.is_some());
-        let journal = Arc::new(Mutex::new(Vec::new()));
+        let said = Said::default();
         let keeper = Arc::new(Keeper::default());
         keeper.refresh(cluster.as_ref()).await;
         let following = Following {
@@ -66,12 +54,12 @@ impl Scene {
             keeper,
             policies: set,
             broken: set_broken,
-            journal: Arc::new(Journal::to(Lines(Arc::clone(&journal)))),
+            journal: Arc::new(Journal::to(said.clone())),
             wake: Arc::default(),
         };
         let problem = problems.map(|problems| problems.to_string()).unwrap_or_default();
         let known = Known { in_force: folder, last: None, problem, kept: false, trouble: None };
-        Ok(Self { following, known, cluster, in_force, broken, journal })
+        Ok(Self { following, known, cluster, in_force, broken, said })
     }
 
     async fn restart(&self) -> Result<Self, Problems> {
@@ -105,9 +93,8 @@ impl Scene {
     }
 
     fn events(&self) -> Vec<String> {
-        let lines = String::from_utf8(self.journal.lock().unwrap().clone()).unwrap();
         let event = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
-        lines.lines().map(event).collect()
+        self.said.text().lines().map(event).collect()
     }
 }
 
