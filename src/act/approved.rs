@@ -7,7 +7,7 @@
 use super::{
     executor::{AT_ONCE, Executor},
     journal::Ending,
-    lane::needs_roll,
+    lane::{BATCH, needs_roll},
     proof::Roll,
 };
 use crate::plan::{Action, Decision, Plan};
@@ -17,17 +17,30 @@ use tracing::warn;
 impl Executor {
     /// Carries out every decision of a plan that holds nothing but what was approved, deletes first; how each ended, in their order.
     pub async fn carry_out_approved(&self, plan: &Plan) -> Vec<Ending> {
-        let roll = if plan.decisions.iter().any(needs_roll) {
-            let roll = Roll::call(self.tools.cluster.as_ref()).await;
-            roll.inspect_err(|error| warn!(%error, "What lives could not be listed anew.")).ok()
-        } else {
-            None
-        };
-        let (deletes, others): (Vec<_>, Vec<_>) = plan.decisions.iter().enumerate().partition(|(_, decision)| decision.action == Action::Delete);
-        let mut waiting = deletes.into_iter().chain(others);
         let mut endings = vec![Ending::Stopped; plan.decisions.len()];
-        let carry = async |(place, decision): (usize, &Decision)| {
-            let (_, ending) = self.carry_out(decision, roll.as_ref(), plan).await;
+        let (absent, present): (Vec<_>, Vec<_>) = plan.decisions.iter().enumerate().partition(|(_, decision)| needs_roll(decision));
+        let (deletes, others): (Vec<_>, Vec<_>) = present.into_iter().partition(|(_, decision)| decision.action == Action::Delete);
+        self.carry_out_each(deletes, None, plan, &mut endings).await;
+        // What lives is listed anew for each batch: of the last of a thousand it must not be known from before the first.
+        for batch in absent.chunks(BATCH) {
+            let roll = Roll::call(self.tools.cluster.as_ref()).await;
+            let roll = roll.inspect_err(|error| warn!(%error, "What lives could not be listed anew.")).ok();
+            self.carry_out_each(batch.iter().copied(), roll.as_ref(), plan, &mut endings).await;
+        }
+        self.carry_out_each(others, None, plan, &mut endings).await;
+        endings
+    }
+
+    async fn carry_out_each<'p>(
+        &self,
+        decisions: impl IntoIterator<Item = (usize, &'p Decision)>,
+        roll: Option<&Roll>,
+        plan: &Plan,
+        endings: &mut [Ending],
+    ) {
+        let mut waiting = decisions.into_iter();
+        let carry = async |(place, decision): (usize, &'p Decision)| {
+            let (_, ending) = self.carry_out(decision, roll, plan).await;
             self.settle(decision, plan, &ending).await;
             (place, ending)
         };
@@ -38,6 +51,5 @@ impl Executor {
                 *slot = ending;
             }
         }
-        endings
     }
 }

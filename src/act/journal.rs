@@ -17,8 +17,8 @@ pub use sink::{Kept, Outputs};
 use crate::{
     model::{
         Snapshot,
+        approval::{Approval, Approved},
         journal::Line,
-        state::{Approval, Approved},
     },
     plan::{Decision, Plan},
     policy::Policies,

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tracing::warn;
 
 /// How many decisions of one plan are carried out at most, before the world is looked at again.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// How many at once. Each orphan is asked about several times first, and AWS throttles.
 const AT_ONCE: usize = 8;
 /// How old the plan may be on which something is still begun.

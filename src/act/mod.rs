@@ -1,5 +1,6 @@
 //! The only writer: carries out a plan, remembers, journals and notifies. Nothing here decides.
 
+pub mod approvals;
 pub mod approved;
 mod credentials;
 pub mod executor;

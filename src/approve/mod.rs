@@ -37,7 +37,7 @@ pub enum Outcome {
     Conflict,
     /// It did not work.
     Failed,
-    /// It was not tried any more: writes were paused meanwhile, or the clock is not trusted any more.
+    /// It was not tried: writes were paused meanwhile, the clock is not trusted any more, or the daemon has yet to see what is so.
     NotTried,
     /// It is not for a person to have carried out.
     NotForApply,
@@ -149,9 +149,20 @@ impl<'p> Fresh<'p> {
             return settled(Outcome::Otherwise, why);
         }
         match for_apply(decision) {
-            Ok(()) => Ok(Fate::Apply(Box::new(carried(decision)))),
+            Ok(()) => match self.unseen_audit(decision) {
+                Some(why) => settled(Outcome::NotTried, why),
+                None => Ok(Fate::Apply(Box::new(carried(decision)))),
+            },
             Err((outcome, why)) => settled(outcome, why.to_owned()),
         }
+    }
+
+    /// What is announced in audit must not count once it is enforced. That `enforce` was interrupted is the daemon's to note, and it has not
+    /// seen it yet.
+    fn unseen_audit(&self, decision: &Decision) -> Option<String> {
+        let namespace = decision.target.meta().map(crate::model::Meta::namespace)?;
+        let unseen = decision.blocked_by == Some(BlockedBy::Audit) && self.snapshot.state.enforced_since.contains_key(namespace);
+        unseen.then(|| format!("the daemon has not seen yet that `{namespace}` is in audit; make a plan anew once it has"))
     }
 
     /// What there is to say of a decision that is not in the plan any more.

@@ -247,6 +247,13 @@ fn audit_takes_two_steps() {
     let plain = clone_of("one", "uid-one", json!({}));
     let snapshot = world(at(61), vec![plain]);
     let document = read(&text(&snapshot, &audit, at(61)));
+    // The daemon has yet to note that `enforce` was interrupted.
+    assert_eq!(weighed(&document, &snapshot, &audit, at(62))[0].1, Some(Outcome::NotTried));
+    let world = |now, clones| {
+        let mut world = world(now, clones);
+        world.state.enforced_since.clear();
+        world
+    };
     assert_eq!((document.entries[0].action, document.entries[0].code.as_str()), (Action::Warn, "WouldAnnounce"));
     // A minute later it is the same decision, with the grace from then on.
     let now = world(at(62), vec![clone_of("one", "uid-one", json!({}))]);

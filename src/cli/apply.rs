@@ -8,9 +8,10 @@ mod report;
 mod tests;
 
 use self::report::{Report, Row};
-use super::{Failure, inputs, live, output, pause};
+use super::{Failure, inputs, live, output};
 use crate::{
     act::{
+        approvals::{self, ApprovalsError},
         executor::{Executor, Tools},
         journal::{Ending, Journal},
         notify::Notes,
@@ -20,7 +21,7 @@ use crate::{
     daemon::{lease::Fence, run::SystemClock},
     model::{
         Source, Span, State,
-        state::{Approval, ApprovalEnd, MOST_APPROVED},
+        approval::{Approval, ApprovalEnd, MOST_APPROVED},
     },
     observe::{kube::person::Person, store::Store},
     plan::{Plan, decision, plan},
@@ -216,11 +217,12 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
         told: false,
         ended: None,
     };
-    approved(cluster.as_ref(), &approval, &plan.state, asked).await?;
+    let noted = approvals::change(cluster.as_ref(), |known| known.note(approval.clone()));
+    noted.await.map_err(|error| unwritten("who approved cannot be written down, so nothing is carried out", error))?;
     let (endings, state) = by_the_executor(&cluster, &clock, &asked.policies, Plan { decisions: chosen, ..plan }).await;
     let carried = rows.iter_mut().filter(|row| row.outcome == Outcome::WouldApply);
     for (row, ending) in carried.zip(&endings) {
-        tell(row, ending, state.as_ref());
+        tell(row, ending, state.as_ref(), &asked.policies.revision.hash);
     }
     report.approval = Some(approval.id.clone());
     report.rows = rows;
@@ -233,13 +235,9 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
         told: false,
     };
     let each = report.rows.iter().map(|row| (row.entry.id.clone(), row.outcome.word().to_owned())).collect();
-    let written = pause::change(cluster.as_ref(), |state| {
-        let known = state.approvals.iter().any(|known| known.id == approval.id && known.ended.is_none());
-        (known && state.end_approval(&approval.id, end.clone(), &each), ())
-    });
-    if let Err(failure) = written.await {
-        output::aside(&failure.to_string());
-        report.failure = Some(Failure::failed(anyhow!("how it ended could not be written into the daemon's state; what was done is done")));
+    let written = approvals::change(cluster.as_ref(), |known| known.end(&approval.id, &end, &each));
+    if let Err(error) = written.await {
+        report.failure = Some(unwritten("what was done is done, but how it ended cannot be written down", error));
     }
     Ok(report)
 }
@@ -248,13 +246,21 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
 fn in_force(state: &State, asked: &Asked) -> Result<(), Failure> {
     let ours = &asked.policies.revision;
     match &state.policies {
-        Some(acted_by) if **acted_by != *ours.hash => Err(Failure::input(anyhow!(
+        Some(acted_by) if **acted_by == *ours.hash => Ok(()),
+        Some(acted_by) => Err(Failure::input(anyhow!(
             "the daemon acts by policies of revision {}, and `{}` was made by {ours}; take the files that are rolled out, and plan anew",
             output::printable(acted_by),
             asked.name
         ))),
-        _ => Ok(()),
+        None => Err(Failure::input(anyhow!(
+            "no daemon in this namespace has acted by any policies since it was installed or resumed; wait until one has, or say which namespace \
+             with `--namespace`"
+        ))),
     }
+}
+
+fn unwritten(what: &'static str, error: ApprovalsError) -> Failure {
+    Failure::failed(anyhow!(error).context(what))
 }
 
 fn not_paused(state: &State) -> Result<(), Failure> {
@@ -267,30 +273,15 @@ fn not_paused(state: &State) -> Result<(), Failure> {
     )))
 }
 
-/// Writes down who approved what, before anything of it is done.
-///
-/// What is announced in audit must not count once it is enforced, though no daemon has seen the audit: `enforce` was interrupted there.
-async fn approved(cluster: &dyn Cluster, approval: &Approval, judged: &State, asked: &Asked) -> Result<(), Failure> {
-    let noted = pause::change(cluster, |state| {
-        let stopped = not_paused(state).and_then(|()| in_force(state, asked));
-        if stopped.is_err() {
-            return (false, stopped);
-        }
-        state.enforced_since.retain(|namespace, _| judged.enforced_since.contains_key(namespace));
-        // A write without an answer may have happened.
-        let new = !state.approvals.iter().any(|known| known.id == approval.id);
-        if new {
-            state.note_approval(approval.clone());
-        }
-        (new, Ok(()))
-    });
-    noted.await?
-}
-
 /// Carries the approved decisions out by the daemon's own executor; how each ended, and the state as it was known last.
 async fn by_the_executor(cluster: &Arc<dyn Cluster>, clock: &Arc<dyn Clock>, policies: &Arc<Policies>, plan: Plan) -> (Vec<Ending>, Option<State>) {
     let keeper = Arc::new(Keeper::default());
     keeper.refresh(cluster.as_ref()).await;
+    // Read once more, after it was written down who approved: a pause and other policies are seen that have come until then.
+    let state = keeper.state();
+    if state.as_ref().and_then(|state| state.policies.as_deref()) != Some(policies.revision.hash.as_ref()) {
+        return (vec![Ending::Stopped; plan.decisions.len()], state);
+    }
     let watching = tokio::spawn({
         let (keeper, cluster, clock) = (Arc::clone(&keeper), Arc::clone(cluster), Arc::clone(clock));
         async move {
@@ -331,7 +322,7 @@ async fn by_the_executor(cluster: &Arc<dyn Cluster>, clock: &Arc<dyn Clock>, pol
 }
 
 /// Says how a decision ended that was carried out.
-fn tell(row: &mut Row, ending: &Ending, state: Option<&State>) {
+fn tell(row: &mut Row, ending: &Ending, state: Option<&State>, revision: &str) {
     let (outcome, why) = match ending {
         Ending::Done | Ending::Begun => (Outcome::Done, None),
         Ending::Gone => (Outcome::Gone, Some("it was gone when it was to be done".to_owned())),
@@ -344,8 +335,11 @@ fn tell(row: &mut Row, ending: &Ending, state: Option<&State>) {
             None => (Outcome::Failed, Some(why.clone())),
         },
         Ending::Stopped => {
-            let paused = state.is_some_and(|state| state.paused.is_some());
-            let why = if paused { "every write was paused meanwhile" } else { "the state or the time was not known any more" };
+            let why = match state {
+                Some(state) if state.paused.is_some() => "every write was paused meanwhile",
+                Some(state) if state.policies.as_deref() != Some(revision) => "the daemon acts by other policies meanwhile",
+                _ => "the state or the time was not known any more",
+            };
             (Outcome::NotTried, Some(why.to_owned()))
         }
     };

@@ -51,7 +51,13 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
                 pause::change(cluster.as_ref(), |state| {
                     let (write, told) = release(state, &args.name, gone);
                     if write {
-                        state.note_release(model::Release { name: args.name.clone(), reason: args.reason.clone(), by: by.clone(), at: live::now() });
+                        state.note_release(model::Release {
+                            name: args.name.clone(),
+                            reason: args.reason.clone(),
+                            by: by.clone(),
+                            at: live::now(),
+                            told: false,
+                        });
                     }
                     (write, told)
                 })

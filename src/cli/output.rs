@@ -95,13 +95,17 @@ pub(super) fn width() -> Option<usize> {
     Some(columns.unwrap_or(160).clamp(80, 400))
 }
 
+/// Whether it could move a cursor or turn the direction of writing. All of these are in the basic plane.
+pub(super) fn is_unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The same text with everything that could move a cursor or turn the direction of writing made visible: names, annotations
 /// and answers come from others.
 pub(super) fn printable(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || turns(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if is_unprintable(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     out
 }

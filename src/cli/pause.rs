@@ -36,7 +36,7 @@ pub(super) fn pause(args: &PauseArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn resume(args: &ResumeArgs) -> Result<(), Failure> {
-    let said = args.daemon.ask(|cluster| async move { lift(cluster.as_ref()).await })?;
+    let said = args.daemon.ask(|cluster| async move { lift(cluster.as_ref(), live::now()).await })?;
     output::data(&said)
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Time
     change(cluster, |state| match &state.paused {
         Some(pause) => (false, format!("already paused {}\n", told(pause))),
         None => {
-            let pause = Pause { since: now, reason: reason.to_owned(), by: by.to_owned() };
+            let pause = Pause::new(now, reason, by);
             let said = format!("paused {}\nnothing is written any more until `clonewarden resume`\n", told(&pause));
             state.pause(pause);
             (true, said)
@@ -54,8 +54,8 @@ pub(super) async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Time
     .await
 }
 
-pub(super) async fn lift(cluster: &dyn Cluster) -> Result<String, Failure> {
-    change(cluster, |state| match state.paused.take() {
+pub(super) async fn lift(cluster: &dyn Cluster, now: Timestamp) -> Result<String, Failure> {
+    change(cluster, |state| match state.resume(now) {
         Some(pause) => (true, format!("resumed; it had been paused {}\n", told(&pause))),
         None => (false, "not paused: nothing to resume\n".to_owned()),
     })

@@ -8,7 +8,7 @@ use super::{
 use crate::plan::{Plan, Target, plan, render};
 use anyhow::Context;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write};
 
 /// `plan`
 #[derive(Debug, clap::Args)]
@@ -57,9 +57,20 @@ fn frame(given: &Given, plan: &Plan) -> table::Frame {
     table::Frame { ungoverned, paused, policies, colours: output::colours(), width: output::width() }
 }
 
+/// The document as JSON. What could move a cursor or turn the direction of writing is escaped: programs read the same, and a terminal is safe.
 pub(super) fn json(document: &Value) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(document).context("cannot write the document as JSON").map_err(Failure::failed)?;
-    Ok(text + "\n")
+    let mut safe = String::with_capacity(text.len().saturating_add(1));
+    for c in text.chars() {
+        // JSON's own line ends are the only control characters outside of its strings.
+        if c != '\n' && output::is_unprintable(c) {
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    safe.push('\n');
+    Ok(safe)
 }
 
 pub(super) fn yaml(document: &Value) -> Result<String, Failure> {

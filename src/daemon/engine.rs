@@ -3,6 +3,7 @@
 //! `clonewarden run` starts it on the real API server; the demo and the fault simulation start the very same thing in memory.
 
 use super::{
+    approvals::tell_approvals,
     edit::Edits,
     lease::{self, Elector, Fence, Leader, Standing},
     looking::Looking,
@@ -196,6 +197,8 @@ impl Engine {
             Arc::clone(&self.wake),
             Arc::clone(&self.journal),
         ));
+        let mut telling =
+            tokio::spawn(tell_approvals(Arc::clone(&self.cluster), Arc::clone(&self.clock), self.vitals.clone(), Arc::clone(&self.journal)));
         let looking = Looking {
             hosts: self.hosts,
             clock: Arc::clone(&self.clock),
@@ -225,6 +228,7 @@ impl Engine {
             lost = &mut lease => if matches!(lost, Ok(Standing::Lost)) { Ended::LeaseLost } else { Ended::TaskDied("lease") },
             _ = &mut looping => if stop.is_cancelled() { Ended::Stopped } else { Ended::TaskDied("loop") },
             _ = &mut polling => Ended::TaskDied("state"),
+            _ = &mut telling => Ended::TaskDied("approvals"),
             _ = &mut sweeping => Ended::TaskDied("sweeps"),
             _ = &mut looking => Ended::TaskDied("looks"),
             _ = &mut finding => Ended::TaskDied("key"),
@@ -240,6 +244,7 @@ impl Engine {
             let _ = (&mut lease).await;
         }
         polling.abort();
+        telling.abort();
         sweeping.abort();
         looking.abort();
         finding.abort();

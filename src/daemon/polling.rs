@@ -1,15 +1,18 @@
-//! What people change in the state while the daemon runs: a pause, a release, what they had carried out. It is looked for often,
-//! acted on at once, and written down in the journal.
+//! What people change in the state while the daemon runs: a pause, a release. It is looked for often, acted on at once, and written down in
+//! the journal.
 
 use super::engine::Vitals;
 use crate::{
     act::journal::Journal,
-    model::{State, state::Approval},
+    model::{
+        State,
+        state::{Pause, Release},
+    },
     ports::{Clock, Cluster},
 };
 use jiff::Timestamp;
-use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
 
@@ -20,24 +23,18 @@ const STATE_EVERY_STANDBY: Duration = Duration::from_secs(5);
 
 /// Looks regularly whether a person paused the daemon or released a brake.
 pub(super) async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, wake: Arc<Notify>, journal: Arc<Journal>) {
-    // Others read the state too, and what they have found first is to be told all the same.
-    let mut told = vitals.keeper.state();
+    let mut teller = Teller::default();
     loop {
         let changed = vitals.keeper.refresh(cluster.as_ref()).await;
-        let present = vitals.keeper.state();
         // Only the holder of the lease tells: others see the same.
-        if vitals.fence.holds() {
-            tell_people(told.as_ref(), present.as_ref(), &journal, clock.now());
-        }
         if vitals.fence.holds()
+            && let Some(state) = vitals.keeper.state()
+            && let Some(next) = teller.tell(&state, &journal, clock.now())
             && vitals.keeper.allows_writes()
-            && let Some(state) = &present
-            && let Some(next) = tell_approvals(state, &journal, clock.now())
-            && let Err(error) = vitals.keeper.remember(cluster.as_ref(), state, &next).await
+            && let Err(error) = vitals.keeper.remember(cluster.as_ref(), &state, &next).await
         {
-            debug!(%error, "That approvals are journaled could not be remembered; they are told once more.");
+            debug!(%error, "That what people did is journaled could not be noted; it is tried again.");
         }
-        told = present.or(told);
         let trouble = vitals.keeper.trouble();
         if changed {
             if let Some(error) = &trouble {
@@ -57,99 +54,65 @@ pub(super) async fn poll_state(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>,
     }
 }
 
-/// Writes down what people changed in the state: a pause, its end, a release.
-fn tell_people(before: Option<&State>, after: Option<&State>, journal: &Journal, now: Timestamp) {
-    let (Some(before), Some(after)) = (before, after) else { return };
-    match (&before.paused, &after.paused) {
-        (None, Some(pause)) => journal.noted("paused", now, json!(pause)),
-        (Some(pause), None) => journal.noted("resumed", now, json!(pause)),
-        _ => {}
-    }
-    for release in after.releases.iter().filter(|release| !before.releases.contains(release)) {
-        journal.noted("released", now, json!(release));
-    }
+/// Knows what this process has written down of what people did.
+#[derive(Default)]
+struct Teller {
+    told: BTreeSet<(&'static str, Timestamp)>,
 }
 
-/// Writes down who had decisions carried out, and how each ended, unless that has been told; the state that remembers that it is. An
-/// approval is told whenever it is found, by whoever holds the lease then: it may have been given while nobody did.
-fn tell_approvals(state: &State, journal: &Journal, now: Timestamp) -> Option<State> {
-    let untold = |approval: &Approval| !approval.told || approval.ended.as_ref().is_some_and(|end| !end.told);
-    if !state.approvals.iter().any(untold) {
-        return None;
+impl Teller {
+    /// Writes down what people did, unless that has been told: whenever it is found, by whoever holds the lease then. It may have been done
+    /// while nobody held it. What comes back is the state that remembers that it is told.
+    fn tell(&mut self, state: &State, journal: &Journal, now: Timestamp) -> Option<State> {
+        let mut next = state.clone();
+        let mut say = |event, at, told: &mut bool, facts: Value| {
+            if !std::mem::replace(told, true) && self.told.insert((event, at)) {
+                journal.noted(event, now, facts);
+            }
+        };
+        for pause in next.lifted.iter_mut().chain(&mut next.paused) {
+            let Pause { since, reason, by, until, told, end_told } = pause;
+            say("paused", *since, told, json!({"since": since, "reason": reason, "by": by}));
+            if let Some(until) = until {
+                say("resumed", *until, end_told, json!({"since": since, "until": until, "reason": reason, "by": by}));
+            }
+        }
+        for Release { name, reason, by, at, told } in &mut next.releases {
+            say("released", *at, told, json!({"name": name, "reason": reason, "by": by, "at": at}));
+        }
+        (next != *state).then_some(next)
     }
-    let mut next = state.clone();
-    for approval in next.approvals.iter_mut().filter(|approval| untold(approval)) {
-        if !approval.told {
-            journal.noted("approved", now, json!(Approval { ended: None, ..approval.clone() }));
-            approval.told = true;
-        }
-        if approval.ended.is_some() {
-            approval.decisions.iter().for_each(|decision| journal.applied(approval, decision, now));
-            // The journal has them.
-            approval.decisions.clear();
-        }
-        if let Some(end) = &mut approval.ended {
-            end.told = true;
-        }
-    }
-    Some(next)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        act::journal::tests::Said,
-        model::state::{ApprovalEnd, Approved},
-    };
-    use std::collections::BTreeMap;
+    use crate::act::journal::tests::Said;
+    use jiff::SignedDuration;
 
     #[test]
-    fn who_approved_is_told_once_and_so_is_how_it_ended() {
+    fn what_people_did_is_told_once_also_if_nobody_looked_meanwhile() {
         let lines = Said::default();
         let journal = Journal::to(lines.clone());
-        let at = Timestamp::UNIX_EPOCH;
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        let events = || lines.take().iter().map(|line| line["event"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
         let mut state = State::default();
-        state.note_approval(Approval {
-            id: "1".to_owned(),
-            at,
-            by: "anna@example.com".to_owned(),
-            reason: Some("looked through".to_owned()),
-            plan: at,
-            policy_revision: "sha256:0".to_owned(),
-            count: 1,
-            decisions: vec![Approved {
-                id: "0123456789abcdef".to_owned(),
-                action: "delete".to_owned(),
-                kind: "WordPressClone".to_owned(),
-                namespace: Some("n".to_owned()),
-                name: Some("c".to_owned()),
-                uid: Some("u".to_owned()),
-                outcome: None,
-            }],
-            told: false,
-            ended: None,
-        });
-        let end = ApprovalEnd { at, outcomes: BTreeMap::from([("done".to_owned(), 1)]), told: false };
-        let each = BTreeMap::from([("0123456789abcdef".to_owned(), "done".to_owned())]);
-        let begun = tell_approvals(&state, &journal, at).unwrap();
-        let told = lines.take();
-        assert_eq!((told.len(), &told[0]["event"], &told[0]["facts"]["by"]), (1, &json!("approved"), &json!("anna@example.com")));
-        assert_eq!(told[0]["facts"]["decisions"][0]["name"], "c");
-        assert_eq!(tell_approvals(&begun, &journal, at), None, "once");
-        let mut ended = begun;
-        ended.end_approval("1", end.clone(), &each);
-        let over = tell_approvals(&ended, &journal, at).unwrap();
-        let told = lines.take();
-        assert_eq!(
-            (told.len(), &told[0]["event"], &told[0]["outcome"], &told[0]["clone"]["uid"]),
-            (1, &json!("applied"), &json!("done"), &json!("u"))
-        );
-        assert_eq!((&told[0]["facts"]["by"], &told[0]["facts"]["reason"]), (&json!("anna@example.com"), &json!("looked through")));
-        assert_eq!((tell_approvals(&over, &journal, at), over.approvals[0].decisions.len()), (None, 0));
-        // Given and over while nobody held the lease: both are told.
-        state.end_approval("1", end, &each);
-        tell_approvals(&state, &journal, at).unwrap();
-        assert_eq!(lines.take().iter().map(|line| line["event"].clone()).collect::<Vec<_>>(), ["approved", "applied"]);
+        let mut teller = Teller::default();
+        assert_eq!(teller.tell(&state, &journal, at(0)), None);
+        state.pause(Pause::new(at(1), "an outage", "bert"));
+        assert!(teller.tell(&state, &journal, at(2)).is_some());
+        assert_eq!(events(), ["paused"]);
+        // While everything is paused nothing can be noted.
+        teller.tell(&state, &journal, at(3));
+        assert!(events().is_empty());
+        // Lifted, and paused and lifted again, before anybody looked.
+        state.resume(at(4));
+        state.pause(Pause::new(at(5), "once more", "bert"));
+        state.resume(at(6));
+        state.note_release(Release { name: "staging".to_owned(), reason: "it is all right".to_owned(), by: String::new(), at: at(7), told: false });
+        let noted = teller.tell(&state, &journal, at(8)).unwrap();
+        assert_eq!(events(), ["resumed", "paused", "resumed", "released"]);
+        assert_eq!(Teller::default().tell(&noted, &journal, at(9)), None, "the next holder knows");
+        assert!(events().is_empty());
     }
 }

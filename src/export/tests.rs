@@ -258,7 +258,7 @@ fn brake_and_pause_are_flags() {
     assert_eq!(world.value("clonewarden_paused"), Some(0.0));
     let trip = Trip { since: at(0), waiting: BTreeMap::from([("u".to_owned(), "a/x".to_owned()), ("v".to_owned(), "a/y".to_owned())]) };
     world.snapshot.state.brakes.entry("staging".into()).or_default().tripped = Some(trip);
-    world.snapshot.state.paused = Some(crate::model::state::Pause { since: at(0), reason: "test".into(), by: String::new() });
+    world.snapshot.state.paused = Some(crate::model::state::Pause::new(at(0), "test", ""));
     world.plan(1, None);
     assert_eq!(world.value("clonewarden_brake_on{policy=\"staging\"}"), Some(1.0));
     assert_eq!(world.value("clonewarden_brake_waiting_clones{policy=\"staging\"}"), Some(2.0));

@@ -50,80 +50,10 @@ pub struct State {
     pub billing: Option<super::bill::Billing>,
     /// What people let go last, newest last.
     pub releases: Vec<Release>,
-    /// What people had carried out by `apply` last, newest last.
+    /// The last pauses that are over, newest last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub approvals: Vec<Approval>,
+    pub lifted: Vec<Pause>,
 }
-
-/// Decisions of a plan that a person had carried out, with that person's own rights.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Approval {
-    /// Tells it from every other.
-    pub id: String,
-    /// When (UTC).
-    pub at: Timestamp,
-    /// By whom, as the API server calls the person.
-    pub by: String,
-    /// In whose words it is all right, if any were said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When the plan was made that they read (UTC).
-    pub plan: Timestamp,
-    /// The revision of the policies that decided.
-    pub policy_revision: String,
-    /// How many decisions.
-    pub count: usize,
-    /// Which, until the journal has them; of very many approvals that wait for that, only the last are listed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub decisions: Vec<Approved>,
-    /// Whether the journal says that they were approved.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub told: bool,
-    /// How it ended; `None`: it has not, as far as anybody knows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<ApprovalEnd>,
-}
-
-/// One decision of a plan that was approved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Approved {
-    /// Its id.
-    pub id: String,
-    /// What is done.
-    pub action: String,
-    /// What it is about: the kind.
-    pub kind: String,
-    /// Its namespace, if it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its UID.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uid: Option<String>,
-    /// How it ended: `done`, `conflict`, …; `None`: it has not, as far as anybody knows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
-}
-
-/// How what was approved ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ApprovalEnd {
-    /// When (UTC).
-    pub at: Timestamp,
-    /// How many decisions ended in each way: `done`, `conflict`, …
-    pub outcomes: BTreeMap<String, usize>,
-    /// Whether the journal says so.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub told: bool,
-}
-
-/// How many decisions are approved at once at most: who approved each is kept until the journal has it.
-pub const MOST_APPROVED: usize = 1_000;
 
 /// Something that a person let go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +68,9 @@ pub struct Release {
     pub by: String,
     /// When (UTC).
     pub at: Timestamp,
+    /// Whether the journal says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 /// Who stopped every write, when and why.
@@ -151,6 +84,23 @@ pub struct Pause {
     /// By whom, as far as known.
     #[serde(default)]
     pub by: String,
+    /// Until when (UTC); `None`: it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Whether the journal says that it began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
+    /// Whether the journal says that it is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end_told: bool,
+}
+
+impl Pause {
+    /// A pause that stands since then, in these words, by whoever that is.
+    #[must_use]
+    pub fn new(since: Timestamp, reason: &str, by: &str) -> Self {
+        Self { since, reason: reason.to_owned(), by: by.to_owned(), until: None, told: false, end_told: false }
+    }
 }
 
 /// The brake of one policy: surprises carried out, and whether it has tripped.
@@ -234,93 +184,39 @@ impl State {
         }
     }
 
-    /// Writes down what a person is about to have carried out.
-    pub fn note_approval(&mut self, approval: Approval) {
-        /// As of the releases, the journal has them all.
-        const KEPT: usize = 20;
-        let surplus = self.approvals.len().saturating_sub(KEPT.saturating_sub(1));
-        self.approvals.drain(..surplus);
-        self.approvals.push(approval);
-        // All of them have to fit into a ConfigMap.
-        let mut room = 2 * MOST_APPROVED;
-        for approval in self.approvals.iter_mut().rev() {
-            match room.checked_sub(approval.decisions.len()) {
-                Some(left) => room = left,
-                None => approval.decisions.clear(),
-            }
-        }
-    }
-
-    /// Writes down how that ended, all in all and for each decision (by its id); whether it is still known.
-    pub fn end_approval(&mut self, id: &str, end: ApprovalEnd, outcomes: &BTreeMap<String, String>) -> bool {
-        let Some(approval) = self.approvals.iter_mut().rev().find(|approval| approval.id == id) else { return false };
-        for decision in &mut approval.decisions {
-            decision.outcome = outcomes.get(&decision.id).cloned();
-        }
-        approval.ended = Some(end);
-        true
-    }
-
     /// Stops every write. What comes into force meanwhile is acted by nowhere, so from here on nobody knows which policies were last.
     pub fn pause(&mut self, pause: Pause) {
         self.paused = Some(pause);
         self.policies = None;
     }
 
+    /// Lets writes go on; the pause that is over.
+    pub fn resume(&mut self, now: Timestamp) -> Option<Pause> {
+        let pause = Pause { until: Some(now), ..self.paused.take()? };
+        push(&mut self.lifted, pause.clone());
+        Some(pause)
+    }
+
     /// Writes down that a person let something go.
     pub fn note_release(&mut self, release: Release) {
-        /// The journal has them all; here the last ones are for whoever looks at the ConfigMap.
-        const KEPT: usize = 16;
-        let surplus = self.releases.len().saturating_sub(KEPT.saturating_sub(1));
-        self.releases.drain(..surplus);
-        self.releases.push(release);
+        push(&mut self.releases, release);
     }
+}
+
+/// The journal has all that people did; here the last of it is for whoever looks at the ConfigMap.
+fn push<T>(last: &mut Vec<T>, next: T) {
+    const KEPT: usize = 16;
+    last.drain(..last.len().saturating_sub(KEPT.saturating_sub(1)));
+    last.push(next);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn approved(id: &str) -> Approved {
-        let text = |text: &str| Some(text.to_owned());
-        let (id, action, kind) = (id.to_owned(), "delete".to_owned(), "WordPressClone".to_owned());
-        Approved { id, action, kind, namespace: text("n"), name: text("c"), uid: text("u"), outcome: None }
-    }
-
-    fn approval(number: usize) -> Approval {
-        Approval {
-            id: format!("{number:016x}"),
-            at: Timestamp::UNIX_EPOCH,
-            by: "anna@example.com".to_owned(),
-            reason: None,
-            plan: Timestamp::UNIX_EPOCH,
-            policy_revision: "sha256:0".to_owned(),
-            count: 100,
-            decisions: vec![approved("0123456789abcdef"); 900],
-            told: false,
-            ended: None,
-        }
-    }
-
     #[test]
-    fn the_last_approvals_are_kept_and_what_they_list_is_bounded() {
-        let mut state = State::default();
-        (0..25).for_each(|number| state.note_approval(approval(number)));
-        assert_eq!((state.approvals.len(), state.approvals[0].id.as_str()), (20, "0000000000000005"));
-        let listed: Vec<usize> = state.approvals.iter().map(|approval| approval.decisions.len()).filter(|count| *count > 0).collect();
-        assert_eq!((state.approvals[0].count, listed), (100, vec![900, 900]));
-        let end = ApprovalEnd { at: Timestamp::UNIX_EPOCH, outcomes: BTreeMap::from([("done".to_owned(), 3)]), told: false };
-        let each = BTreeMap::from([("0123456789abcdef".to_owned(), "done".to_owned())]);
-        assert!(state.end_approval("0000000000000018", end.clone(), &each) && !state.end_approval("0000000000000001", end.clone(), &each));
-        assert_eq!((&state.approvals[19].ended, state.approvals[19].decisions[0].outcome.as_deref()), (&Some(end), Some("done")));
-    }
-
-    #[test]
-    fn a_state_of_an_older_daemon_is_read_and_one_without_approvals_says_nothing_of_them() {
-        let state: State = serde_json::from_str("{\"enforcedSince\": {}, \"releases\": []}").unwrap();
+    fn a_state_of_an_older_daemon_is_read() {
+        let state: State = serde_json::from_str("{\"enforcedSince\": {}, \"releases\": [], \"approvals\": []}").unwrap();
         assert_eq!(state, State::default());
-        assert!(!serde_json::to_string(&state).unwrap().contains("approvals"));
-        let state = State { approvals: vec![approval(1)], ..State::default() };
-        assert_eq!(serde_json::from_str::<State>(&serde_json::to_string(&state).unwrap()).unwrap(), state);
     }
 }

@@ -262,7 +262,7 @@ impl Oracle {
                     stay.until = at;
                 }
             }
-            (Verb::State, _) => {
+            (Verb::State, _) if write.name == "clonewarden-state" => {
                 let state = |data: &Option<Arc<Value>>| {
                     data.as_deref().and_then(|data| serde_json::from_str::<Value>(text(data, "/state.json")).ok()).unwrap_or_default()
                 };

@@ -4,9 +4,9 @@ use super::Ending;
 use crate::{
     model::{
         WordPressClone,
+        approval::{Approval, Approved},
         journal::{Line, Told, Whose},
         names,
-        state::{Approval, Approved},
     },
     plan::{Action, Decision, Plan, Target, accrual, render, witness},
     policy::Policies,

@@ -3,7 +3,7 @@
 use crate::{
     approve::{Entry, Outcome},
     cli::{Failure, output::printable},
-    model::state::Approved,
+    model::approval::Approved,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};

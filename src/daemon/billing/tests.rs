@@ -143,7 +143,7 @@ async fn two_that_both_believe_to_hold_the_lease_never_spend_one_call_twice() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_daemon_asks_for_nothing() {
     let mut site = Site::new();
-    let pause = Pause { since: BEGIN.parse().unwrap(), reason: "look".to_owned(), by: String::new() };
+    let pause = Pause::new(BEGIN.parse().unwrap(), "look", "");
     let version = state::load(&site.cluster()).await.unwrap().version;
     let paused = state::save(&site.cluster(), &State { paused: Some(pause), ..State::default() }, version.as_deref()).await.unwrap();
     let (_, tasks) = site.start(10);

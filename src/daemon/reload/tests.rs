@@ -174,7 +174,7 @@ async fn while_everything_is_paused_nobody_knows_what_was_in_force_last() {
     fs::create_dir_all(&scene.following.path).unwrap();
     scene.write("p.yaml", "broken");
     let base = scene.following.keeper.state().unwrap();
-    let paused = Pause { since: Timestamp::UNIX_EPOCH, reason: String::new(), by: String::new() };
+    let paused = Pause::new(Timestamp::UNIX_EPOCH, "", "");
     let mut next = base.clone();
     next.pause(paused);
     scene.following.keeper.remember(scene.cluster.as_ref(), &base, &next).await.unwrap();

@@ -154,7 +154,7 @@ fn what_is_not_known_is_not_counted_and_nothing_is_written_while_paused() {
         json!({"metadata": {"name": "shop-2026-02", "uid": "u", "creationTimestamp": "2026-02-01T00:00:00Z"}, "spec": {"namespace": NAMESPACE}});
     odd.unreadable = vec![UsageRecord::read(&unreadable).unwrap_err()];
     assert!(written(&plan(&odd, &policies, now)).is_empty(), "what stands there must not be lost");
-    snapshot.state.paused = Some(crate::model::state::Pause { since: now, reason: String::new(), by: String::new() });
+    snapshot.state.paused = Some(crate::model::state::Pause::new(now, "", ""));
     assert!(written(&plan(&snapshot, &policies, now)).is_empty());
 }
 

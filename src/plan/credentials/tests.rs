@@ -197,7 +197,7 @@ fn in_audit_no_key_is_made_or_missed_and_paused_nothing_is_carried_out() {
     let audit = plan(&world(KeySight::Absent, vec![clone(|_| {})]), &policies("audit"), now());
     assert_eq!(told(&audit), [format!("create n/{NAMED} CredentialsMissing [audit]")]);
     let mut paused = world(held("one"), vec![clone(|_| {})]);
-    paused.state.paused = Some(crate::model::state::Pause { since: now(), reason: "a test".into(), by: String::new() });
+    paused.state.paused = Some(crate::model::state::Pause::new(now(), "a test", ""));
     let plan = plan(&paused, &policies("enforce"), now());
     assert_eq!((told(&plan), plan.state), (vec![format!("create n/{NAMED} CredentialsMissing [pause]")], paused.state));
 }

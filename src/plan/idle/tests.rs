@@ -340,7 +340,7 @@ fn what_was_counted_is_written_down_when_it_has_changed() {
     assert_eq!(noted("enforce", &uncounted), [(String::new(), at("15:59:01"))], "it may be used without being counted");
     let paused = |it: &mut Snapshot| {
         used(it);
-        it.state.paused = Some(crate::model::state::Pause { since: now(), reason: "why".to_owned(), by: "who".to_owned() });
+        it.state.paused = Some(crate::model::state::Pause::new(now(), "why", "who"));
     };
     assert_eq!(noted("enforce", &paused), [], "paused nothing is written");
 }

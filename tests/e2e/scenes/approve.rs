@@ -155,6 +155,11 @@ async fn refused(install: &Install, clones: &Clones, approver: &Person, nobody: 
     install.person(&["pause", "--reason", "an outage is looked into"]).await?;
     let paused = approver.run(&["apply", plan]).await?;
     ensure!(paused.code == 1 && paused.err.contains("an outage is looked into") && paused.out.is_empty(), "{paused:?}");
+    // Who may approve may not lift a pause, nor let go what a brake holds.
+    for command in [&["resume"][..], &["brake", "release", "approve-brake", "--reason", "mine"]] {
+        let tried = approver.run(command).await?;
+        ensure!(tried.code == 1 && (tried.err.contains("forbidden") || tried.err.contains("nothing is held")), "{command:?}: {tried:?}");
+    }
     install.person(&["resume"]).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let old = approver.run(&["apply", plan, "--max-age", "1s"]).await?;

@@ -43,6 +43,7 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["update", "patch"], "", "configmaps", OWN, "kube-root-ca.crt"),
     (&["patch"], "", "configmaps", OWN, "clonewarden-state"),
     (&["patch"], "", "configmaps", OWN, "clonewarden-policies-in-force"),
+    (&["patch"], "", "configmaps", OWN, "clonewarden-approvals"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", OWN, "another"),
     (&["update", "patch", "delete"], "coordination.k8s.io", "leases", "kube-system", ""),
     (&["create", "update", "deletecollection"], "kro.run", "wordpressclones", THEIRS, ""),
@@ -64,6 +65,7 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["list", "watch", "patch", "delete"], "kro.run", "wordpressclones", THEIRS, ""),
     (&["get", "update"], "", "configmaps", OWN, "clonewarden-state"),
     (&["get", "update"], "", "configmaps", OWN, "clonewarden-policies-in-force"),
+    (&["get", "update"], "", "configmaps", OWN, "clonewarden-approvals"),
     (&["get", "update"], "", "secrets", OWN, "clonewarden-webhook"),
     (&["get"], "", "secrets", OWN, "clonewarden-key"),
     // Of these only what a clone owns: see `try_secrets`.

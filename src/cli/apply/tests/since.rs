@@ -19,21 +19,51 @@ async fn a_clone_that_was_touched_since_is_looked_at_once_more() {
 async fn what_the_daemon_does_not_act_by_is_no_policy_to_approve_by() {
     let scene = Scene::due(&["one"]).await;
     let asked = scene.asked().await;
-    let mut read = state::load(&scene.cluster).await.unwrap();
-    read.state.policies = Some("sha256:another".to_owned());
-    state::save(&scene.cluster, &read.state, read.version.as_deref()).await.unwrap();
+    scene.remember(|state| state.policies = Some("sha256:another".to_owned())).await;
     let failure = scene.apply(&asked).await.err().unwrap();
     assert!(failure.code == 2 && failure.to_string().contains("revision sha256:another"), "{failure}");
+    // After a pause nobody knows by which it will act.
+    scene.remember(|state| state.policies = None).await;
+    let failure = scene.apply(&asked).await.err().unwrap();
+    assert!(failure.code == 2 && failure.to_string().contains("since it was installed or resumed"), "{failure}");
     assert_eq!((scene.living().len(), scene.approvals().await.len()), (1, 0));
 }
 
-/// No daemon has lived through the audit, and so none has noted that `enforce` was interrupted.
+/// They come into force while the approval is being written.
 #[tokio::test(start_paused = true)]
-async fn what_is_announced_in_audit_interrupts_what_was_enforced_before() {
+async fn other_policies_in_between_are_seen() {
+    let scene = Scene::due(&["one"]).await;
+    let asked = scene.asked().await;
+    scene.person.script(Call::WriteState, Meets::Slow(Duration::from_secs(2), Duration::ZERO));
+    let (applied, ()) = tokio::join!(scene.apply(&asked), async {
+        scene.pass(1).await;
+        scene.remember(|state| state.policies = Some("sha256:another".to_owned())).await;
+    });
+    let report = applied.unwrap();
+    assert_eq!((outcomes(&report), scene.living().len()), (vec![("staging/one".to_owned(), Outcome::NotTried)], 1));
+    assert_eq!(report.rows[0].why, "the daemon acts by other policies meanwhile");
+}
+
+/// What is announced in audit must not count once it is enforced, and the daemon has not noted yet that `enforce` was interrupted.
+#[tokio::test(start_paused = true)]
+async fn where_the_daemon_has_not_seen_the_audit_nothing_is_announced() {
     let scene = Scene::with(AUDIT, &["one"]).await;
     scene.pass(61).await;
-    assert!(state::load(&scene.cluster).await.unwrap().state.enforced_since.contains_key("staging"));
     let asked = scene.asked().await;
-    assert_eq!(outcomes(&scene.apply(&asked).await.unwrap()), [("staging/one".to_owned(), Outcome::Done)]);
-    assert!(state::load(&scene.cluster).await.unwrap().state.enforced_since.is_empty());
+    let since = scene.now();
+    scene.remember(|state| state.enforced_since.extend([("staging".to_owned(), since)])).await;
+    let report = scene.apply(&asked).await.unwrap();
+    assert_eq!(outcomes(&report), [("staging/one".to_owned(), Outcome::NotTried)]);
+    assert!(report.rows[0].why.contains("`staging` is in audit") && scene.approvals().await.is_empty(), "{}", report.rows[0].why);
+}
+
+/// Who may approve need not be able to make a ConfigMap.
+#[tokio::test(start_paused = true)]
+async fn where_no_daemon_looks_for_approvals_nothing_is_done() {
+    let scene = Scene::due(&["one"]).await;
+    let asked = scene.asked().await;
+    scene.cluster.world().lose_state(approvals::NAME);
+    let failure = scene.apply(&asked).await.err().unwrap();
+    assert!(failure.code == 1 && failure.to_string().contains("who approved cannot be written down"), "{failure}");
+    assert_eq!((scene.living().len(), approvals::load(&scene.cluster).await.unwrap()), (1, None));
 }

@@ -1,0 +1,157 @@
+//! What people had carried out by `clonewarden apply` is written down in the journal, once by whoever holds the lease.
+
+use super::engine::Vitals;
+use crate::{
+    act::{
+        approvals::{self, ApprovalsError},
+        journal::Journal,
+    },
+    model::approval::{Approval, Approvals},
+    ports::{Clock, Cluster},
+};
+use jiff::Timestamp;
+use serde_json::json;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tracing::{debug, warn};
+
+/// How often the holder of the lease looks.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Looks regularly what people had carried out, and tells it.
+pub(super) async fn tell_approvals(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, journal: Arc<Journal>) {
+    let (mut teller, mut trouble) = (Teller::default(), None);
+    loop {
+        if vitals.fence.holds() {
+            let looked = look(cluster.as_ref(), &vitals, &mut teller, &journal, clock.now()).await;
+            if let Err(error) = &looked
+                && trouble.as_ref() != Some(error)
+            {
+                warn!(%error, "Approvals are not known; nobody can have anything carried out by `apply` until they are.");
+            }
+            trouble = looked.err();
+        }
+        clock.sleep(EVERY).await;
+    }
+}
+
+async fn look(cluster: &dyn Cluster, vitals: &Vitals, teller: &mut Teller, journal: &Journal, now: Timestamp) -> Result<(), ApprovalsError> {
+    let known = approvals::load(cluster).await?;
+    if let Some(known) = &known {
+        teller.tell(known, journal, now);
+    }
+    // A pause stops this write, too; what is told is known here meanwhile.
+    if !vitals.fence.holds() || !vitals.keeper.allows_writes() {
+        return Ok(());
+    }
+    let Some(known) = known else { return approvals::make(cluster).await };
+    if known.approvals.iter().any(Approval::is_untold)
+        && let Err(error) = teller.note(cluster).await
+    {
+        debug!(%error, "That approvals are journaled could not be noted; the next holder of the lease tells them once more.");
+    }
+    Ok(())
+}
+
+/// Knows which approvals this process has told.
+#[derive(Default)]
+struct Teller {
+    given: BTreeSet<String>,
+    ended: BTreeSet<String>,
+}
+
+impl Teller {
+    /// Writes down who had decisions carried out, and how each ended, unless that has been told. An approval is told whenever it is found:
+    /// it may have been given while nobody held the lease.
+    fn tell(&mut self, known: &Approvals, journal: &Journal, now: Timestamp) {
+        // Of what is kept no longer nothing is to be told.
+        let kept = |id: &String| known.approvals.iter().any(|approval| approval.id == *id);
+        self.given.retain(kept);
+        self.ended.retain(kept);
+        for approval in known.approvals.iter().filter(|approval| approval.is_untold()) {
+            if !approval.told && self.given.insert(approval.id.clone()) {
+                journal.noted("approved", now, json!(Approval { ended: None, ..approval.clone() }));
+            }
+            if approval.ended.as_ref().is_some_and(|end| !end.told) && self.ended.insert(approval.id.clone()) {
+                approval.decisions.iter().for_each(|decision| journal.applied(approval, decision, now));
+            }
+        }
+    }
+
+    async fn note(&self, cluster: &dyn Cluster) -> Result<(), ApprovalsError> {
+        let (given, ended): (Vec<_>, Vec<_>) = (self.given.iter().cloned().collect(), self.ended.iter().cloned().collect());
+        approvals::change(cluster, |known| known.told(&given, &ended)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        act::journal::tests::Said,
+        model::approval::{ApprovalEnd, Approved},
+    };
+    use std::collections::BTreeMap;
+
+    const DECISION: &str = "0123456789abcdef";
+
+    fn approval(id: &str) -> Approval {
+        let at = Timestamp::UNIX_EPOCH;
+        let text = |text: &str| Some(text.to_owned());
+        Approval {
+            id: id.to_owned(),
+            at,
+            by: "anna@example.com".to_owned(),
+            reason: text("looked through"),
+            plan: at,
+            policy_revision: "sha256:0".to_owned(),
+            count: 1,
+            decisions: vec![Approved {
+                id: DECISION.to_owned(),
+                action: "delete".to_owned(),
+                kind: "WordPressClone".to_owned(),
+                namespace: text("n"),
+                name: text("c"),
+                uid: text("u"),
+                outcome: None,
+            }],
+            told: false,
+            ended: None,
+        }
+    }
+
+    fn end(known: &mut Approvals, id: &str) {
+        let outcomes = BTreeMap::from([("done".to_owned(), 1)]);
+        let end = ApprovalEnd { at: Timestamp::UNIX_EPOCH, outcomes, told: false };
+        assert!(known.end(id, &end, &BTreeMap::from([(DECISION.to_owned(), "done".to_owned())])));
+    }
+
+    #[test]
+    fn who_approved_is_told_once_and_so_is_how_it_ended() {
+        let lines = Said::default();
+        let journal = Journal::to(lines.clone());
+        let at = Timestamp::UNIX_EPOCH;
+        let (mut known, mut teller) = (Approvals::default(), Teller::default());
+        known.note(approval("1"));
+        teller.tell(&known, &journal, at);
+        let told = lines.take();
+        assert_eq!((told.len(), &told[0]["event"], &told[0]["facts"]["by"]), (1, &json!("approved"), &json!("anna@example.com")));
+        assert_eq!(told[0]["facts"]["decisions"][0]["name"], "c");
+        // Though nobody could note it.
+        teller.tell(&known, &journal, at);
+        assert!(lines.take().is_empty(), "once");
+        end(&mut known, "1");
+        teller.tell(&known, &journal, at);
+        let told = lines.take();
+        assert_eq!(
+            (told.len(), &told[0]["event"], &told[0]["outcome"], &told[0]["clone"]["uid"]),
+            (1, &json!("applied"), &json!("done"), &json!("u"))
+        );
+        assert_eq!((&told[0]["facts"]["by"], &told[0]["facts"]["reason"]), (&json!("anna@example.com"), &json!("looked through")));
+        // The next holder knows what was noted, and tells what was not: given and over while nobody held the lease.
+        assert!(known.told(&["1".to_owned()], &["1".to_owned()]));
+        known.note(approval("2"));
+        end(&mut known, "2");
+        Teller::default().tell(&known, &journal, at);
+        assert_eq!(lines.take().iter().map(|line| line["event"].clone()).collect::<Vec<_>>(), ["approved", "applied"]);
+    }
+}
