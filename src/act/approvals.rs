@@ -4,7 +4,7 @@
 //! Nothing is decided by what it says.
 
 use crate::{
-    model::approval::Approvals,
+    model::approval::{Approvals, Forgotten, Full},
     ports::{ApiError, Cluster, Stored},
 };
 use std::collections::BTreeMap;
@@ -25,9 +25,27 @@ pub enum ApprovalsError {
     /// It is not there.
     #[error("there is no ConfigMap `{NAME}`; the daemon makes it within seconds once it holds the lease, see `clonewarden_leader`")]
     Missing,
+    /// There is no room for another one.
+    #[error("ConfigMap `{NAME}` is full of approvals that the journal has yet to have; wait until the daemon has written them down, and try again")]
+    Full,
+    /// It is not there any more.
+    #[error("ConfigMap `{NAME}` does not have this approval any more: somebody has taken it out")]
+    Forgotten,
     /// It holds something else.
     #[error("ConfigMap `{NAME}`, key `{KEY}`, does not parse ({0}); restore it, or delete it: the daemon makes it anew")]
     Malformed(String),
+}
+
+impl From<Full> for ApprovalsError {
+    fn from(Full: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl From<Forgotten> for ApprovalsError {
+    fn from(Forgotten: Forgotten) -> Self {
+        Self::Forgotten
+    }
 }
 
 /// Reads them; `None`: there is no ConfigMap.
@@ -50,12 +68,15 @@ pub async fn make(cluster: &dyn Cluster) -> Result<(), ApprovalsError> {
 /// about its own doing: a write without an answer may have happened.
 ///
 /// # Errors
-/// When there is no such ConfigMap, or it cannot be read or written.
-pub async fn change(cluster: &dyn Cluster, edit: impl Fn(&mut Approvals) -> bool) -> Result<(), ApprovalsError> {
+/// When there is no such ConfigMap, or it cannot be read or written; and what `edit` says.
+pub async fn change<E>(cluster: &dyn Cluster, edit: impl Fn(&mut Approvals) -> Result<bool, E>) -> Result<(), ApprovalsError>
+where
+    ApprovalsError: From<E>,
+{
     let mut last = ApprovalsError::Missing;
     for _ in 0..TRIES {
         let (mut approvals, version) = read(cluster).await?.ok_or(ApprovalsError::Missing)?;
-        if !edit(&mut approvals) {
+        if !edit(&mut approvals)? {
             return Ok(());
         }
         match write(cluster, &approvals, Some(&version)).await {
@@ -69,12 +90,13 @@ pub async fn change(cluster: &dyn Cluster, edit: impl Fn(&mut Approvals) -> bool
 async fn read(cluster: &dyn Cluster) -> Result<Option<(Approvals, String)>, ApprovalsError> {
     let Some(Stored { data, resource_version }) = cluster.read_state(NAME).await? else { return Ok(None) };
     let text = data.get(KEY).ok_or_else(|| ApprovalsError::Malformed("the key is missing".to_owned()))?;
-    let approvals = serde_json::from_str(text).map_err(|error| ApprovalsError::Malformed(error.to_string()))?;
+    let mut approvals: Approvals = serde_json::from_str(text).map_err(|error| ApprovalsError::Malformed(error.to_string()))?;
+    approvals.cut();
     Ok(Some((approvals, resource_version)))
 }
 
 async fn write(cluster: &dyn Cluster, approvals: &Approvals, version: Option<&str>) -> Result<(), ApprovalsError> {
-    let text = serde_json::to_string_pretty(approvals).map_err(|error| ApprovalsError::Malformed(error.to_string()))?;
+    let text = serde_json::to_string(approvals).map_err(|error| ApprovalsError::Malformed(error.to_string()))?;
     cluster.write_state(NAME, BTreeMap::from([(KEY.to_owned(), text)]), version).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `clonewarden apply`: carries out what somebody has approved of a plan, with the rights of whoever calls it.
 //!
-//! Contract: nothing is done but the decisions of the document that are the very same in a plan made anew; who approved them is written into
-//! the daemon's state before the first of them is carried out, and how it ended after the last. While writes are paused nothing is done.
+//! Contract: nothing is done but the decisions of the document that are the very same in a plan made anew; who approved them is written down
+//! before the first of them is carried out, and how it ended after the last. While writes are paused nothing is done.
 
 mod report;
 #[cfg(test)]
@@ -18,17 +18,20 @@ use crate::{
         state::Keeper,
     },
     approve::{self, Document, Fate, Fault, Outcome},
-    daemon::{lease::Fence, run::SystemClock},
+    daemon::{
+        lease::{self, Fence},
+        run::SystemClock,
+    },
     model::{
         Source, Span, State,
         approval::{Approval, ApprovalEnd, MOST_APPROVED},
     },
     observe::{kube::person::Person, store::Store},
-    plan::{Plan, decision, plan},
+    plan::{Plan, accrual, decision, plan},
     policy::Policies,
     ports::{ApiError, Clock, Cluster, NoCloud, NoHosts, NoSecrets},
 };
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use std::{
     collections::BTreeMap,
     io::Read,
@@ -38,8 +41,8 @@ use std::{
 };
 use tokio::sync::{Notify, watch};
 
-/// How often it is looked whether somebody has paused everything meanwhile.
-const PAUSED_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether somebody has paused everything meanwhile, or rolled out other policies.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the Events about what was done may take to be written. They are a courtesy.
 const EVENTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -56,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, env = "CLONEWARDEN_MAX_AGE", value_name = "DURATION", default_value = "1h")]
     max_age: Span,
     /// Why it is all right; it is kept with who approved
-    #[arg(long, value_name = "TEXT", value_parser = words)]
+    #[arg(long, value_name = "TEXT", value_parser = inputs::reason)]
     reason: Option<String>,
     /// Say what would be carried out, and write nothing
     #[arg(long)]
@@ -77,15 +80,6 @@ enum Output {
     Table,
     /// For programs
     Json,
-}
-
-/// A reason is kept in the daemon's state, which has its bounds.
-fn words(text: &str) -> Result<String, String> {
-    const LONGEST: usize = 1_000;
-    if text.trim().is_empty() || text.len() > LONGEST {
-        return Err(format!("write something, in {LONGEST} bytes at most"));
-    }
-    Ok(text.to_owned())
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -162,6 +156,7 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     let document = &asked.document;
     let at = clock.now();
     let snapshot = live::look(cluster.as_ref(), asked.cluster_id.as_deref(), at).await?;
+    held(cluster.as_ref()).await?;
     not_paused(&snapshot.state)?;
     in_force(&snapshot.state, asked)?;
     if let Some(lack) = snapshot.evidence.lack(&Source::Time, at) {
@@ -202,6 +197,7 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     }
     if asked.dry_run || chosen.is_empty() {
         report.rows = rows;
+        report.fail();
         return Ok(report);
     }
     let approval = Approval {
@@ -212,8 +208,13 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
         plan: document.now,
         policy_revision: document.revision.clone(),
         count: chosen.len(),
-        // As they stand in the document.
-        decisions: rows.iter().filter(|row| row.outcome == Outcome::WouldApply).map(Row::approved).collect(),
+        // As they stand in the document; what they cost is ours to say.
+        decisions: rows
+            .iter()
+            .filter(|row| row.outcome == Outcome::WouldApply)
+            .zip(&chosen)
+            .map(|(row, decision)| row.approved(decision, accrual::price(decision, &plan, &asked.policies, at, true)))
+            .collect(),
         told: false,
         ended: None,
     };
@@ -226,9 +227,7 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     }
     report.approval = Some(approval.id.clone());
     report.rows = rows;
-    if report.rows.iter().any(|row| row.outcome.is_failure()) {
-        report.failure = Some(Failure::found(String::new()));
-    }
+    report.fail();
     let end = ApprovalEnd {
         at: clock.now(),
         outcomes: report.counts().into_iter().map(|(outcome, count)| (outcome.word().to_owned(), count)).collect(),
@@ -263,6 +262,17 @@ fn unwritten(what: &'static str, error: ApprovalsError) -> Failure {
     Failure::failed(anyhow!(error).context(what))
 }
 
+/// Where no daemon acts nobody acts: whoever scales it to nothing wants everything stopped.
+async fn held(cluster: &dyn Cluster) -> Result<(), Failure> {
+    let lease = cluster.read_lease(lease::NAME).await.context("who acts is not known").map_err(Failure::failed)?;
+    if lease.is_some_and(|lease| !lease.holder.is_empty()) {
+        return Ok(());
+    }
+    Err(Failure::input(anyhow!(
+        "no daemon holds the lease in this namespace, so nothing is carried out: start it, or say which namespace with `--namespace`"
+    )))
+}
+
 fn not_paused(state: &State) -> Result<(), Failure> {
     let Some(pause) = &state.paused else { return Ok(()) };
     let by = if pause.by.is_empty() { String::new() } else { format!(" by {}", output::printable(&pause.by)) };
@@ -282,17 +292,21 @@ async fn by_the_executor(cluster: &Arc<dyn Cluster>, clock: &Arc<dyn Clock>, pol
     if state.as_ref().and_then(|state| state.policies.as_deref()) != Some(policies.revision.hash.as_ref()) {
         return (vec![Ending::Stopped; plan.decisions.len()], state);
     }
+    // No lease: what one person writes is pinned to what was judged.
+    let fence = Fence::open();
     let watching = tokio::spawn({
-        let (keeper, cluster, clock) = (Arc::clone(&keeper), Arc::clone(cluster), Arc::clone(clock));
+        let (keeper, cluster, clock, fence) = (Arc::clone(&keeper), Arc::clone(cluster), Arc::clone(clock), fence.clone());
+        let revision = Arc::clone(&policies.revision.hash);
         async move {
             loop {
-                clock.sleep(PAUSED_EVERY).await;
+                clock.sleep(LOOK_EVERY).await;
                 keeper.refresh(cluster.as_ref()).await;
+                if keeper.state().is_some_and(|state| state.policies.as_deref() != Some(revision.as_ref())) {
+                    fence.close();
+                }
             }
         }
     });
-    // No lease: what one person writes is pinned to what was judged.
-    let fence = Fence::open();
     let (notes, mut noting) = Notes::start(Arc::clone(cluster), Arc::clone(clock), fence.clone(), Arc::default());
     let (_keep, policies) = watch::channel(Arc::clone(policies));
     let executor = Executor::new(Tools {
@@ -306,7 +320,7 @@ async fn by_the_executor(cluster: &Arc<dyn Cluster>, clock: &Arc<dyn Clock>, pol
         keeper: Arc::clone(&keeper),
         fence,
         policies,
-        // The daemon has the journal; it learns of this by the state.
+        // The daemon has the journal; it learns of this by the approval.
         journal: Arc::new(Journal::to(std::io::sink())),
         notes,
         wake: Arc::new(Notify::new()),
@@ -359,6 +373,13 @@ fn forbidden(detail: &str) -> Option<&str> {
 }
 
 impl Report {
+    /// The command fails where something that could have been carried out was not.
+    fn fail(&mut self) {
+        if self.rows.iter().any(|row| row.outcome.is_failure()) {
+            self.failure = Some(Failure::found(String::new()));
+        }
+    }
+
     /// How many decisions ended in each way.
     fn counts(&self) -> BTreeMap<Outcome, usize> {
         let mut counts = BTreeMap::new();

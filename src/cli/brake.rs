@@ -1,6 +1,6 @@
 //! `clonewarden brake`: what waits for a person, and the word that lets it go.
 
-use super::{Failure, live, output, pause};
+use super::{Failure, inputs, live, output, pause};
 use crate::{
     act::state,
     model::{Kind, State, child::Definition, state as model},
@@ -32,7 +32,7 @@ pub(super) struct Release {
     #[arg(value_name = "POLICY|SOURCE")]
     name: String,
     /// Why it is all right
-    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", value_parser = inputs::reason)]
     reason: String,
     #[command(flatten)]
     daemon: live::Daemon,

@@ -2,7 +2,7 @@
 
 use super::{Failure, live, output};
 use crate::{
-    model::{Snapshot, names},
+    model::{Snapshot, approval::LONGEST_REASON, names},
     observe::files,
     policy::{self, Policies, Problems},
 };
@@ -65,6 +65,14 @@ impl World {
         }
         Ok((read.snapshot, read.now))
     }
+}
+
+/// Why somebody does something, in words. They are kept in the cluster, which has its bounds.
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.len() > LONGEST_REASON {
+        return Err(format!("write something, in {LONGEST_REASON} bytes at most"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Loads the policies, or says everything that is wrong with them.

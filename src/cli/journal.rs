@@ -208,7 +208,8 @@ impl Printer {
         self.matched = self.matched.saturating_add(1);
         let mut row = match &mut self.table {
             Some(table) => table.row(line).into_bytes(),
-            None => text.to_vec(),
+            // What is no text is no line of a journal.
+            None => output::escaped(&String::from_utf8_lossy(text)).into_bytes(),
         };
         row.push(b'\n');
         match &mut self.last {

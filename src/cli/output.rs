@@ -97,7 +97,21 @@ pub(super) fn width() -> Option<usize> {
 
 /// Whether it could move a cursor or turn the direction of writing. All of these are in the basic plane.
 pub(super) fn is_unprintable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The same JSON, with what could move a cursor or turn the direction of writing escaped: programs read the same, and a terminal is safe.
+pub(super) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        // JSON's own line ends are the only control characters outside of its strings.
+        if c != '\n' && is_unprintable(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// The same text with everything that could move a cursor or turn the direction of writing made visible: names, annotations

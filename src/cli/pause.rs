@@ -1,6 +1,6 @@
 //! `clonewarden pause` and `resume`: stop every write of the daemon at once, without Git, and let it write again.
 
-use super::{Failure, live, output};
+use super::{Failure, inputs, live, output};
 use crate::{
     act::state::{self, StateError},
     daemon::lease,
@@ -17,7 +17,7 @@ const TRIES: usize = 5;
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
     /// Why; it is shown everywhere until `resume`
-    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "TEXT", value_parser = inputs::reason)]
     reason: String,
     #[command(flatten)]
     daemon: live::Daemon,
@@ -36,7 +36,7 @@ pub(super) fn pause(args: &PauseArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn resume(args: &ResumeArgs) -> Result<(), Failure> {
-    let said = args.daemon.ask(|cluster| async move { lift(cluster.as_ref(), live::now()).await })?;
+    let said = args.daemon.ask(|cluster| async move { lift(cluster.as_ref(), &whoami(), live::now()).await })?;
     output::data(&said)
 }
 
@@ -54,8 +54,8 @@ pub(super) async fn set(cluster: &dyn Cluster, reason: &str, by: &str, now: Time
     .await
 }
 
-pub(super) async fn lift(cluster: &dyn Cluster, now: Timestamp) -> Result<String, Failure> {
-    change(cluster, |state| match state.resume(now) {
+pub(super) async fn lift(cluster: &dyn Cluster, by: &str, now: Timestamp) -> Result<String, Failure> {
+    change(cluster, |state| match state.resume(now, by) {
         Some(pause) => (true, format!("resumed; it had been paused {}\n", told(&pause))),
         None => (false, "not paused: nothing to resume\n".to_owned()),
     })

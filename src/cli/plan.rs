@@ -8,7 +8,7 @@ use super::{
 use crate::plan::{Plan, Target, plan, render};
 use anyhow::Context;
 use serde_json::Value;
-use std::{collections::HashSet, fmt::Write};
+use std::collections::HashSet;
 
 /// `plan`
 #[derive(Debug, clap::Args)]
@@ -60,19 +60,14 @@ fn frame(given: &Given, plan: &Plan) -> table::Frame {
 /// The document as JSON. What could move a cursor or turn the direction of writing is escaped: programs read the same, and a terminal is safe.
 pub(super) fn json(document: &Value) -> Result<String, Failure> {
     let text = serde_json::to_string_pretty(document).context("cannot write the document as JSON").map_err(Failure::failed)?;
-    let mut safe = String::with_capacity(text.len().saturating_add(1));
-    for c in text.chars() {
-        // JSON's own line ends are the only control characters outside of its strings.
-        if c != '\n' && output::is_unprintable(c) {
-            let _ = write!(safe, "\\u{:04x}", u32::from(c));
-        } else {
-            safe.push(c);
-        }
-    }
-    safe.push('\n');
-    Ok(safe)
+    Ok(output::escaped(&text) + "\n")
 }
 
 pub(super) fn yaml(document: &Value) -> Result<String, Failure> {
-    serde_saphyr::to_string(document).context("cannot write the document as YAML").map_err(Failure::failed)
+    let text = serde_saphyr::to_string(document).context("cannot write the document as YAML").map_err(Failure::failed)?;
+    if text.chars().all(|c| c == '\n' || !output::is_unprintable(c)) {
+        return Ok(text);
+    }
+    // YAML knows escapes in some strings alone; every JSON document is one of YAML.
+    json(document)
 }

@@ -49,9 +49,9 @@ async fn a_pause_stands_until_it_is_lifted_and_the_first_reason_stays() {
     assert!(pause::set(&cluster, "migration", "anna", base()).await.unwrap().contains("since 2026-02-05T14:30:22Z by anna: migration"));
     assert!(pause::set(&cluster, "me too", "bert", base()).await.unwrap().starts_with("already paused"));
     assert_eq!(paused(&cluster).await.as_deref(), Some("migration"));
-    assert!(pause::lift(&cluster, base()).await.unwrap().contains("migration"));
+    assert!(pause::lift(&cluster, "bert", base()).await.unwrap().contains("migration"));
     assert_eq!(paused(&cluster).await, None);
-    assert!(pause::lift(&cluster, base()).await.unwrap().starts_with("not paused"));
+    assert!(pause::lift(&cluster, "bert", base()).await.unwrap().starts_with("not paused"));
 }
 
 #[tokio::test(start_paused = true)]

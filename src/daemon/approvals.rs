@@ -6,50 +6,52 @@ use crate::{
         approvals::{self, ApprovalsError},
         journal::Journal,
     },
-    model::approval::{Approval, Approvals},
+    model::approval::{Approval, Approvals, Full},
     ports::{Clock, Cluster},
 };
 use jiff::Timestamp;
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tracing::{debug, warn};
+use tracing::warn;
 
-/// How often the holder of the lease looks.
-const EVERY: Duration = Duration::from_secs(2);
+/// How often the holder of the lease looks. Nobody waits for it.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// Looks regularly what people had carried out, and tells it.
 pub(super) async fn tell_approvals(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, journal: Arc<Journal>) {
     let (mut teller, mut trouble) = (Teller::default(), None);
     loop {
-        if vitals.fence.holds() {
-            let looked = look(cluster.as_ref(), &vitals, &mut teller, &journal, clock.now()).await;
-            if let Err(error) = &looked
-                && trouble.as_ref() != Some(error)
-            {
-                warn!(%error, "Approvals are not known; nobody can have anything carried out by `apply` until they are.");
+        // A standby has nothing to tell.
+        let looked = if vitals.fence.holds() { look(cluster.as_ref(), &vitals, &mut teller, &journal, clock.now()).await } else { Ok(()) };
+        match &looked {
+            Ok(()) => vitals.beat("approvals", clock.now()),
+            Err(error) if trouble.as_ref() != Some(error) => {
+                warn!(%error, "What people had carried out by `apply` cannot be journaled, and nobody can have anything carried out until it can.");
             }
-            trouble = looked.err();
+            Err(_) => {}
         }
+        trouble = looked.err();
         clock.sleep(EVERY).await;
     }
 }
 
 async fn look(cluster: &dyn Cluster, vitals: &Vitals, teller: &mut Teller, journal: &Journal, now: Timestamp) -> Result<(), ApprovalsError> {
     let known = approvals::load(cluster).await?;
+    if !vitals.fence.holds() {
+        return Ok(());
+    }
     if let Some(known) = &known {
         teller.tell(known, journal, now);
     }
     // A pause stops this write, too; what is told is known here meanwhile.
-    if !vitals.fence.holds() || !vitals.keeper.allows_writes() {
+    if !vitals.keeper.allows_writes() {
         return Ok(());
     }
-    let Some(known) = known else { return approvals::make(cluster).await };
-    if known.approvals.iter().any(Approval::is_untold)
-        && let Err(error) = teller.note(cluster).await
-    {
-        debug!(%error, "That approvals are journaled could not be noted; the next holder of the lease tells them once more.");
+    match known {
+        None => approvals::make(cluster).await,
+        Some(known) if known.approvals.iter().any(Approval::is_untold) => teller.note(cluster).await,
+        Some(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Knows which approvals this process has told.
@@ -79,7 +81,7 @@ impl Teller {
 
     async fn note(&self, cluster: &dyn Cluster) -> Result<(), ApprovalsError> {
         let (given, ended): (Vec<_>, Vec<_>) = (self.given.iter().cloned().collect(), self.ended.iter().cloned().collect());
-        approvals::change(cluster, |known| known.told(&given, &ended)).await
+        approvals::change(cluster, |known| Ok::<_, Full>(known.told(&given, &ended))).await
     }
 }
 
@@ -112,6 +114,10 @@ mod tests {
                 namespace: text("n"),
                 name: text("c"),
                 uid: text("u"),
+                owner: text("ada@example.com"),
+                policy: text("staging"),
+                code: "Expired".to_owned(),
+                cost: None,
                 outcome: None,
             }],
             told: false,
@@ -122,7 +128,7 @@ mod tests {
     fn end(known: &mut Approvals, id: &str) {
         let outcomes = BTreeMap::from([("done".to_owned(), 1)]);
         let end = ApprovalEnd { at: Timestamp::UNIX_EPOCH, outcomes, told: false };
-        assert!(known.end(id, &end, &BTreeMap::from([(DECISION.to_owned(), "done".to_owned())])));
+        known.end(id, &end, &BTreeMap::from([(DECISION.to_owned(), "done".to_owned())])).unwrap();
     }
 
     #[test]
@@ -131,7 +137,7 @@ mod tests {
         let journal = Journal::to(lines.clone());
         let at = Timestamp::UNIX_EPOCH;
         let (mut known, mut teller) = (Approvals::default(), Teller::default());
-        known.note(approval("1"));
+        known.note(approval("1")).unwrap();
         teller.tell(&known, &journal, at);
         let told = lines.take();
         assert_eq!((told.len(), &told[0]["event"], &told[0]["facts"]["by"]), (1, &json!("approved"), &json!("anna@example.com")));
@@ -149,7 +155,7 @@ mod tests {
         assert_eq!((&told[0]["facts"]["by"], &told[0]["facts"]["reason"]), (&json!("anna@example.com"), &json!("looked through")));
         // The next holder knows what was noted, and tells what was not: given and over while nobody held the lease.
         assert!(known.told(&["1".to_owned()], &["1".to_owned()]));
-        known.note(approval("2"));
+        known.note(approval("2")).unwrap();
         end(&mut known, "2");
         Teller::default().tell(&known, &journal, at);
         assert_eq!(lines.take().iter().map(|line| line["event"].clone()).collect::<Vec<_>>(), ["approved", "applied"]);

@@ -26,14 +26,14 @@ struct Known {
 }
 
 impl Edits {
-    /// The policies of which `acted_by` is the revision, if `present` are others and that has not been weighed.
+    /// The policies that were acted by last, if `present` are others and that has not been weighed. `acted_by` is their revision; `None`: that
+    /// is not remembered, after a pause, and those are meant that are known from before.
     pub(super) async fn before(&self, acted_by: Option<&str>, present: &Arc<Policies>, cluster: &dyn Cluster) -> Option<Arc<Policies>> {
-        let acted_by = acted_by?;
         let hash = &present.revision.hash;
         let last = {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let last = known.last.replace(Arc::clone(present));
-            if *acted_by == **hash {
+            if acted_by == Some(hash.as_ref()) {
                 known.weighed = None;
                 return None;
             }
@@ -42,13 +42,15 @@ impl Edits {
             }
             last
         };
-        if let Some(last) = last.filter(|last| *last.revision.hash == *acted_by) {
+        let is_before = |known: &Policies| acted_by.map_or(known.revision.hash != *hash, |acted_by| *known.revision.hash == *acted_by);
+        if let Some(last) = last.filter(|last| is_before(last)) {
             return Some(last);
         }
-        let kept = policies::kept(cluster).await.ok().flatten().and_then(|folder| folder.load().ok());
-        let kept = kept.filter(|kept| *kept.revision.hash == *acted_by).map(Arc::new);
-        if kept.is_none() {
-            info!(before = acted_by, now = %present.revision, "The policies are others than were acted by last; what that changes cannot be said, since those are not kept.");
+        let kept = policies::kept(cluster).await;
+        let kept = kept.inspect_err(|error| warn!(%error, "The policies that were acted by last cannot be read.")).ok().flatten();
+        let kept = kept.and_then(|folder| folder.load().ok()).filter(is_before).map(Arc::new);
+        if let (None, Some(before)) = (&kept, acted_by) {
+            info!(before, now = %present.revision, "The policies are others than were acted by last; what that changes cannot be said, since those are not kept.");
         }
         kept
     }

@@ -71,10 +71,10 @@ impl Teller {
             }
         };
         for pause in next.lifted.iter_mut().chain(&mut next.paused) {
-            let Pause { since, reason, by, until, told, end_told } = pause;
+            let Pause { since, reason, by, until, lifted_by, told, end_told } = pause;
             say("paused", *since, told, json!({"since": since, "reason": reason, "by": by}));
             if let Some(until) = until {
-                say("resumed", *until, end_told, json!({"since": since, "until": until, "reason": reason, "by": by}));
+                say("resumed", *until, end_told, json!({"since": since, "until": until, "reason": reason, "pausedBy": by, "by": lifted_by}));
             }
         }
         for Release { name, reason, by, at, told } in &mut next.releases {
@@ -106,9 +106,9 @@ mod tests {
         teller.tell(&state, &journal, at(3));
         assert!(events().is_empty());
         // Lifted, and paused and lifted again, before anybody looked.
-        state.resume(at(4));
+        state.resume(at(4), "anna");
         state.pause(Pause::new(at(5), "once more", "bert"));
-        state.resume(at(6));
+        state.resume(at(6), "anna");
         state.note_release(Release { name: "staging".to_owned(), reason: "it is all right".to_owned(), by: String::new(), at: at(7), told: false });
         let noted = teller.tell(&state, &journal, at(8)).unwrap();
         assert_eq!(events(), ["resumed", "paused", "resumed", "released"]);

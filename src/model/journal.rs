@@ -109,7 +109,7 @@ pub struct Whose {
 }
 
 /// What something costs, in USD, by the prices at that time. An amount that nobody knows is not there.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cost {
     /// USD an hour.

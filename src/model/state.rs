@@ -87,6 +87,9 @@ pub struct Pause {
     /// Until when (UTC); `None`: it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// Who lifted it, as far as known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lifted_by: String,
     /// Whether the journal says that it began.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told: bool,
@@ -99,7 +102,7 @@ impl Pause {
     /// A pause that stands since then, in these words, by whoever that is.
     #[must_use]
     pub fn new(since: Timestamp, reason: &str, by: &str) -> Self {
-        Self { since, reason: reason.to_owned(), by: by.to_owned(), until: None, told: false, end_told: false }
+        Self { since, reason: reason.to_owned(), by: by.to_owned(), until: None, lifted_by: String::new(), told: false, end_told: false }
     }
 }
 
@@ -191,8 +194,8 @@ impl State {
     }
 
     /// Lets writes go on; the pause that is over.
-    pub fn resume(&mut self, now: Timestamp) -> Option<Pause> {
-        let pause = Pause { until: Some(now), ..self.paused.take()? };
+    pub fn resume(&mut self, now: Timestamp, by: &str) -> Option<Pause> {
+        let pause = Pause { until: Some(now), lifted_by: by.to_owned(), ..self.paused.take()? };
         push(&mut self.lifted, pause.clone());
         Some(pause)
     }

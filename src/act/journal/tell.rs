@@ -5,14 +5,14 @@ use crate::{
     model::{
         WordPressClone,
         approval::{Approval, Approved},
-        journal::{Line, Told, Whose},
+        journal::{Cost, Line, Told, Whose},
         names,
     },
     plan::{Action, Decision, Plan, Target, accrual, render, witness},
     policy::Policies,
 };
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The most characters of an answer that a line repeats: enough for any that is written by people.
 const DETAIL: usize = 2_000;
@@ -41,14 +41,20 @@ pub(super) fn applied(approval: &Approval, decision: &Approved, at: Timestamp) -
         namespace: decision.namespace.clone(),
         name: decision.name.clone(),
         uid: decision.uid.clone(),
-        ..Whose::default()
+        owner: decision.owner.clone(),
+        dedicated: None,
     });
+    let saved =
+        |cost: &Cost| if decision.outcome.as_deref() == Some("done") { cost.clone() } else { Cost { saved: None, instead: None, ..cost.clone() } };
     let facts = [("approval", json!(approval.id)), ("by", json!(approval.by)), ("reason", json!(approval.reason)), ("plan", json!(approval.plan))];
     Line {
         policy_revision: Some(approval.policy_revision.clone()),
         id: Some(decision.id.clone()),
         action: Some(decision.action.clone()),
+        policy: decision.policy.clone(),
         target,
+        reason: (!decision.code.is_empty()).then(|| Told { code: decision.code.clone(), message: String::new(), facts: Map::new() }),
+        cost: decision.cost.as_ref().map(saved),
         clone,
         outcome: decision.outcome.clone(),
         facts: facts.into_iter().filter(|(_, fact)| !fact.is_null()).map(|(key, fact)| (key.to_owned(), fact)).collect(),

@@ -3,7 +3,8 @@
 use crate::{
     approve::{Entry, Outcome},
     cli::{Failure, output::printable},
-    model::approval::Approved,
+    model::{approval::Approved, journal::Cost},
+    plan::{Decision, Target},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -19,7 +20,11 @@ pub(super) struct Row {
 
 impl Row {
     /// As it is kept of what was approved.
-    pub(super) fn approved(&self) -> Approved {
+    pub(super) fn approved(&self, decision: &Decision, cost: Option<Cost>) -> Approved {
+        let owner = match &decision.target {
+            Target::Clone(clone) => clone.owner.as_deref().map(str::to_owned),
+            _ => None,
+        };
         let aim = &self.entry.aim;
         Approved {
             id: self.entry.id.clone(),
@@ -28,6 +33,11 @@ impl Row {
             namespace: aim.namespace.clone(),
             name: aim.name.clone(),
             uid: aim.uid.clone(),
+            owner,
+            policy: self.entry.policy.clone(),
+            code: self.entry.code.clone(),
+            // What has no price is a list of any length.
+            cost: cost.map(|cost| Cost { unpriced: Vec::new(), ..cost }),
             outcome: None,
         }
     }

@@ -4,12 +4,12 @@
 mod since;
 
 use super::*;
-use crate::cli::pause;
 use crate::{
     act::state,
     model::{Kind, names, state::Pause},
     plan::{Action, render},
     policy::load_files,
+    ports::LeaseRecord,
     sandbox::{
         clock::SandboxClock,
         cluster::SandboxCluster,
@@ -63,6 +63,7 @@ impl Scene {
         let policies = Some(scene.policies.revision.hash.to_string());
         state::save(&scene.cluster, &State { enforced_since: since.into_iter().collect(), policies, ..State::default() }, None).await.unwrap();
         approvals::make(&scene.cluster).await.unwrap();
+        scene.held_by("daemon").await;
         scene
     }
 
@@ -125,6 +126,15 @@ impl Scene {
 
     async fn state(&self) -> State {
         state::load(&self.cluster).await.unwrap().state
+    }
+
+    /// A daemon takes the lease, or gives it back.
+    async fn held_by(&self, holder: &str) {
+        let version = self.cluster.read_lease(lease::NAME).await.unwrap().map(|lease| lease.resource_version).unwrap_or_default();
+        let (now, duration) = (Some(self.now()), Duration::from_secs(8));
+        let (holder, address) = (holder.to_owned(), String::new());
+        let record = LeaseRecord { resource_version: version, holder, duration, acquired: now, renewed: now, transitions: 0, address };
+        self.cluster.write_lease(lease::NAME, &record).await.unwrap();
     }
 
     /// Somebody changes the state: the daemon, or an operator.
@@ -213,42 +223,6 @@ async fn while_it_is_paused_nothing_is_done() {
     assert_eq!((scene.living().len(), scene.approvals().await.len()), (1, 0));
 }
 
-/// The pause comes while the approval is being written: the state is read once more, and nothing is done.
-#[tokio::test(start_paused = true)]
-async fn a_pause_in_between_is_seen() {
-    let scene = Scene::due(&["one"]).await;
-    let asked = scene.asked().await;
-    scene.person.script(Call::WriteState, Meets::Slow(Duration::from_secs(2), Duration::ZERO));
-    let applying = scene.apply(&asked);
-    let pausing = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        pause::set(&scene.cluster, "an outage", "bert", scene.now()).await.unwrap();
-    };
-    let (applied, ()) = tokio::join!(applying, pausing);
-    assert_eq!(outcomes(&applied.unwrap()), [("staging/one".to_owned(), Outcome::NotTried)]);
-    assert_eq!((scene.living().len(), scene.approvals().await[0].ended.is_some()), (1, true));
-}
-
-/// It comes after that, and before anything was sent.
-#[tokio::test(start_paused = true)]
-async fn what_was_approved_before_a_pause_is_not_tried_after_it() {
-    let scene = Scene::due(&["one"]).await;
-    let asked = scene.asked().await;
-    scene.person.script(Call::WriteState, Meets::Slow(Duration::ZERO, Duration::from_secs(2)));
-    let pausing = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        pause::set(&scene.cluster, "an outage", "bert", scene.now()).await.unwrap();
-    };
-    let (applied, ()) = tokio::join!(scene.apply(&asked), pausing);
-    let report = applied.unwrap();
-    assert_eq!(
-        (outcomes(&report), report.rows[0].why.as_str()),
-        (vec![("staging/one".to_owned(), Outcome::NotTried)], "every write was paused meanwhile")
-    );
-    assert_eq!((report.failure.map(|failure| failure.code), scene.living().len()), (Some(1), 1));
-    assert_eq!(scene.approvals().await[0].ended.as_ref().unwrap().outcomes, BTreeMap::from([("notTried".to_owned(), 1)]));
-}
-
 #[tokio::test(start_paused = true)]
 async fn where_no_daemon_keeps_its_state_nothing_is_done() {
     let scene = Scene::bare(AUDIT, &["one"]);
@@ -322,21 +296,6 @@ async fn whatever_happens_in_between_only_the_approved_goes() {
             assert!(calls > 15 && approvals[0].ended.is_some(), "{calls}");
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_edits_a_clone_meanwhile_keeps_it() {
-    let scene = Scene::due(&["one"]).await;
-    let asked = scene.asked().await;
-    // It is judged by now, and the approval takes its time.
-    scene.person.script(Call::WriteState, Meets::Slow(Duration::from_secs(2), Duration::ZERO));
-    let keeping = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        scene.annotate("one", names::KEEP, "true");
-    };
-    let (applied, ()) = tokio::join!(scene.apply(&asked), keeping);
-    assert_eq!(outcomes(&applied.unwrap()), [("staging/one".to_owned(), Outcome::Conflict)]);
-    assert_eq!(scene.living(), ["one"]);
 }
 
 /// What a dead clone left goes by the same steps and proofs as by the daemon: marked, soaked, proved again; past a brake that holds it.

@@ -50,7 +50,10 @@ const NOW: Row = Row {
             unit: Unit::Seconds,
             width: 3,
             about: "How long ago the slowest of the loops did its work. Each turns once a minute, whatever there is to do.",
-            queries: &[ask("max(time() - max by (loop) (clonewarden_loop_last_success_timestamp_seconds{loop=~\"plan|act|lease|state\"}))", "")],
+            queries: &[ask(
+                "max(time() - max by (loop) (clonewarden_loop_last_success_timestamp_seconds{loop=~\"plan|act|lease|state|approvals\"}))",
+                "",
+            )],
             levels: &[(90.0, "orange"), (180.0, "red")],
             alert: "ClonewardenSilent",
             ..PANEL
