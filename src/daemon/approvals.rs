@@ -89,10 +89,15 @@ impl Teller {
 mod tests {
     use super::*;
     use crate::{
-        act::journal::tests::Said,
-        model::approval::{ApprovalEnd, Approved},
+        act::{journal::tests::Said, state},
+        model::{
+            State,
+            approval::{ApprovalEnd, Approved},
+            state::Pause,
+        },
+        sandbox::{clock::SandboxClock, cluster::SandboxCluster, world::World},
     };
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, sync::Mutex};
 
     const DECISION: &str = "0123456789abcdef";
 
@@ -129,6 +134,46 @@ mod tests {
         let outcomes = BTreeMap::from([("done".to_owned(), 1)]);
         let end = ApprovalEnd { at: Timestamp::UNIX_EPOCH, outcomes, told: false };
         known.end(id, &end, &BTreeMap::from([(DECISION.to_owned(), "done".to_owned())])).unwrap();
+    }
+
+    /// The ConfigMap is made by the holder alone, and not while everything is paused; what is told is noted as soon as that is over.
+    #[tokio::test(start_paused = true)]
+    async fn the_holder_makes_the_config_map_and_notes_what_it_told() {
+        let begin = "2026-02-05T14:30:22Z".parse().unwrap();
+        let clock = SandboxClock::new(begin);
+        let cluster = SandboxCluster::new(Arc::new(Mutex::new(World::new(1, begin))), "daemon", clock.clone(), 1);
+        let lines = Said::default();
+        let journal = Journal::to(lines.clone());
+        let vitals = Vitals::acting();
+        let mut teller = Teller::default();
+        let mut state = State::default();
+        state.pause(Pause::new(begin, "an outage", "bert"));
+        let paused = state::save(&cluster, &state, None).await.unwrap();
+        vitals.keeper.refresh(&cluster).await;
+        look(&cluster, &vitals, &mut teller, &journal, begin).await.unwrap();
+        assert_eq!(approvals::load(&cluster).await.unwrap(), None, "paused");
+        state.resume(begin, "bert");
+        let resumed = state::save(&cluster, &state, paused.version.as_deref()).await.unwrap();
+        vitals.keeper.refresh(&cluster).await;
+        look(&cluster, &vitals, &mut teller, &journal, begin).await.unwrap();
+        approvals::change(&cluster, |known| known.note(approval("1"))).await.unwrap();
+        state.pause(Pause::new(begin, "once more", "bert"));
+        let paused = state::save(&cluster, &state, resumed.version.as_deref()).await.unwrap();
+        vitals.keeper.refresh(&cluster).await;
+        look(&cluster, &vitals, &mut teller, &journal, begin).await.unwrap();
+        look(&cluster, &vitals, &mut teller, &journal, begin).await.unwrap();
+        assert_eq!(lines.take().len(), 1, "told once, though it cannot be noted");
+        assert!(approvals::load(&cluster).await.unwrap().unwrap().approvals[0].is_untold());
+        state.resume(begin, "bert");
+        state::save(&cluster, &state, paused.version.as_deref()).await.unwrap();
+        vitals.keeper.refresh(&cluster).await;
+        look(&cluster, &vitals, &mut teller, &journal, begin).await.unwrap();
+        assert!(!approvals::load(&cluster).await.unwrap().unwrap().approvals[0].is_untold());
+        // Whoever has lost the lease tells nothing and writes nothing.
+        approvals::change(&cluster, |known| known.note(approval("2"))).await.unwrap();
+        vitals.fence.close();
+        look(&cluster, &vitals, &mut teller, &journal, begin).await.unwrap();
+        assert!(lines.take().is_empty());
     }
 
     #[test]

@@ -102,6 +102,12 @@ pub struct Vitals {
 }
 
 impl Vitals {
+    /// Those of a process that may write.
+    #[cfg(test)]
+    pub(super) fn acting() -> Self {
+        Self { fence: Fence::open(), ..Self::default() }
+    }
+
     /// When each loop last did its work.
     #[must_use]
     pub fn beats(&self) -> BTreeMap<&'static str, Timestamp> {
