@@ -4,6 +4,7 @@
 
 mod billing;
 mod journal;
+mod notices;
 
 pub use billing::Bills;
 
@@ -85,6 +86,9 @@ pub struct RunArgs {
     /// Write the journal to standard output, too, where it goes to a file: true or false.
     #[arg(long, env = "CLONEWARDEN_JOURNAL_STDOUT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub journal_stdout: Option<String>,
+    /// The file that says who is told what, by Slack or a webhook; default: nobody is.
+    #[arg(long, env = "CLONEWARDEN_NOTIFICATIONS", value_name = "FILE")]
+    pub notifications: Option<String>,
     /// The form of the logs on standard error: text or json.
     #[arg(long, env = "CLONEWARDEN_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -127,6 +131,8 @@ pub struct Settings {
     pub sweep_every: Span,
     /// Where the journal is written.
     pub journal: Outputs,
+    /// The file that says who is told what, if anybody is.
+    pub notifications: Option<PathBuf>,
     /// Whether logs are JSON.
     pub json_logs: bool,
     /// The filter of the logs.
@@ -243,6 +249,7 @@ impl RunArgs {
             stdout: self.journal_stdout.or(file.journal_stdout),
         };
         let journal = journal.settle(&mut check);
+        let notifications = notices::settle(self.notifications.or(file.notifications), &mut check);
 
         match (policies, listen, sweep_every, clone_metrics, check.problems) {
             (Some(policies), Some(listen), Some(sweep_every), Some(clone_metrics), problems) if problems.is_empty() => Ok(Settings {
@@ -258,6 +265,7 @@ impl RunArgs {
                 database_ca: PathBuf::from(database_ca),
                 sweep_every,
                 journal,
+                notifications,
                 json_logs: format == "json",
                 log,
                 clone_metrics,

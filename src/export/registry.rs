@@ -140,6 +140,11 @@ impl Metrics {
         }
     }
 
+    /// What became of the notifications for a receiver since the start.
+    pub(crate) fn notices(&self, receiver: &str, outcome: &str, total: u64) {
+        self.families.notices.raise(&[receiver, outcome], whole(total));
+    }
+
     /// A review was answered.
     pub fn reviewed(&self, phase: Phase, verdict: &Verdict, took: Duration) {
         let (outcome, code) = match (&verdict.refusal, verdict.audit) {

@@ -68,6 +68,7 @@ scenes! {
     placement Beside;
     secrecy Beside;
     journal Beside;
+    notify Beside;
     people Beside;
     reload Beside;
     alerts Beside;

@@ -21,6 +21,7 @@ pub(crate) mod journal;
 pub(crate) mod leaks;
 pub(crate) mod messages;
 pub(crate) mod money;
+pub(crate) mod notify;
 pub(crate) mod orphans;
 pub(crate) mod outage;
 pub(crate) mod pause;
