@@ -28,3 +28,4 @@ pub(crate) mod post;
 pub mod rng;
 pub mod sandbox;
 pub mod simulate;
+pub mod traces;

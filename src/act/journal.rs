@@ -109,9 +109,9 @@ impl Journal {
         Ok(Self { out: Out::Queued(queues), pursuit: Mutex::default(), listener: OnceLock::new() })
     }
 
-    /// A decision was carried out, or failed.
-    pub fn acted(&self, decision: &Decision, plan: &Plan, policies: &Policies, at: Timestamp, ending: &Ending) {
-        let line = tell::acted(decision, plan, policies, at, ending);
+    /// A decision was carried out, or failed; in which trace, if it is in one.
+    pub fn acted(&self, decision: &Decision, plan: &Plan, policies: &Policies, at: Timestamp, ending: &Ending, trace: Option<String>) {
+        let line = Line { trace, ..tell::acted(decision, plan, policies, at, ending) };
         self.pursuit.lock().unwrap_or_else(PoisonError::into_inner).acted(decision, &line);
         self.write(&line);
     }

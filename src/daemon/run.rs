@@ -116,6 +116,11 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
             }
         });
     }
+    if let Some(collector) = settings.traces.clone() {
+        vitals.tracer.start(collector).map_err(|error| anyhow::anyhow!("--otlp-endpoint: {error}"))?;
+    }
+    let tracer = vitals.tracer.clone();
+    shell.metrics().before_gathering(move |metrics| tracer.counts().into_iter().for_each(|(outcome, count)| metrics.spans(outcome, count)));
     let notices = open_notices(&settings, &vitals)?;
     if let Some(notices) = notices.clone() {
         journal.tell(Arc::<Notices>::clone(&notices));
@@ -192,6 +197,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
     let address = settings.webhook.as_ref().map(|webhook| webhook.advertise.to_string()).unwrap_or_default();
     let watcher = shell.watcher();
     let last = (Arc::clone(&cluster), vitals.leader.clone());
+    let tracer = vitals.tracer.clone();
     let engine = Engine {
         cluster,
         cloud,
@@ -236,9 +242,12 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         asking.abort();
     }
     shell.end().await;
-    if let Some(notices) = notices {
-        notices.close(LAST_LINES).await;
-    }
+    let last_notices = async {
+        if let Some(notices) = notices {
+            notices.close(LAST_LINES).await;
+        }
+    };
+    tokio::join!(last_notices, tracer.close(LAST_LINES));
     // A disk that hangs must not hold up whoever takes over.
     if let Err(error) = tokio::task::spawn_blocking(move || written.close(LAST_LINES)).await {
         warn!(%error, "The last lines of the journal may be missing.");
@@ -256,7 +265,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
 /// How long reviews are still handed on after the lease was given back: about what it takes until no new ones come.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// How long the last lines of the journal may take, and the last notifications.
+/// How long the last lines of the journal may take, and the last notifications and spans.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
 async fn died(webhook: Option<&mut Admission>) {

@@ -5,12 +5,14 @@
 mod billing;
 mod journal;
 mod notices;
+mod traces;
 
 pub use billing::Bills;
 
 use crate::{
     act::journal::Outputs,
     model::{Span, names},
+    traces::Collector,
 };
 use clap::Args;
 use serde::Deserialize;
@@ -89,6 +91,12 @@ pub struct RunArgs {
     /// The file that says who is told what, by Slack or a webhook; default: nobody is.
     #[arg(long, env = "CLONEWARDEN_NOTIFICATIONS", value_name = "FILE")]
     pub notifications: Option<String>,
+    /// Where traces are sent: an OTLP collector that takes HTTP, such as http://collector:4318; default: nowhere.
+    #[arg(long, env = "CLONEWARDEN_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Which share of the traces is sent, from 0 to 1; default: all.
+    #[arg(long, env = "CLONEWARDEN_OTLP_SAMPLE", value_name = "RATIO")]
+    pub otlp_sample: Option<String>,
     /// The form of the logs on standard error: text or json.
     #[arg(long, env = "CLONEWARDEN_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -133,6 +141,8 @@ pub struct Settings {
     pub journal: Outputs,
     /// The file that says who is told what, if anybody is.
     pub notifications: Option<PathBuf>,
+    /// Where traces are sent, if they are.
+    pub traces: Option<Collector>,
     /// Whether logs are JSON.
     pub json_logs: bool,
     /// The filter of the logs.
@@ -249,6 +259,8 @@ impl RunArgs {
             stdout: self.journal_stdout.or(file.journal_stdout),
         };
         let journal = journal.settle(&mut check);
+        let traces = traces::Wanted { endpoint: self.otlp_endpoint.or(file.otlp_endpoint), sample: self.otlp_sample.or(file.otlp_sample) };
+        let traces = traces.settle(&mut check, |name| std::env::var(name).ok().filter(|text| !text.is_empty()));
         let notifications = notices::settle(self.notifications.or(file.notifications), &mut check);
 
         match (policies, listen, sweep_every, clone_metrics, check.problems) {
@@ -266,6 +278,7 @@ impl RunArgs {
                 sweep_every,
                 journal,
                 notifications,
+                traces,
                 json_logs: format == "json",
                 log,
                 clone_metrics,

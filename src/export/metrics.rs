@@ -375,6 +375,8 @@ metrics! {
         "How often the journal could not be written (`write`; tried again every second), or its files not be rotated (`rotate`; every 30 s). No decision waits for it.";
     notices: Counters Count "clonewarden_notices_total" ["receiver", "outcome"]
         "Notifications by receiver (its name in the file of `--notifications`): `sent`, alone or in a digest; `failed`, the receiver did not take it; `dropped`, too many waited; `repeated`, it had been told before. The journal has all of them.";
+    spans: Counters Count "clonewarden_spans_total" ["outcome"]
+        "Spans of traces: `sent`; `failed`, the collector did not take them; `dropped`, too many waited.";
     build_info: Gauges Info "clonewarden_build_info" ["version"]
         "The version of this process.";
 

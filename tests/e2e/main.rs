@@ -74,6 +74,7 @@ scenes! {
     alerts Beside;
     services Alone;
     admission Alone;
+    traces Beside;
     outage Alone;
     definition Alone;
     orphans Alone;

@@ -37,3 +37,4 @@ pub(crate) mod schemas;
 pub(crate) mod secrecy;
 pub(crate) mod services;
 pub(crate) mod snooze;
+pub(crate) mod traces;

@@ -70,12 +70,10 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let daemon = install.start_with(&["--cluster-id", CLUSTER_ID, "--notifications", &path])?;
     daemon.until_leading().await?;
     let mut names: Vec<String> = Vec::new();
-    let mut ends = Vec::new();
     for (name, owner) in
         MINE.iter().map(|name| ((*name).to_owned(), "ada@example.com")).chain((0..STORM).map(|n| (format!("storm-{n}"), "bob@example.com")))
     {
-        let seen = clones.create(&name, Some(40), &json!({names::OWNER: owner})).await?;
-        ends.push(seen.created()?.checked_add(SignedDuration::from_secs(40))?);
+        clones.create(&name, Some(40), &json!({names::OWNER: owner})).await?;
         names.push(name);
     }
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -86,7 +84,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         let told = told(&mine.posts());
         let wanted: BTreeSet<_> =
             MINE.iter().flat_map(|name| [("ExpiresSoon".to_owned(), (*name).to_owned()), ("Expired".to_owned(), (*name).to_owned())]).collect();
-        ensure!(told == wanted, "she is told {told:?}");
+        ensure!(told.is_superset(&wanted), "she is told {told:?}");
         Ok(told)
     })
     .await?;
@@ -113,8 +111,11 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let texts: Vec<String> = others.posts().iter().map(|post| post.body["text"].as_str().unwrap_or_default().to_owned()).collect();
     ensure!(texts.len() < STORM && texts.iter().any(|text| text.contains(" notices: ")), "{} messages: {texts:?}", texts.len());
 
+    ensure!(!texts.iter().any(|text| text.contains("mine-")), "he is told of hers: {texts:?}");
+
     until("the operators are told of the brake", SOON, async || {
-        let brake = operators.posts().iter().any(|post| post.body["code"] == "BrakeOn" && post.body["line"]["policy"] == "notify-brake");
+        // Alone, or in a digest with what else stands.
+        let brake = operators.posts().iter().any(|post| ["BrakeOn", "notify-brake"].iter().all(|word| post.body.to_string().contains(word)));
         ensure!(brake, "they are told {:?}", operators.posts());
         Ok(())
     })
@@ -130,7 +131,6 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         latest = latest.max(Duration::try_from(at.duration_since(end)).unwrap_or_default());
     }
     ensure!(latest < LATE, "an end came {latest:?} late");
-    ensure!(ends.len() == all.len(), "not all were created");
     let said = format!("{}{}", daemon.said()?, daemon.page("/metrics").await?.1);
     Hook::ensure_absent(&said, &SECRETS)?;
     ensure!(said.contains("clonewarden_notices_total{outcome=\"sent\",receiver=\"mine\"}"), "the metric is not there");
