@@ -24,6 +24,7 @@ use crate::{
     plan::{Action, Decision, Plan, Target, Work, accrual},
     policy::Policies,
     ports::{ApiError, Clock, Cloud, Cluster, DatabaseHost, Pin, Secrets},
+    traces::Tracer,
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
@@ -60,6 +61,8 @@ pub struct Tools {
     pub keeper: Arc<Keeper>,
     /// Whether we may write.
     pub fence: Fence,
+    /// Notes what is done and how long it takes.
+    pub(crate) tracer: Tracer,
     /// The policies in force: a plan by others is not carried out any further.
     pub policies: watch::Receiver<Arc<Policies>>,
     /// Where it is written down.
@@ -154,7 +157,15 @@ impl Executor {
     }
 
     pub(super) async fn carry_out<'p>(&self, decision: &'p Decision, roll: Option<&Roll>, plan: &Plan) -> (&'p Decision, Ending) {
-        (decision, if self.stands(plan) { self.act(decision, roll, plan).await } else { Ending::Stopped })
+        if !self.stands(plan) {
+            return (decision, Ending::Stopped);
+        }
+        let begun = self.tools.tracer.now();
+        let ending = self.act(decision, roll, plan).await;
+        if !is_refresh(decision, &ending) {
+            self.tools.tracer.acted(plan, decision, begun, ending.word());
+        }
+        (decision, ending)
     }
 
     /// Whether what a plan rests on still stands. A round of many deletes takes seconds: it must when each of them is sent.
@@ -253,21 +264,23 @@ impl Executor {
         if !noted.news || is_refresh(decision, ending) {
             return;
         }
-        self.tools.journal.acted(decision, plan, &self.tools.policies.borrow(), at, ending);
-        let subject = decision.target.display();
+        self.tools.journal.acted(decision, plan, &self.tools.policies.borrow(), at, ending, self.tools.tracer.trace_of(plan));
+        let (subject, id) = (decision.target.display(), decision.id());
         let code = decision.reason.code();
         match ending {
             Ending::Done => {
-                info!(action = decision.action.word(), target = %subject, code, "{}", decision.reason.message(at));
+                info!(action = decision.action.word(), target = %subject, code, decision = id, "{}", decision.reason.message(at));
                 self.tools.notes.send(decision, &plan.revision, at);
             }
-            Ending::Begun => info!(action = decision.action.word(), target = %subject, code, "The first of its steps is done, the rest follows."),
-            Ending::Gone => info!(action = decision.action.word(), target = %subject, code, "It was gone already."),
+            Ending::Begun => {
+                info!(action = decision.action.word(), target = %subject, code, decision = id, "The first of its steps is done, the rest follows.")
+            }
+            Ending::Gone => info!(action = decision.action.word(), target = %subject, code, decision = id, "It was gone already."),
             Ending::Conflict(detail) => {
-                info!(action = decision.action.word(), target = %subject, code, detail, "It is not what was judged any more; it is judged anew.")
+                info!(action = decision.action.word(), target = %subject, code, decision = id, detail, "It is not what was judged any more; it is judged anew.")
             }
             Ending::Failed(detail) => {
-                warn!(action = decision.action.word(), target = %subject, code, detail, "It could not be carried out; it is tried again.")
+                warn!(action = decision.action.word(), target = %subject, code, decision = id, detail, "It could not be carried out; it is tried again.")
             }
             Ending::Stopped => {}
         }

@@ -10,6 +10,7 @@ mod sink;
 mod tell;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod words;
 
 pub use queue::Tally;
 pub use sink::{Kept, Outputs};
@@ -29,7 +30,7 @@ use queue::Queue;
 use serde_json::{Map, Value};
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -37,6 +38,13 @@ use std::{
 pub struct Journal {
     out: Out,
     pursuit: Mutex<Pursuit>,
+    listener: OnceLock<Arc<dyn Listener>>,
+}
+
+/// Hears every line, beside where they are written.
+pub(crate) trait Listener: Send + Sync {
+    /// A line is written. It must return at once: what it is about may be under way.
+    fn hear(&self, line: &Line);
 }
 
 enum Out {
@@ -89,7 +97,7 @@ impl Journal {
     /// A journal that is written to `out` at once.
     #[must_use]
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        Self { out: Out::Direct(Mutex::new(Box::new(out))), pursuit: Mutex::default() }
+        Self { out: Out::Direct(Mutex::new(Box::new(out))), pursuit: Mutex::default(), listener: OnceLock::new() }
     }
 
     /// A journal that is written to these places, by threads of its own.
@@ -98,12 +106,12 @@ impl Journal {
     /// A file that cannot be opened; a thread that cannot be started.
     pub fn open(outputs: &Outputs) -> io::Result<Self> {
         let queues = outputs.open()?.into_iter().map(|(name, sink)| Queue::start(name, sink)).collect::<io::Result<_>>()?;
-        Ok(Self { out: Out::Queued(queues), pursuit: Mutex::default() })
+        Ok(Self { out: Out::Queued(queues), pursuit: Mutex::default(), listener: OnceLock::new() })
     }
 
-    /// A decision was carried out, or failed.
-    pub fn acted(&self, decision: &Decision, plan: &Plan, policies: &Policies, at: Timestamp, ending: &Ending) {
-        let line = tell::acted(decision, plan, policies, at, ending);
+    /// A decision was carried out, or failed; in which trace, if it is in one.
+    pub fn acted(&self, decision: &Decision, plan: &Plan, policies: &Policies, at: Timestamp, ending: &Ending, trace: Option<String>) {
+        let line = Line { trace, ..tell::acted(decision, plan, policies, at, ending) };
         self.pursuit.lock().unwrap_or_else(PoisonError::into_inner).acted(decision, &line);
         self.write(&line);
     }
@@ -151,7 +159,15 @@ impl Journal {
         }
     }
 
+    /// Has somebody hear every line from now on. Only the first who asks does.
+    pub(crate) fn tell(&self, listener: Arc<dyn Listener>) {
+        let _ = self.listener.set(listener);
+    }
+
     fn write(&self, line: &Line) {
+        if let Some(listener) = self.listener.get() {
+            listener.hear(line);
+        }
         let text = match serde_json::to_string(line) {
             Ok(text) => text + "\n",
             Err(error) => return tracing::error!(%error, "A line of the journal cannot be put into words."),

@@ -17,6 +17,7 @@ pub mod reservations;
 pub mod review;
 pub(crate) mod seal;
 pub mod server;
+mod traced;
 
 use crate::{
     daemon::{engine::Vitals, settings::Webhook},
@@ -103,6 +104,7 @@ pub fn open(webhook: &Webhook, shared: Shared, leaving: CancellationToken, stop:
         forwarder: Arc::default(),
         metrics,
         keys: vitals.keys,
+        tracer: vitals.tracer,
         leaving,
     };
     let serving = server::start(webhook.listen, office, stop)?;

@@ -99,6 +99,15 @@ struct User {
     username: String,
 }
 
+/// How a review ended, and the code of its refusal, which is empty where there is none.
+pub(crate) fn outcome_of(verdict: &Verdict) -> (&'static str, &'static str) {
+    match (&verdict.refusal, verdict.audit) {
+        (Some(refusal), _) => ("refused", refusal.code()),
+        (None, true) => ("audit", ""),
+        (None, false) => ("allowed", ""),
+    }
+}
+
 /// Reads a review.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use super::{
     door,
     forward::{ForwardError, Forwarder, LARGEST},
     reservations::{Answer, Desk, unharmed},
-    review::{self, Phase, Review},
+    review::{self, Phase, Review, outcome_of},
 };
 use crate::{
     act::keyring::Keyring,
@@ -18,12 +18,13 @@ use crate::{
     observe::store::Store,
     plan::admit::{self, Operation, Refusal, Request, Residents, Town, Verdict},
     policy::{ClonePolicy, Governing, Mode, Namespaces, Policies},
+    traces::Tracer,
 };
 use axum::{
     Extension, Router,
     body::Bytes,
     extract::{self, DefaultBodyLimit, Query, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, AddExtension},
     response::{IntoResponse, Response},
     routing::post,
@@ -78,6 +79,8 @@ pub struct Office {
     pub metrics: Arc<Metrics>,
     /// The key that passwords are sealed under.
     pub keys: Arc<Keyring>,
+    /// Notes how long each review takes.
+    pub(crate) tracer: Tracer,
     /// Set from when this process is told to end.
     pub leaving: CancellationToken,
 }
@@ -123,8 +126,18 @@ fn routes(office: Office) -> Router {
     let leaving = office.leaving.clone();
     let free = Arc::new(Semaphore::new(AT_ONCE));
     Router::new()
-        .route("/mutate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Mutate, &asked, body).await))
-        .route("/validate", post(async |office: State<Office>, asked: Query<Asked>, body: Bytes| office.review(Phase::Validate, &asked, body).await))
+        .route(
+            "/mutate",
+            post(async |office: State<Office>, asked: Query<Asked>, head: HeaderMap, body: Bytes| {
+                office.review(Phase::Mutate, &asked, &head, body).await
+            }),
+        )
+        .route(
+            "/validate",
+            post(async |office: State<Office>, asked: Query<Asked>, head: HeaderMap, body: Bytes| {
+                office.review(Phase::Validate, &asked, &head, body).await
+            }),
+        )
         .route("/peer/mutate", post(async |office: State<Office>, peer: Extension<Peer>, body: Bytes| office.peer(Phase::Mutate, *peer, &body).await))
         .route(
             "/peer/validate",
@@ -166,8 +179,8 @@ impl Asked {
 
 impl Office {
     /// Answers the API server.
-    async fn review(&self, phase: Phase, asked: &Asked, body: Bytes) -> Response {
-        let begun = Instant::now();
+    async fn review(&self, phase: Phase, asked: &Asked, head: &HeaderMap, body: Bytes) -> Response {
+        let (begun, measured) = (Instant::now(), self.tracer.now());
         let Review { uid, request } = match review::read(&body) {
             Ok(review) => review,
             Err(problem) => return (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),
@@ -186,10 +199,12 @@ impl Office {
         match response {
             Outcome::Here(verdict) => {
                 self.metrics.reviewed(phase, &verdict, begun.elapsed());
+                self.traced(phase, &uid, head, measured, outcome_of(&verdict));
                 answered(&uid, &verdict)
             }
             Outcome::Elsewhere(answer) => {
                 self.metrics.review_forwarded(phase, begun.elapsed());
+                self.traced(phase, &uid, head, measured, ("forwarded", ""));
                 ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
             }
         }
@@ -295,7 +310,7 @@ impl Office {
         if !peer.0 {
             return (StatusCode::FORBIDDEN, "only replicas of clonewarden may ask here\n").into_response();
         }
-        let begun = Instant::now();
+        let (begun, measured) = (Instant::now(), self.tracer.now());
         let Ok(Review { uid, request: Some(request) }) = review::read(body) else {
             return (StatusCode::BAD_REQUEST, "this is no review of a clone\n").into_response();
         };
@@ -305,6 +320,7 @@ impl Office {
         match self.decide(phase, &request).await {
             Answer::Judged(verdict) => {
                 self.metrics.reviewed(phase, &verdict, begun.elapsed());
+                self.traced(phase, &uid, &HeaderMap::new(), measured, outcome_of(&verdict));
                 answered(&uid, &verdict)
             }
             Answer::NotHolder => (StatusCode::SERVICE_UNAVAILABLE, "this replica does not hold the lease\n").into_response(),

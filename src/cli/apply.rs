@@ -30,6 +30,7 @@ use crate::{
     plan::{Plan, accrual, decision, plan},
     policy::Policies,
     ports::{ApiError, Clock, Cluster, NoCloud, NoHosts, NoSecrets},
+    traces::Tracer,
 };
 use anyhow::{Context, anyhow};
 use std::{
@@ -319,6 +320,7 @@ async fn by_the_executor(cluster: &Arc<dyn Cluster>, clock: &Arc<dyn Clock>, pol
         store: Arc::new(Store::default()),
         keeper: Arc::clone(&keeper),
         fence,
+        tracer: Tracer::default(),
         policies,
         // The daemon has the journal; it learns of this by the approval.
         journal: Arc::new(Journal::to(std::io::sink())),

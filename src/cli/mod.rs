@@ -18,6 +18,7 @@ mod inputs;
 mod journal;
 mod lint;
 mod live;
+mod notify;
 mod output;
 mod pause;
 mod plan;
@@ -62,6 +63,9 @@ enum Command {
     Simulate(Box<simulate::Args>),
     /// Ask the journal what was decided and done, why, and what it cost and saved.
     Journal(Box<journal::Args>),
+    /// Try whether those who are to be told of what happens can be.
+    #[command(subcommand)]
+    Notify(notify::Command),
     /// Print every price that costs are reckoned by, with its date and its source.
     Prices(prices::Args),
     /// Stop every write of the daemon at once, until `resume`.
@@ -113,6 +117,7 @@ pub fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Policy(command) => policy::run(&command),
         Command::Simulate(args) => simulate::run(*args),
         Command::Journal(args) => journal::run(&args),
+        Command::Notify(command) => notify::run(&command),
         Command::Prices(args) => prices::run(&args),
         Command::Pause(args) => pause::pause(&args),
         Command::Resume(args) => pause::resume(&args),

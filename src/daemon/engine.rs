@@ -23,6 +23,7 @@ use crate::{
     plan::Planner,
     policy::Policies,
     ports::{Clock, Cloud, Cluster, DatabaseHost, Secrets},
+    traces::Tracer,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -93,6 +94,8 @@ pub struct Vitals {
     pub keys: Arc<Keyring>,
     /// Whether we may write.
     pub fence: Fence,
+    /// Notes what is done and how long it takes.
+    pub(crate) tracer: Tracer,
     /// Where the holder of the lease answers reviews.
     pub leader: Leader,
     /// The certificate of the webhook, if there is a webhook.
@@ -156,6 +159,7 @@ impl Engine {
             store: Arc::clone(&store),
             keeper: Arc::clone(&keeper),
             fence: fence.clone(),
+            tracer: self.vitals.tracer.clone(),
             policies: self.policies.clone(),
             journal: Arc::clone(&self.journal),
             notes: notes.clone(),
@@ -170,6 +174,7 @@ impl Engine {
             keeper: Arc::clone(&keeper),
             keys: Arc::clone(&self.vitals.keys),
             fence: fence.clone(),
+            tracer: self.vitals.tracer.clone(),
             executor: Arc::new(executor),
             policies: self.policies.clone(),
             planner: self.planner,
@@ -346,8 +351,12 @@ impl Sweeping {
 impl Sweeping {
     fn sweep(&self, region: Arc<str>) -> impl Future<Output = ()> + Send + use<> {
         let (cloud, sweeps, wake, every) = (Arc::clone(&self.cloud), Arc::clone(&self.vitals.sweeps), Arc::clone(&self.wake), self.every);
+        let tracer = self.vitals.tracer.clone();
         async move {
-            sweeps.take(cloud.sweep(&region).await, every);
+            let begun = tracer.now();
+            let found = cloud.sweep(&region).await;
+            tracer.happened("sweep", begun, None, vec![("aws.region", json!(region))], false);
+            sweeps.take(found, every);
             wake.notify_one();
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     policy::Policies,
     ports::{Clock, DatabaseHost},
 };
+use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
@@ -75,12 +76,13 @@ impl Looking {
         let (adapter, clock, vitals, wake, every) =
             (Arc::clone(&self.hosts), Arc::clone(&self.clock), self.vitals.clone(), Arc::clone(&self.wake), self.every);
         async move {
-            let begun = clock.now();
+            let (begun, measured) = (clock.now(), vitals.tracer.now());
             let mut found = adapter.look(&host).await;
             if let Some(facts) = found.as_mut().ok().filter(|_| counts) {
                 // What keeps this from being read keeps nothing else from being decided.
                 facts.usage = hosts::usage_of(adapter.usage(&host).await, clock.now());
             }
+            vitals.tracer.happened("look", measured, None, vec![("host", json!(host.name))], found.is_err());
             vitals.store.hosts.take(&host, begun, found, every);
             wake.notify_one();
         }

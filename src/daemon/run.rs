@@ -14,6 +14,7 @@ use crate::{
     admission::{self, Admission, Shared},
     api::{self, Opened},
     model::Kind,
+    notices::{Notices, config::Config},
     observe::{billing::CostExplorer, kube::KubeCluster, rds::RdsCloud, schemas::MySqlHosts},
     plan,
     ports::{Clock, Cloud, CloudError, Cluster, NoCloud},
@@ -115,6 +116,18 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
             }
         });
     }
+    if let Some(collector) = settings.traces.clone() {
+        vitals.tracer.start(collector).map_err(|error| anyhow::anyhow!("--otlp-endpoint: {error}"))?;
+    }
+    let tracer = vitals.tracer.clone();
+    shell.metrics().before_gathering(move |metrics| tracer.counts().into_iter().for_each(|(outcome, count)| metrics.spans(outcome, count)));
+    let notices = open_notices(&settings, &vitals)?;
+    if let Some(notices) = notices.clone() {
+        journal.tell(Arc::<Notices>::clone(&notices));
+        shell
+            .metrics()
+            .before_gathering(move |metrics| notices.counts().for_each(|(receiver, outcome, count)| metrics.notices(receiver, outcome, count)));
+    }
     let cloud: Arc<dyn Cloud> = match rds {
         Some(rds) => Arc::new(rds),
         None => Arc::new(NoCloud),
@@ -184,6 +197,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
     let address = settings.webhook.as_ref().map(|webhook| webhook.advertise.to_string()).unwrap_or_default();
     let watcher = shell.watcher();
     let last = (Arc::clone(&cluster), vitals.leader.clone());
+    let tracer = vitals.tracer.clone();
     let engine = Engine {
         cluster,
         cloud,
@@ -228,6 +242,12 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         asking.abort();
     }
     shell.end().await;
+    let last_notices = async {
+        if let Some(notices) = notices {
+            notices.close(LAST_LINES).await;
+        }
+    };
+    tokio::join!(last_notices, tracer.close(LAST_LINES));
     // A disk that hangs must not hold up whoever takes over.
     if let Err(error) = tokio::task::spawn_blocking(move || written.close(LAST_LINES)).await {
         warn!(%error, "The last lines of the journal may be missing.");
@@ -245,7 +265,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
 /// How long reviews are still handed on after the lease was given back: about what it takes until no new ones come.
 const LINGER: Duration = Duration::from_secs(3);
 
-/// How long the last lines of the journal may take.
+/// How long the last lines of the journal may take, and the last notifications and spans.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
 async fn died(webhook: Option<&mut Admission>) {
@@ -268,6 +288,12 @@ async fn asked(asking: Option<&mut JoinHandle<()>>) {
         Some(asking) => drop(asking.await),
         None => std::future::pending().await,
     }
+}
+
+fn open_notices(settings: &Settings, vitals: &Vitals) -> anyhow::Result<Option<Arc<Notices>>> {
+    let Some(file) = &settings.notifications else { return Ok(None) };
+    let config = Config::read(file).map_err(|problems| anyhow::anyhow!("--notifications: {}", problems.join("; ")))?;
+    Ok(Some(Arc::new(Notices::start(config, vitals.fence.clone()).map_err(|error| anyhow::anyhow!("--notifications: {error}"))?)))
 }
 
 fn open_journal(settings: &Settings) -> anyhow::Result<Journal> {

@@ -4,12 +4,15 @@
 
 mod billing;
 mod journal;
+mod notices;
+mod traces;
 
 pub use billing::Bills;
 
 use crate::{
     act::journal::Outputs,
     model::{Span, names},
+    traces::Collector,
 };
 use clap::Args;
 use serde::Deserialize;
@@ -85,6 +88,15 @@ pub struct RunArgs {
     /// Write the journal to standard output, too, where it goes to a file: true or false.
     #[arg(long, env = "CLONEWARDEN_JOURNAL_STDOUT", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub journal_stdout: Option<String>,
+    /// The file that says who is told what, by Slack or a webhook; default: nobody is.
+    #[arg(long, env = "CLONEWARDEN_NOTIFICATIONS", value_name = "FILE")]
+    pub notifications: Option<String>,
+    /// Where traces are sent: an OTLP collector that takes HTTP, such as http://collector:4318; default: nowhere.
+    #[arg(long, env = "CLONEWARDEN_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Which share of the traces is sent, from 0 to 1; default: all.
+    #[arg(long, env = "CLONEWARDEN_OTLP_SAMPLE", value_name = "RATIO")]
+    pub otlp_sample: Option<String>,
     /// The form of the logs on standard error: text or json.
     #[arg(long, env = "CLONEWARDEN_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -127,6 +139,10 @@ pub struct Settings {
     pub sweep_every: Span,
     /// Where the journal is written.
     pub journal: Outputs,
+    /// The file that says who is told what, if anybody is.
+    pub notifications: Option<PathBuf>,
+    /// Where traces are sent, if they are.
+    pub traces: Option<Collector>,
     /// Whether logs are JSON.
     pub json_logs: bool,
     /// The filter of the logs.
@@ -243,6 +259,9 @@ impl RunArgs {
             stdout: self.journal_stdout.or(file.journal_stdout),
         };
         let journal = journal.settle(&mut check);
+        let traces = traces::Wanted { endpoint: self.otlp_endpoint.or(file.otlp_endpoint), sample: self.otlp_sample.or(file.otlp_sample) };
+        let traces = traces.settle(&mut check, |name| std::env::var(name).ok().filter(|text| !text.is_empty()));
+        let notifications = notices::settle(self.notifications.or(file.notifications), &mut check);
 
         match (policies, listen, sweep_every, clone_metrics, check.problems) {
             (Some(policies), Some(listen), Some(sweep_every), Some(clone_metrics), problems) if problems.is_empty() => Ok(Settings {
@@ -258,6 +277,8 @@ impl RunArgs {
                 database_ca: PathBuf::from(database_ca),
                 sweep_every,
                 journal,
+                notifications,
+                traces,
                 json_logs: format == "json",
                 log,
                 clone_metrics,

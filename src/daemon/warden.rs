@@ -21,6 +21,7 @@ use crate::{
     plan::{Action, Decision, Plan, Planner},
     policy::Policies,
     ports::{Clock, Cloud, Cluster},
+    traces::Tracer,
 };
 use jiff::Timestamp;
 use std::{
@@ -58,6 +59,8 @@ pub struct Warden {
     pub keys: Arc<Keyring>,
     /// Whether we may write.
     pub fence: Fence,
+    /// Notes what is done and how long it takes.
+    pub(crate) tracer: Tracer,
     /// Carries plans out.
     pub executor: Arc<Executor>,
     /// The policies in force.
@@ -143,11 +146,11 @@ impl Warden {
 
     /// One look, one plan, one round; `None` while the caches are not filled or the state is not known.
     pub async fn cycle(&self) -> (Option<Arc<Plan>>, Option<Round>) {
-        let now = whole_millisecond(self.clock.now());
+        let (now, measured) = (whole_millisecond(self.clock.now()), self.tracer.now());
         let Some(mut snapshot) = self.look(now) else { return (None, None) };
         let base = snapshot.state.clone();
         self.catch_up(&mut snapshot);
-        let begun = std::time::Instant::now();
+        let (begun, looked) = (std::time::Instant::now(), self.tracer.now());
         let policies = Arc::clone(&self.policies.borrow());
         let plan = Arc::new((self.planner)(&snapshot, &policies, now));
         let took = begun.elapsed();
@@ -156,7 +159,9 @@ impl Warden {
             let before = self.edits.before(base.policies.as_deref(), &policies, self.cluster.as_ref()).await;
             self.tell_changes(&plan, &policies);
             self.journal.follow(&snapshot, &plan, &policies);
+            self.tracer.planned(&plan, measured, looked);
             let round = self.executor.execute(&plan, &base).await;
+            self.tracer.turned(&plan);
             // No end waits for what is only said.
             if let Some(before) = before {
                 edit::tell(&diff(&snapshot, &before, &policies, now), &self.journal);

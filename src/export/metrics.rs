@@ -2,7 +2,7 @@
 //! made from it, so that neither can lack or misname one.
 //!
 //! Contract: what a metric is called and what its labels mean never changes. No label holds text that comes from an object, a
-//! person or an error; the only names in labels are those of namespaces, policies, AWS' services and, bounded, clones.
+//! person or an error; the only names in labels are those of namespaces, policies, AWS' services, receivers of notifications and, bounded, clones.
 
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, core::Collector};
 use std::collections::HashMap;
@@ -373,6 +373,10 @@ metrics! {
         "Lines of the journal, by where they go (`file`, `stdout`): `written`, or `lost`, since nothing could be written for so long that too many waited.";
     journal_failures: Counters Count "clonewarden_journal_failures_total" ["output", "what"]
         "How often the journal could not be written (`write`; tried again every second), or its files not be rotated (`rotate`; every 30 s). No decision waits for it.";
+    notices: Counters Count "clonewarden_notices_total" ["receiver", "outcome"]
+        "Notifications by receiver (its name in the file of `--notifications`): `sent`, alone or in a digest; `failed`, the receiver did not take it; `dropped`, too many waited; `repeated`, it had been told before. The journal has all of them.";
+    spans: Counters Count "clonewarden_spans_total" ["outcome"]
+        "Spans of traces: `sent`; `failed`, the collector did not take them; `dropped`, too many waited.";
     build_info: Gauges Info "clonewarden_build_info" ["version"]
         "The version of this process.";
 

@@ -16,7 +16,7 @@ use crate::{
         executor::Round,
         journal::{Ending, Tally},
     },
-    admission::review::Phase,
+    admission::review::{Phase, outcome_of},
     daemon::warden::Watcher,
     model::{Snapshot, Source},
     plan::{Action, Plan, admit::Verdict},
@@ -140,13 +140,19 @@ impl Metrics {
         }
     }
 
+    /// What became of the notifications for a receiver since the start.
+    pub(crate) fn notices(&self, receiver: &str, outcome: &str, total: u64) {
+        self.families.notices.raise(&[receiver, outcome], whole(total));
+    }
+
+    /// What became of the spans since the start.
+    pub(crate) fn spans(&self, outcome: &str, total: u64) {
+        self.families.spans.raise(&[outcome], whole(total));
+    }
+
     /// A review was answered.
     pub fn reviewed(&self, phase: Phase, verdict: &Verdict, took: Duration) {
-        let (outcome, code) = match (&verdict.refusal, verdict.audit) {
-            (Some(refusal), _) => ("refused", refusal.code()),
-            (None, true) => ("audit", ""),
-            (None, false) => ("allowed", ""),
-        };
+        let (outcome, code) = outcome_of(verdict);
         self.review_ended(phase, outcome, code, took);
     }
 

@@ -70,6 +70,9 @@ pub struct Line {
     /// What was answered, where it did not work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The trace that carrying it out is in, where traces are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
     /// What else there is to say of an event that is no decision.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub facts: Map<String, Value>,
@@ -168,6 +171,7 @@ impl Line {
             cost: None,
             outcome: None,
             detail: None,
+            trace: None,
             facts: Map::new(),
         }
     }

@@ -9,6 +9,7 @@ mod clone;
 mod diff;
 mod journal;
 mod lint;
+mod notify;
 mod pages;
 mod simulate;
 

@@ -68,11 +68,13 @@ scenes! {
     placement Beside;
     secrecy Beside;
     journal Beside;
+    notify Beside;
     people Beside;
     reload Beside;
     alerts Beside;
     services Alone;
     admission Alone;
+    traces Beside;
     outage Alone;
     definition Alone;
     orphans Alone;

@@ -206,6 +206,8 @@ fn every_metric_that_a_person_needs_is_on_some_panel() {
         "clonewarden_events_dropped_total",
         "clonewarden_journal_lines_total",
         "clonewarden_journal_failures_total",
+        "clonewarden_notices_total",
+        "clonewarden_spans_total",
         "clonewarden_build_info",
     ];
     let missing: Vec<_> = TABLE.iter().map(|line| line.name).filter(|name| name.starts_with("clonewarden_") && !shown.contains(name)).collect();

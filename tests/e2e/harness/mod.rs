@@ -7,6 +7,7 @@ pub(crate) mod clones;
 pub(crate) mod daemon;
 pub(crate) mod door;
 pub(crate) mod gate;
+pub(crate) mod hook;
 pub(crate) mod install;
 pub(crate) mod mariadb;
 pub(crate) mod metrics;
