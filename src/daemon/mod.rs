@@ -1,5 +1,6 @@
 //! Wiring: settings, lease, schedule, HTTP, shutdown. Nothing here decides what happens to a clone.
 
+pub(crate) mod autoscalers;
 pub mod billing;
 mod edit;
 pub mod engine;

@@ -47,7 +47,7 @@ type Setter = Box<dyn Fn(&Metrics) + Send + Sync>;
 /// Every metric of this process.
 pub struct Metrics {
     registry: Registry,
-    families: Families,
+    pub(super) families: Families,
     clock: Arc<dyn Clock>,
     policies: watch::Receiver<Arc<Policies>>,
     clones_at_most: usize,
@@ -317,6 +317,7 @@ impl Metrics {
         families.saved.replace(&money.saved);
         families.cost_counted.replace(&money.through);
         families.brake_waiting.replace(&figures.brake_waiting);
+        figures.capacity.set(families);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
         families.overdue_oldest.clear();
         families.plan_wakeup.clear();

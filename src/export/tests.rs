@@ -44,7 +44,7 @@ impl Clock for Hands {
     }
 }
 
-fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
+pub(crate) fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
     ClonePolicy {
         name: name.into(),
         file: String::new(),

@@ -3,6 +3,7 @@
 //! Contract: nothing here does I/O, reads a clock or draws a random number. Objects arrive as JSON from whoever read them
 //! (a watch, a file, the sandbox) and leave as small structs that hold only what a decision reads.
 
+pub mod autoscaler;
 pub mod bill;
 pub mod child;
 pub mod clone;
@@ -21,6 +22,7 @@ pub mod node;
 pub mod orphan;
 pub mod quantity;
 pub mod quota;
+pub mod requests;
 pub mod schema;
 mod shared;
 pub mod snapshot;

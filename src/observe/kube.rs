@@ -13,6 +13,7 @@
 //!   is parsed.
 
 pub(crate) mod answer;
+mod autoscalers;
 mod call;
 pub(crate) mod callers;
 mod config;

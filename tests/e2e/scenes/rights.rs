@@ -53,6 +53,7 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "list", "watch", "update", "patch", "delete", "deletecollection"], "", "resourcequotas", THEIRS, "another"),
     (&["get", "list", "watch", "update", "patch", "delete", "deletecollection"], "", "limitranges", THEIRS, "another"),
     (&["get", "list", "watch", "patch", "delete"], "", "resourcequotas", "", ""),
+    (&["watch", "create", "update", "patch", "delete"], "autoscaling", "horizontalpodautoscalers", THEIRS, ""),
     (&["update", "patch"], "", "resourcequotas/status", THEIRS, "clonewarden"),
     (&["create"], "", "serviceaccounts/token", OWN, ""),
     (&["impersonate"], "", "users", "", ""),
@@ -81,6 +82,7 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "list", "watch", "patch", "delete"], "rds.services.k8s.aws", "dbclusters", THEIRS, ""),
     (&["list", "watch", "create", "patch", "delete"], "", "resourcequotas", THEIRS, "clonewarden"),
     (&["list", "watch", "create", "patch", "delete"], "", "limitranges", "", "clonewarden"),
+    (&["list"], "autoscaling", "horizontalpodautoscalers", "", ""),
 ];
 
 /// Rights that a run may or may not come to use, and what they are for.
