@@ -11,5 +11,7 @@ pub mod objects;
 mod process;
 pub mod registry;
 
+pub(crate) use figures::governed;
+
 #[cfg(test)]
 pub(crate) mod tests;
