@@ -3,6 +3,7 @@
 //! Contract: every `{{ … }}` of a template goes through [`Escaped`] (askama.toml says so), so none can be forgotten. The other functions
 //! put numbers and dates into words and are called by templates.
 
+use super::view::Thing;
 use crate::{cost, model::duration::roughly};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -104,6 +105,20 @@ pub(super) fn limit(what: &str) -> &str {
     }
 }
 
+/// A sentence in parts, and whether each is what somebody wrote: that stands between backticks.
+pub(super) fn parts(sentence: &str) -> impl Iterator<Item = (bool, &str)> {
+    // One backtick alone quotes nothing.
+    let paired = sentence.matches('`').count() % 2 == 0;
+    let quote = if paired { '`' } else { '\0' };
+    sentence.split(quote).enumerate().map(|(place, part)| (place % 2 == 1, part)).filter(|(_, part)| !part.is_empty())
+}
+
+/// A name without the namespace, where that is told beside it.
+pub(super) fn within_namespace(thing: &Thing) -> &str {
+    let rest = thing.namespace.as_deref().and_then(|namespace| thing.name.strip_prefix(namespace)?.strip_prefix('/'));
+    rest.unwrap_or(&thing.name)
+}
+
 /// A value as a query holds it.
 pub(super) fn encoded(text: &str) -> String {
     let mut out = String::new();
@@ -135,6 +150,13 @@ mod tests {
         assert_eq!(escaped("a\u{0}b\u{1b}[2Jc\r\nd"), "a⟨U+0000⟩b⟨U+001B⟩[2Jc⟨U+000D⟩ d");
         assert_eq!(escaped("a\u{200b}\u{2066}\u{feff}\u{e0041}b"), "a⟨U+200B⟩⟨U+2066⟩⟨U+FEFF⟩⟨U+E0041⟩b");
         assert_eq!(escaped("größe 名前 ok"), "größe 名前 ok");
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_told_from_what_we_say() {
+        let split = |text: &str| parts(text).map(|(quoted, part)| format!("{quoted} {part}")).collect::<Vec<_>>();
+        assert_eq!(split("`a` says `b`: no"), ["true a", "false  says ", "true b", "false : no"]);
+        assert_eq!(split("it's 5 o` clock"), ["false it's 5 o` clock"]);
     }
 
     #[test]
