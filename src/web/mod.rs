@@ -16,6 +16,8 @@ mod pages;
 mod permits;
 mod query;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod text;
 mod view;
 

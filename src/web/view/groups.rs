@@ -43,7 +43,7 @@ pub(crate) struct Held {
     pub(crate) message: String,
 }
 
-/// What is held, and what is decided but held back. The more there is, the sooner it is shown.
+/// What is held, then what is decided but held back. The more there is, the sooner it is shown.
 pub(super) fn holds(look: &Look<'_>) -> Vec<Group> {
     grouped(look, |decision| decision.action == Action::Hold || decision.blocked_by.is_some() && decision.action != Action::Keep)
 }
@@ -74,6 +74,7 @@ fn grouped(look: &Look<'_>, is_one: impl Fn(&Decision) -> bool) -> Vec<Group> {
         }
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
-    groups.sort_by(|one, other| one.blocked_by.cmp(&other.blocked_by).then(other.count.cmp(&one.count)));
+    // An end is what people ask about first.
+    groups.sort_by_key(|group| (group.blocked_by, group.action != Action::Delete.word(), usize::MAX.saturating_sub(group.count)));
     groups
 }
