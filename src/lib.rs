@@ -26,3 +26,4 @@ pub mod ports;
 pub mod rng;
 pub mod sandbox;
 pub mod simulate;
+pub mod web;

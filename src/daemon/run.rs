@@ -97,6 +97,8 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         policies: policies.clone(),
         broken,
         clone_metrics: settings.clone_metrics,
+        journal: Arc::clone(&journal),
+        reviewer: Some(Arc::<KubeCluster>::clone(&kube)),
     };
     let shell = Shell::start(settings.listen, shown, stop.clone()).await?;
     let requests = kube.requests();

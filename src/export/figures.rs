@@ -279,7 +279,7 @@ fn own_series<'a>(plan: &'a Plan, governed: &HashMap<&'a str, &'a ClonePolicy>, 
 }
 
 /// Every namespace that exactly one policy governs, be there clones in it or not.
-fn governed<'a>(snapshot: &'a Snapshot, policies: &'a Policies) -> HashMap<&'a str, &'a ClonePolicy> {
+pub(crate) fn governed<'a>(snapshot: &'a Snapshot, policies: &'a Policies) -> HashMap<&'a str, &'a ClonePolicy> {
     let named = policies.policies.iter().flat_map(|policy| match &policy.namespaces {
         Namespaces::Names(names) => names.as_slice(),
         Namespaces::Selector(_) => &[],

@@ -13,5 +13,7 @@ mod process;
 pub mod registry;
 mod unit;
 
+pub(crate) use figures::governed;
+
 #[cfg(test)]
 pub(crate) mod tests;

@@ -353,7 +353,7 @@ impl Metrics {
 }
 
 impl Watcher for Metrics {
-    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
+    fn planned(&self, snapshot: &Arc<Snapshot>, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
         let now = self.clock.now();
         let policies = Arc::clone(&self.policies.borrow());
         let figures = Figures::of(snapshot, plan, &policies, Bounds { namespaces: NAMESPACES, clones: self.clones_at_most });

@@ -21,6 +21,7 @@ mod counts;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod person;
+mod review;
 pub(super) mod skew;
 mod stored;
 mod vault;

@@ -5,11 +5,13 @@ mod autoscalers;
 mod billing;
 mod cloud;
 mod host;
+mod review;
 
 pub use autoscalers::Autoscalers;
 pub use billing::{BillPage, BillQuestion, Billing};
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
 pub use host::{DatabaseHost, HostError, NoHosts};
+pub use review::{Asker, Reviewer};
 
 use crate::model::{Kind, credentials::SecretText};
 use crate::policy::Revision;

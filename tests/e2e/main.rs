@@ -76,6 +76,7 @@ scenes! {
     outage Alone;
     definition Alone;
     orphans Alone;
+    page Alone;
     credentials Alone;
     databases Alone;
     leaks Alone;

@@ -56,6 +56,8 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["watch", "create", "update", "patch", "delete"], "autoscaling", "horizontalpodautoscalers", THEIRS, ""),
     (&["update", "patch"], "", "resourcequotas/status", THEIRS, "clonewarden"),
     (&["create"], "", "serviceaccounts/token", OWN, ""),
+    (&["get", "list", "watch", "update", "delete"], "authentication.k8s.io", "tokenreviews", "", ""),
+    (&["create"], "authorization.k8s.io", "localsubjectaccessreviews", THEIRS, ""),
     (&["impersonate"], "", "users", "", ""),
     (&["bind", "escalate", "create", "update", "patch"], "rbac.authorization.k8s.io", "clusterroles", "", ""),
 ];
@@ -72,6 +74,8 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "patch"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
     (&["get", "patch"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "clonewarden"),
     (&["create"], "", "events", THEIRS, ""),
+    (&["create"], "authentication.k8s.io", "tokenreviews", "", ""),
+    (&["create"], "authorization.k8s.io", "subjectaccessreviews", "", ""),
     // Of these only what carries a clone's label: see `try_guard`.
     (&["get", "list", "watch", "delete"], "batch", "jobs", THEIRS, ""),
     (&["list", "watch", "delete"], "", "pods", THEIRS, ""),
