@@ -29,3 +29,4 @@ pub mod rng;
 pub mod sandbox;
 pub mod simulate;
 pub mod traces;
+pub mod web;

@@ -6,6 +6,7 @@
 pub mod files;
 mod pursuit;
 mod queue;
+mod recent;
 mod sink;
 mod tell;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::{
 use jiff::Timestamp;
 use pursuit::Pursuit;
 use queue::Queue;
+use recent::Recent;
 use serde_json::{Map, Value};
 use std::{
     io::{self, Write},
@@ -38,6 +40,7 @@ use std::{
 pub struct Journal {
     out: Out,
     pursuit: Mutex<Pursuit>,
+    recent: Recent,
     listener: OnceLock<Arc<dyn Listener>>,
 }
 
@@ -97,7 +100,7 @@ impl Journal {
     /// A journal that is written to `out` at once.
     #[must_use]
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        Self { out: Out::Direct(Mutex::new(Box::new(out))), pursuit: Mutex::default(), listener: OnceLock::new() }
+        Self { out: Out::Direct(Mutex::new(Box::new(out))), pursuit: Mutex::default(), recent: Recent::default(), listener: OnceLock::new() }
     }
 
     /// A journal that is written to these places, by threads of its own.
@@ -106,19 +109,19 @@ impl Journal {
     /// A file that cannot be opened; a thread that cannot be started.
     pub fn open(outputs: &Outputs) -> io::Result<Self> {
         let queues = outputs.open()?.into_iter().map(|(name, sink)| Queue::start(name, sink)).collect::<io::Result<_>>()?;
-        Ok(Self { out: Out::Queued(queues), pursuit: Mutex::default(), listener: OnceLock::new() })
+        Ok(Self { out: Out::Queued(queues), pursuit: Mutex::default(), recent: Recent::default(), listener: OnceLock::new() })
     }
 
     /// A decision was carried out, or failed; in which trace, if it is in one.
     pub fn acted(&self, decision: &Decision, plan: &Plan, policies: &Policies, at: Timestamp, ending: &Ending, trace: Option<String>) {
         let line = Line { trace, ..tell::acted(decision, plan, policies, at, ending) };
         self.pursuit.lock().unwrap_or_else(PoisonError::into_inner).acted(decision, &line);
-        self.write(&line);
+        self.write(line);
     }
 
     /// The verdict on something has changed.
     pub fn decided(&self, decision: &Decision, plan: &Plan, policies: &Policies) {
-        self.write(&tell::decided(decision, plan, policies));
+        self.write(tell::decided(decision, plan, policies));
     }
 
     /// Something happened that is no decision: the brake was released, the lease was taken.
@@ -128,18 +131,24 @@ impl Journal {
             Value::Null => Map::new(),
             other => Map::from_iter([("what".to_owned(), other)]),
         };
-        self.write(&Line { facts, ..Line::new(event, at) });
+        self.write(Line { facts, ..Line::new(event, at) });
     }
 
     /// A person had this decision carried out, and how that ended.
     pub fn applied(&self, approval: &Approval, decision: &Approved, at: Timestamp) {
-        self.write(&tell::applied(approval, decision, at));
+        self.write(tell::applied(approval, decision, at));
     }
 
     /// Tells of each clone that was on its way out and is gone with everything that was its own.
     pub fn follow(&self, snapshot: &Snapshot, plan: &Plan, policies: &Policies) {
         let gone = self.pursuit.lock().unwrap_or_else(PoisonError::into_inner).look(snapshot, plan, policies);
-        gone.iter().for_each(|line| self.write(line));
+        gone.into_iter().for_each(|line| self.write(line));
+    }
+
+    /// What was done last, newest first, and how many lines of that there were in all.
+    #[must_use]
+    pub fn last_deeds(&self) -> (Vec<Arc<Line>>, u64) {
+        self.recent.last()
     }
 
     /// What became of the lines, by where they go.
@@ -164,11 +173,11 @@ impl Journal {
         let _ = self.listener.set(listener);
     }
 
-    fn write(&self, line: &Line) {
+    fn write(&self, line: Line) {
         if let Some(listener) = self.listener.get() {
-            listener.hear(line);
+            listener.hear(&line);
         }
-        let text = match serde_json::to_string(line) {
+        let text = match serde_json::to_string(&line) {
             Ok(text) => text + "\n",
             Err(error) => return tracing::error!(%error, "A line of the journal cannot be put into words."),
         };
@@ -181,9 +190,10 @@ impl Journal {
                 }
             }
             Out::Queued(queues) => {
-                let line: Arc<str> = text.into();
-                queues.iter().for_each(|queue| queue.put(&line));
+                let text: Arc<str> = text.into();
+                queues.iter().for_each(|queue| queue.put(&text));
             }
         }
+        self.recent.add(line);
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Args {
     /// The folder with the policy files
     #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR", default_value = "policies")]
     policies: PathBuf,
-    /// Where to serve /metrics while it runs
+    /// Where to serve the page and /metrics while it runs
     #[arg(long, env = "CLONEWARDEN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// Write the journal to this file
@@ -71,6 +71,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
         Some(path) => Journal::to(std::fs::File::create(path).with_context(|| format!("the journal `{}` cannot be written", path.display()))?),
         None => Journal::to(std::io::sink()),
     };
+    let journal = Arc::new(journal);
     let (set_policies, receive) = watch::channel(Arc::new(policies));
     let stop = CancellationToken::new();
     let vitals = Vitals::default();
@@ -82,6 +83,8 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
         policies: receive.clone(),
         broken,
         clone_metrics: 100,
+        journal: Arc::clone(&journal),
+        reviewer: None,
     };
     let shell = Shell::start(args.listen, shown, stop.clone()).await?;
     let narrator = Arc::new(Narrator::new(shell.watcher(), output::colours()));
@@ -101,7 +104,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
         policies: receive,
         planner: plan::plan,
         wake: Arc::clone(&wake),
-        journal: Arc::new(journal),
+        journal,
         watcher: Arc::<Narrator>::clone(&narrator),
         vitals,
     };
@@ -128,7 +131,7 @@ It writes the end of each clone on the clone, warns, deletes exactly those whose
 finds what dead ones leave behind. When it does not know enough, it holds. Every line says why.
 
 This is its real loop, over a cluster in memory; a minute takes {seconds} seconds. Nothing is needed, nothing is touched.
-Metrics while it runs: http://{address}/metrics
+Open http://{address}/ to look on while it runs; metrics are at http://{address}/metrics.
 
 time        verdict what                               why"
     )

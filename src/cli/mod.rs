@@ -79,7 +79,7 @@ enum Command {
     Crds,
     /// Print the dashboards for Grafana.
     Dashboards(dashboards::Args),
-    /// What the HTTP API for services is.
+    /// What the HTTP API for services is, and the page's JSON.
     #[command(subcommand)]
     Api(api::Command),
 }

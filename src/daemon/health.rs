@@ -101,7 +101,7 @@ impl Health {
 }
 
 impl Watcher for Health {
-    fn planned(&self, _: &Snapshot, _: &Arc<Plan>, _: Option<&Round>, _: Duration) {
+    fn planned(&self, _: &Arc<Snapshot>, _: &Arc<Plan>, _: Option<&Round>, _: Duration) {
         self.beat();
     }
 }
@@ -110,7 +110,7 @@ impl Watcher for Health {
 pub struct Watchers(pub Vec<Arc<dyn Watcher>>);
 
 impl Watcher for Watchers {
-    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
+    fn planned(&self, snapshot: &Arc<Snapshot>, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
         for watcher in &self.0 {
             watcher.planned(snapshot, plan, round, took);
         }

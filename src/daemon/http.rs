@@ -1,19 +1,20 @@
-//! The server for `/healthz`, `/readyz` and `/metrics`.
+//! The server for `/healthz`, `/readyz` and `/metrics`, and for what is merged into them: the page.
 //!
 //! Contract: the address is taken before anything else starts, so that one that cannot be had is an error at once. One answer a
 //! connection, and a connection has [`PATIENCE`] for all of it: a client that is slow to ask or to read is cut off and pins
-//! nothing. At most [`CONNECTIONS`] are served at a time, the next ones wait. It answers whoever asks, so nothing secret is here.
+//! nothing. At most [`CONNECTIONS`] are served at a time, the next ones wait. Its own pages answer whoever asks, so nothing secret is
+//! in them; who asks for more is told apart by [`Ends`].
 
 use super::health::{Answer, Health};
 use crate::export::registry::{CONTENT_TYPE, Metrics};
 use axum::{
     Router,
-    extract::State,
+    extract::{State, connect_info::Connected},
     http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::get,
-    serve::Listener,
+    serve::{IncomingStream, Listener},
 };
 use std::{
     io,
@@ -63,6 +64,22 @@ pub struct Listening {
     patience: Duration,
 }
 
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// Who asks.
+    pub peer: SocketAddr,
+    /// Which of our addresses was asked; one that is nobody's where that is not known.
+    pub local: SocketAddr,
+}
+
+impl Connected<IncomingStream<'_, Door>> for Ends {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self { peer: *stream.remote_addr(), local: stream.io().stream.local_addr().unwrap_or(nobody) }
+    }
+}
+
 /// What the server shows.
 #[derive(Clone)]
 struct Shown {
@@ -88,15 +105,12 @@ pub async fn listen(address: SocketAddr) -> Result<Listening, ListenError> {
 /// The pages of the daemon. More can be merged into them.
 pub fn pages(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
     Router::new()
-        .route("/", get(async || INDEX))
         .route("/healthz", get(async |State(shown): State<Shown>| plain(shown.health.healthy())))
         .route("/readyz", get(async |State(shown): State<Shown>| plain(shown.health.ready())))
         .route("/metrics", get(exposition))
         .fallback(async || (StatusCode::NOT_FOUND, "there is no such page; see /\n"))
         .with_state(Shown { metrics, health })
 }
-
-const INDEX: &str = "clonewarden\n\n/healthz  whether the loop is alive\n/readyz   whether it knows what it needs\n/metrics  for Prometheus\n";
 
 impl Listening {
     /// The address, with the port that was found where none was given.
@@ -115,7 +129,7 @@ impl Listening {
             response
         }));
         let door = Door { listener: self.listener, free: Arc::new(Semaphore::new(CONNECTIONS)), patience: self.patience };
-        axum::serve(door, pages).with_graceful_shutdown(stop.cancelled_owned()).await
+        axum::serve(door, pages.into_make_service_with_connect_info::<Ends>()).with_graceful_shutdown(stop.cancelled_owned()).await
     }
 }
 
@@ -277,8 +291,6 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{answer}");
         assert!(answer.contains("\n# TYPE clonewarden_leader gauge\nclonewarden_leader 0\n"), "{answer}");
-        let answer = get_page(served.address, "/").await;
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("/metrics"), "{answer}");
         let answer = get_page(served.address, "/nothing").await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
         let answer = send(served.address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await;

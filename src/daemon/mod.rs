@@ -1,6 +1,7 @@
 //! Wiring: settings, lease, schedule, HTTP, shutdown. Nothing here decides what happens to a clone.
 
 mod approvals;
+pub(crate) mod autoscalers;
 pub mod billing;
 mod edit;
 pub mod engine;

@@ -1,6 +1,7 @@
 //! `clonewarden run`: settings, policies, listener, cluster; then the engine until a signal, a lost lease or a dead part.
 
 use super::{
+    autoscalers,
     billing::Asking,
     engine::{Ended, Engine, Vitals},
     lease,
@@ -97,6 +98,8 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         policies: policies.clone(),
         broken,
         clone_metrics: settings.clone_metrics,
+        journal: Arc::clone(&journal),
+        reviewer: Some(Arc::<KubeCluster>::clone(&kube)),
     };
     let shell = Shell::start(settings.listen, shown, stop.clone()).await?;
     let requests = kube.requests();
@@ -164,6 +167,13 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
     };
     let follower = tokio::spawn(following.run(folder, problems));
     tokio::spawn(stop_on_signal(stop.clone())?);
+    let looking = autoscalers::Looking {
+        cluster: Arc::<KubeCluster>::clone(&kube),
+        clock: Arc::clone(&clock),
+        store: Arc::clone(&vitals.store),
+        policies: policies.clone(),
+    };
+    let looking = tokio::spawn(looking.run(Arc::clone(shell.metrics())));
     let cluster_id = match settings.cluster_id {
         Some(id) => Some(id),
         None => cluster_id(cluster.as_ref()).await,
@@ -238,6 +248,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         api.close().await;
     }
     follower.abort();
+    looking.abort();
     if let Some(asking) = asking {
         asking.abort();
     }

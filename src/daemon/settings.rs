@@ -28,7 +28,7 @@ pub struct RunArgs {
     /// The id of this cluster, as it stands in AWS tags; default: the UID of the kube-system namespace.
     #[arg(long, env = "CLONEWARDEN_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<String>,
-    /// Where to serve /healthz, /readyz and /metrics.
+    /// Where to serve the page, /healthz, /readyz and /metrics.
     #[arg(long, env = "CLONEWARDEN_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
     /// Where to serve the admission webhook, over TLS; default: not at all.

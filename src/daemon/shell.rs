@@ -1,4 +1,4 @@
-//! What a process shows of itself while the engine runs: health, readiness and metrics over HTTP.
+//! What a process shows of itself while the engine runs: health, readiness, metrics and the page over HTTP.
 
 use super::{
     engine::Vitals,
@@ -7,9 +7,11 @@ use super::{
     warden::Watcher,
 };
 use crate::{
+    act::journal::Journal,
     export::registry::Metrics,
     policy::Policies,
-    ports::{Clock, Cluster},
+    ports::{Clock, Cluster, Reviewer},
+    web::{self, Gallery},
 };
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{sync::watch, task::JoinHandle};
@@ -20,6 +22,7 @@ pub struct Shell {
     address: SocketAddr,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    gallery: Arc<Gallery>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
@@ -37,6 +40,10 @@ pub struct Shown {
     pub broken: watch::Receiver<bool>,
     /// The most clones that get a metric of their own.
     pub clone_metrics: usize,
+    /// What has been done.
+    pub journal: Arc<Journal>,
+    /// Who can be asked whether somebody may see the page; `None`: nobody but this machine may.
+    pub reviewer: Option<Arc<dyn Reviewer>>,
 }
 
 impl Shell {
@@ -49,6 +56,16 @@ impl Shell {
         let address = listening.address();
         let metrics = Arc::new(Metrics::new(Arc::clone(&shown.clock), shown.policies.clone(), shown.clone_metrics)?);
         let health = Arc::new(Health::new(shown.vitals.clone()));
+        let gallery = Arc::new(Gallery::new(shown.policies.clone()));
+        let page = web::routes(web::Shared {
+            clock: Arc::clone(&shown.clock),
+            vitals: shown.vitals.clone(),
+            broken: shown.broken.clone(),
+            journal: Arc::clone(&shown.journal),
+            health: Arc::clone(&health),
+            gallery: Arc::clone(&gallery),
+            reviewer: shown.reviewer.clone(),
+        });
         metrics.before_gathering(move |metrics| {
             metrics.leader(shown.vitals.fence.holds());
             metrics.policies_broken(*shown.broken.borrow());
@@ -64,10 +81,10 @@ impl Shell {
                 metrics.last_success(&format!("look/{host}"), at);
             }
         });
-        let pages = http::pages(Arc::clone(&metrics), Arc::clone(&health));
-        tracing::info!(%address, "Serving /healthz, /readyz and /metrics.");
+        let pages = http::pages(Arc::clone(&metrics), Arc::clone(&health)).merge(page);
+        tracing::info!(%address, "Serving the page, /healthz, /readyz and /metrics.");
         let serving = tokio::spawn(listening.serve(pages, stop));
-        Ok(Self { address, metrics, health, serving })
+        Ok(Self { address, metrics, health, gallery, serving })
     }
 
     /// Where it listens.
@@ -87,7 +104,8 @@ impl Shell {
     pub fn watcher(&self) -> Arc<dyn Watcher> {
         let metrics: Arc<dyn Watcher> = Arc::<Metrics>::clone(&self.metrics);
         let health: Arc<dyn Watcher> = Arc::<Health>::clone(&self.health);
-        Arc::new(Watchers(vec![metrics, health]))
+        let gallery: Arc<dyn Watcher> = Arc::<Gallery>::clone(&self.gallery);
+        Arc::new(Watchers(vec![metrics, health, gallery]))
     }
 
     /// Waits until the answers that are under way are finished.

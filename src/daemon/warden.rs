@@ -109,14 +109,14 @@ impl Unwritten {
 /// Looks on: metrics, page and demo.
 pub trait Watcher: Send + Sync + 'static {
     /// A plan was made and, if we may write, carried out.
-    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration);
+    fn planned(&self, snapshot: &Arc<Snapshot>, plan: &Arc<Plan>, round: Option<&Round>, took: Duration);
 }
 
 /// Somebody who does not look.
 pub struct Nobody;
 
 impl Watcher for Nobody {
-    fn planned(&self, _: &Snapshot, _: &Arc<Plan>, _: Option<&Round>, _: Duration) {}
+    fn planned(&self, _: &Arc<Snapshot>, _: &Arc<Plan>, _: Option<&Round>, _: Duration) {}
 }
 
 impl Warden {
@@ -150,6 +150,7 @@ impl Warden {
         let Some(mut snapshot) = self.look(now) else { return (None, None) };
         let base = snapshot.state.clone();
         self.catch_up(&mut snapshot);
+        let snapshot = Arc::new(snapshot);
         let (begun, looked) = (std::time::Instant::now(), self.tracer.now());
         let policies = Arc::clone(&self.policies.borrow());
         let plan = Arc::new((self.planner)(&snapshot, &policies, now));

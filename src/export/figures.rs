@@ -3,7 +3,7 @@
 //! Contract: the number of series is bounded by the policies and the code, never by the number of clones. Namespaces beyond the
 //! bound are merged, and clones get series of their own only while they are few.
 
-use super::{hosts::HostFigures, metrics::Series, money::MoneyFigures};
+use super::{capacity::CapacityFigures, hosts::HostFigures, metrics::Series, money::MoneyFigures};
 use crate::{
     model::{
         Kind, Snapshot, WordPressClone, cloud,
@@ -56,6 +56,7 @@ pub(super) struct Figures<'a> {
     pub(super) orphans_oldest: Series<'a, 2>,
     pub(super) hosts: HostFigures<'a>,
     pub(super) money: MoneyFigures<'a>,
+    pub(super) capacity: CapacityFigures<'a>,
     pub(super) brake_on: Series<'a, 1>,
     pub(super) brake_waiting: Series<'a, 1>,
 }
@@ -91,6 +92,7 @@ impl<'a> Figures<'a> {
         figures.brakes(plan, policies);
         figures.hosts = HostFigures::of(snapshot, policies);
         figures.money = MoneyFigures::of(snapshot, plan, &|namespace| own.named(namespace));
+        figures.capacity = CapacityFigures::of(snapshot, &|namespace| own.has(namespace));
         if bounds.clones > 0 && ends.len() <= bounds.clones {
             figures.expires.extend(ends);
         } else if bounds.clones > 0 {
@@ -277,7 +279,7 @@ fn own_series<'a>(plan: &'a Plan, governed: &HashMap<&'a str, &'a ClonePolicy>, 
 }
 
 /// Every namespace that exactly one policy governs, be there clones in it or not.
-fn governed<'a>(snapshot: &'a Snapshot, policies: &'a Policies) -> HashMap<&'a str, &'a ClonePolicy> {
+pub(crate) fn governed<'a>(snapshot: &'a Snapshot, policies: &'a Policies) -> HashMap<&'a str, &'a ClonePolicy> {
     let named = policies.policies.iter().flat_map(|policy| match &policy.namespaces {
         Namespaces::Names(names) => names.as_slice(),
         Namespaces::Selector(_) => &[],

@@ -4,87 +4,10 @@
 //! Contract: what a metric is called and what its labels mean never changes. No label holds text that comes from an object, a
 //! person or an error; the only names in labels are those of namespaces, policies, AWS' services, receivers of notifications and, bounded, clones.
 
+pub use super::unit::{Type, Unit};
+
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, core::Collector};
 use std::collections::HashMap;
-
-/// How a value behaves over time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
-    /// It goes up and down.
-    Gauge,
-    /// It only goes up, from zero at the start of the process.
-    Counter,
-    /// How often values fell below each bound, since the start of the process.
-    Histogram,
-}
-
-impl Type {
-    /// The word in the text format and in the docs.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Gauge => "gauge",
-            Self::Counter => "counter",
-            Self::Histogram => "histogram",
-        }
-    }
-}
-
-/// What a value counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Things: what the name says.
-    Count,
-    /// 0 (no) or 1 (yes).
-    Flag,
-    /// Always 1: the labels are the message.
-    Info,
-    /// Seconds that pass.
-    Seconds,
-    /// A moment, in seconds since 1970-01-01T00:00:00Z.
-    Timestamp,
-    /// Bytes.
-    Bytes,
-    /// USD.
-    Usd,
-    /// USD an hour.
-    UsdPerHour,
-    /// A share.
-    Ratio,
-}
-
-impl Unit {
-    /// What the name of such a metric ends with, before `_total`; empty: nothing.
-    #[must_use]
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Count | Self::Flag => "",
-            Self::Info => "_info",
-            Self::Seconds => "_seconds",
-            Self::Timestamp => "_timestamp_seconds",
-            Self::Bytes => "_bytes",
-            Self::Usd => "_usd",
-            Self::UsdPerHour => "_usd_per_hour",
-            Self::Ratio => "_ratio",
-        }
-    }
-
-    /// The word in the docs.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Count => "count",
-            Self::Flag => "0 or 1",
-            Self::Info => "1",
-            Self::Seconds => "seconds",
-            Self::Timestamp => "Unix seconds (UTC)",
-            Self::Bytes => "bytes",
-            Self::Usd => "USD",
-            Self::UsdPerHour => "USD an hour",
-            Self::Ratio => "1 is 100 %",
-        }
-    }
-}
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -319,6 +242,21 @@ metrics! {
         "How many connections a shared database host allows.";
     host_use_counted: Gauges Flag "clonewarden_host_use_counted" ["host"]
         "Whether a shared database host has been seen to count every use of its schemas; where a policy has `idle`. While it is 0, no clone on it ends because nothing uses it.";
+
+    quota_allowed: Gauges Count "clonewarden_quota_allowed" ["namespace", "resource"]
+        "What the ResourceQuota `clonewarden` of a namespace allows: `pods`; cores of `requests.cpu` and `limits.cpu`; bytes of `requests.memory`, `limits.memory` and the two of `ephemeral-storage`.";
+    quota_used: Gauges Count "clonewarden_quota_used" ["namespace", "resource"]
+        "How much of it is used, as the API server counted last.";
+    nodes: Gauges Count "clonewarden_nodes" ["capacity"]
+        "Nodes of the cluster, of `spot` capacity (by the labels of EKS and Karpenter) or any other, `on_demand`. Absent: nodes are not known.";
+    nodes_allocatable: Gauges Count "clonewarden_nodes_allocatable" ["capacity", "resource"]
+        "What Pods may ask for on all nodes together: `cpu` in cores, `memory` in bytes, `pods`.";
+    clones_requested: Gauges Count "clonewarden_clones_requested" ["resource"]
+        "What Pods of clones ask for that have not ended, scheduled or not: `cpu` in cores, `memory` in bytes, `pods`. Other Pods are not looked at.";
+    autoscalers: Gauges Count "clonewarden_autoscalers" ["namespace"]
+        "HorizontalPodAutoscalers in a governed namespace, looked for once a minute. Absent: none, or the daemon may not list them.";
+    autoscaler_replicas: Gauges Count "clonewarden_autoscaler_replicas" ["namespace", "which"]
+        "Replicas of all of them together: `current`, `desired`, and `most`, above which none goes.";
 
     cost: Gauges UsdPerHour "clonewarden_cost_usd_per_hour" ["namespace", "part"]
         "What the clones of a namespace cost now, by the price book, as of its last checkpoint: `databases` (or shares of hosts), `storage`, `compute` (shares of nodes), `fixed` (parts of what the platform costs anyway).";

@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: metrics, and objects in the cluster.
 
 mod billing;
+mod capacity;
 pub mod dashboards;
 mod figures;
 mod hosts;
@@ -10,6 +11,9 @@ mod money;
 pub mod objects;
 mod process;
 pub mod registry;
+mod unit;
+
+pub(crate) use figures::governed;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -47,7 +47,7 @@ type Setter = Box<dyn Fn(&Metrics) + Send + Sync>;
 /// Every metric of this process.
 pub struct Metrics {
     registry: Registry,
-    families: Families,
+    pub(super) families: Families,
     clock: Arc<dyn Clock>,
     policies: watch::Receiver<Arc<Policies>>,
     clones_at_most: usize,
@@ -323,6 +323,7 @@ impl Metrics {
         families.saved.replace(&money.saved);
         families.cost_counted.replace(&money.through);
         families.brake_waiting.replace(&figures.brake_waiting);
+        figures.capacity.set(families);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
         families.overdue_oldest.clear();
         families.plan_wakeup.clear();
@@ -358,7 +359,7 @@ impl Metrics {
 }
 
 impl Watcher for Metrics {
-    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
+    fn planned(&self, snapshot: &Arc<Snapshot>, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
         let now = self.clock.now();
         let policies = Arc::clone(&self.policies.borrow());
         let figures = Figures::of(snapshot, plan, &policies, Bounds { namespaces: NAMESPACES, clones: self.clones_at_most });

@@ -44,7 +44,7 @@ impl Clock for Hands {
     }
 }
 
-fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
+pub(crate) fn policy(name: &str, mode: Mode, namespaces: Namespaces) -> ClonePolicy {
     ClonePolicy {
         name: name.into(),
         file: String::new(),
@@ -111,7 +111,7 @@ impl World {
             self.snapshot.state.enforced_since.insert(namespace.into(), at(-1_000_000));
         }
         let plan = Arc::new(plan(&self.snapshot, &self.policies.borrow(), at(now)));
-        self.metrics.planned(&self.snapshot, &plan, round.as_ref(), Duration::from_millis(3));
+        self.metrics.planned(&Arc::new(self.snapshot.clone()), &plan, round.as_ref(), Duration::from_millis(3));
     }
 
     /// The value of a series as it stands in the text, labels included.
@@ -242,7 +242,7 @@ fn what_audit_and_holds_let_live_is_overdue_too() {
     world.plan(0, None);
     world.snapshot.evidence.insert(Source::Time, Evidence::incomplete(at(1), "unknown"));
     let held = Arc::new(plan(&world.snapshot, &world.policies.borrow(), at(1)));
-    world.metrics.planned(&world.snapshot, &held, None, Duration::ZERO);
+    world.metrics.planned(&Arc::new(world.snapshot.clone()), &held, None, Duration::ZERO);
     assert_eq!(world.value("clonewarden_overdue_clones{cause=\"held\",policy=\"staging\"}"), Some(1.0));
     assert_eq!(world.value("clonewarden_overdue_clones{cause=\"due\",policy=\"staging\"}"), None, "the set of the plan before has gone");
     assert_eq!(world.value("clonewarden_holds{code=\"ClockUntrusted\",kind=\"WordPressClone\",policy=\"staging\"}"), Some(1.0));

@@ -5,6 +5,7 @@ use super::{
     meta::{self, Meta, Unreadable},
     names,
     quantity::Quantity,
+    requests::Requests,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -47,6 +48,8 @@ pub struct Child {
     pub finalizers: Box<[Arc<str>]>,
     /// What a database object says of the database in AWS.
     pub database: Option<Box<Claim>>,
+    /// What a Pod that has not ended asks its node for.
+    pub requests: Option<Box<Requests>>,
 }
 
 /// The database in AWS that a `DBInstance` or `DBCluster` object stands for.
@@ -104,6 +107,7 @@ impl Child {
             health: health(kind, object),
             finalizers: meta::finalizers(object),
             database: claims.then(|| Box::new(claim(kind, object))),
+            requests: Requests::read(kind, object).map(Box::new),
         }))
     }
 }

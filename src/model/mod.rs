@@ -4,6 +4,7 @@
 //! (a watch, a file, the sandbox) and leave as small structs that hold only what a decision reads.
 
 pub mod approval;
+pub mod autoscaler;
 pub mod bill;
 pub mod child;
 pub mod clone;
@@ -22,6 +23,7 @@ pub mod node;
 pub mod orphan;
 pub mod quantity;
 pub mod quota;
+pub mod requests;
 pub mod schema;
 mod shared;
 pub mod snapshot;

@@ -31,6 +31,8 @@ pub struct Node {
     pub cpu: Quantity,
     /// How much memory Pods may ask for on it.
     pub memory: Quantity,
+    /// How many Pods there may be on it.
+    pub pods: Quantity,
 }
 
 impl Node {
@@ -49,6 +51,7 @@ impl Node {
             spot: SPOT.iter().any(|(key, word)| label(key) == Some(word)),
             cpu: room("cpu").unwrap_or_default(),
             memory: room("memory").unwrap_or_default(),
+            pods: room("pods").unwrap_or_default(),
         })
     }
 }
@@ -62,11 +65,12 @@ mod tests {
     fn a_node_says_what_it_is_and_what_it_has() {
         let node = |labels: Value| {
             let metadata = json!({"name": "n", "uid": "u", "creationTimestamp": "2026-02-05T14:30:22Z", "labels": labels});
-            Node::read(&json!({"metadata": metadata, "status": {"allocatable": {"cpu": "1930m", "memory": "7Gi"}}})).unwrap()
+            Node::read(&json!({"metadata": metadata, "status": {"allocatable": {"cpu": "1930m", "memory": "7Gi", "pods": "35"}}})).unwrap()
         };
         let plain = node(json!({TYPE: "t3.large", REGION: "us-east-1", "eks.amazonaws.com/capacityType": "ON_DEMAND"}));
         assert_eq!((plain.instance_type.as_deref(), plain.region.as_deref(), plain.spot), (Some("t3.large"), Some("us-east-1"), false));
         assert_eq!((plain.cpu, plain.memory), (Quantity::parse("1930m").unwrap(), Quantity::parse("7Gi").unwrap()));
+        assert_eq!(plain.pods, Quantity::whole(35));
         assert!(node(json!({"eks.amazonaws.com/capacityType": "SPOT"})).spot && node(json!({"karpenter.sh/capacity-type": "spot"})).spot);
     }
 }

@@ -1,6 +1,9 @@
 //! Quantities as Kubernetes writes them, compared by value: `4` is `4000m`, and `8Gi` is `8192Mi`.
 
-use rust_decimal::{Decimal, prelude::FromPrimitive};
+use rust_decimal::{
+    Decimal,
+    prelude::{FromPrimitive, ToPrimitive},
+};
 
 /// An amount, exact, in thousand-millionths: the API server keeps nothing finer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -62,6 +65,12 @@ impl Quantity {
     #[must_use]
     pub fn part_of(self, whole: Self) -> Option<Decimal> {
         Decimal::from_u128(self.0)?.checked_div(Decimal::from_u128(whole.0)?)
+    }
+
+    /// As a number for a metric: exact up to 2^53 thousandths.
+    #[must_use]
+    pub fn number(self) -> f64 {
+        Decimal::from_u128(self.0).and_then(|amount| amount.checked_div(Decimal::from(1_000_000_000_u64))?.to_f64()).unwrap_or(f64::MAX)
     }
 
     /// The two together.

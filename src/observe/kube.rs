@@ -13,6 +13,7 @@
 //!   is parsed.
 
 pub(crate) mod answer;
+mod autoscalers;
 mod call;
 pub(crate) mod callers;
 mod config;
@@ -20,6 +21,7 @@ mod counts;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod person;
+mod review;
 pub(super) mod skew;
 mod stored;
 mod vault;

@@ -1,13 +1,17 @@
 //! The narrow traits between the daemon and the world. `observe` and `act` hold the real implementations, `sandbox` the ones
 //! in memory; everything else sees only these.
 
+mod autoscalers;
 mod billing;
 mod cloud;
 mod host;
+mod review;
 
+pub use autoscalers::Autoscalers;
 pub use billing::{BillPage, BillQuestion, Billing};
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
 pub use host::{DatabaseHost, HostError, NoHosts};
+pub use review::{Asker, Reviewer};
 
 use crate::model::{Kind, credentials::SecretText};
 use crate::policy::Revision;

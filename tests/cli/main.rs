@@ -10,6 +10,7 @@ mod diff;
 mod journal;
 mod lint;
 mod notify;
+mod page;
 mod pages;
 mod simulate;
 
@@ -159,6 +160,9 @@ fn the_document_of_the_api_is_printed_as_it_is_kept() {
     let ran = place.run(&["api", "openapi"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
     assert!(ran.out == include_str!("../../deploy/openapi.json"), "deploy/openapi.json is another one");
+    let view = place.run(&["api", "view-openapi"]);
+    assert_eq!((view.code, view.err.as_str()), (Some(0), ""));
+    assert!(view.out == include_str!("../../deploy/view-openapi.json"), "deploy/view-openapi.json is another one");
     place.run(&["run", "--policies", "policies", "--api-listen", "127.0.0.1:0"]).refused(2, &["--api-listen: it needs a certificate"]);
 }
 

@@ -78,6 +78,7 @@ scenes! {
     outage Alone;
     definition Alone;
     orphans Alone;
+    page Alone;
     credentials Alone;
     databases Alone;
     leaks Alone;

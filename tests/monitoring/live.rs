@@ -10,7 +10,7 @@ use crate::{
 };
 use clonewarden::export::{
     dashboards::{ALL, Shape},
-    metrics::{Definition, Type},
+    metrics::{Definition, TABLE, Type},
 };
 use serde_json::{Value, json};
 use std::{
@@ -80,7 +80,7 @@ impl Drop for Running {
 struct Prometheus {
     address: SocketAddr,
     since: SystemTime,
-    _running: Running,
+    running: Running,
 }
 
 impl Prometheus {
@@ -95,12 +95,17 @@ impl Prometheus {
             "scrape_configs": [{"job_name": "clonewarden", "static_configs": [{"targets": [target.to_string()]}], "honor_labels": true}],
         });
         fs::write(folder.join("prometheus.yaml"), settings.to_string()).unwrap();
+        Self::started("prometheus.yaml", folder)
+    }
+
+    fn started(settings: &str, folder: &Path) -> Self {
         let mut command = Command::new("prometheus");
-        command.args(["--config.file=prometheus.yaml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"]).current_dir(folder);
+        command.arg(format!("--config.file={settings}"));
+        command.args(["--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"]).current_dir(folder);
         let since = SystemTime::now();
         let mut running = Running::start(command, folder.join("log"));
         let address = running.address("msg=\"Listening on\" address=");
-        Self { address, since, _running: running }
+        Self { address, since, running }
     }
 
     fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
@@ -206,6 +211,30 @@ fn made_up() -> SocketAddr {
     serve(metrics, matched)
 }
 
+/// What the demo answers at `/metrics`, once there is a plan, and beside it every other metric, made up.
+pub(crate) fn scraped() -> String {
+    let folder = Folder(std::env::temp_dir().join(format!("clonewarden-scraped-{}", std::process::id())));
+    fs::create_dir_all(&folder.0).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
+    command.args(["demo", "--listen", "127.0.0.1:0", "--policies"]).arg(file("policies"));
+    let mut demo = Running::start(command, folder.0.join("demo"));
+    let address = demo.address("metrics are at http://");
+    let begin = Instant::now();
+    loop {
+        let said = get(address, "/metrics");
+        if said.contains("\nclonewarden_clones{") {
+            let others = TABLE.iter().filter(|line| !said.contains(&format!("# TYPE {} ", line.name)));
+            return others.fold(said.clone(), |mut page, line| {
+                let _ = writeln!(page, "# HELP {} {}\n# TYPE {0} {}", line.name, line.help, line.kind.word());
+                write_series(&mut page, line, &line.labels.iter().map(|label| format!("{label}=\"x\"")).collect::<Vec<_>>(), 1);
+                page
+            });
+        }
+        assert!(begin.elapsed() < WITHIN, "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn every_query_of_every_panel_returns_data() {
     let folder = Folder(std::env::temp_dir().join(format!("clonewarden-dashboards-{}", std::process::id())));
@@ -213,7 +242,7 @@ fn every_query_of_every_panel_returns_data() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
     command.args(["demo", "--listen", "127.0.0.1:0", "--policies"]).arg(file("policies"));
     let mut demo = Running::start(command, folder.0.join("demo"));
-    let ours = Prometheus::scraping(demo.address("Metrics while it runs: http://"), &folder.0.join("ours"));
+    let ours = Prometheus::scraping(demo.address("metrics are at http://"), &folder.0.join("ours"));
     let theirs = Prometheus::scraping(made_up(), &folder.0.join("theirs"));
 
     let mut open = Vec::new();
@@ -250,6 +279,35 @@ fn every_query_of_every_panel_returns_data() {
         assert!(values.as_array().is_some_and(|values| values.len() > 1), "{}, variable `{}`: {values}", dashboard.name, variable.label);
     }
     println!("{asked} queries had data within {:.0?}", begin.elapsed());
+}
+
+/// The two commands of the README, at an address that is free.
+#[test]
+fn the_demo_can_be_watched_by_a_prometheus_with_the_configuration_that_ships() {
+    let shipped = crate::read("deploy/monitoring/prometheus-demo.yml");
+    let fixed = crate::yaml("deploy/monitoring/prometheus-demo.yml")["scrape_configs"][0]["static_configs"][0]["targets"][0].clone();
+    let fixed = fixed.as_str().expect("an address");
+    let command = format!("CLONEWARDEN_LISTEN={fixed} make demo");
+    for page in [&shipped, &crate::read("README.md")] {
+        assert!(page.contains(&command) && page.contains("--config.file=deploy/monitoring/prometheus-demo.yml"), "no `{command}` in: {page}");
+    }
+    let folder = Folder(std::env::temp_dir().join(format!("clonewarden-watched-{}", std::process::id())));
+    fs::create_dir_all(&folder.0).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
+    command.args(["demo", "--listen", "127.0.0.1:0", "--policies"]).arg(file("policies"));
+    let mut demo = Running::start(command, folder.0.join("demo"));
+    let settings = shipped.replace(fixed, &demo.address("metrics are at http://").to_string());
+    fs::write(folder.0.join("prometheus-demo.yml"), settings).unwrap();
+    fs::copy(file("deploy/monitoring/rules.yaml"), folder.0.join("rules.yaml")).unwrap();
+    let prometheus = Prometheus::started("prometheus-demo.yml", &folder.0);
+    let begin = Instant::now();
+    while prometheus.series("clonewarden_leader == 1").is_empty() || prometheus.series("max by (state) (clonewarden_clones)").is_empty() {
+        assert!(begin.elapsed() < WITHIN, "nothing was scraped: {}", prometheus.running.said());
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let rules = prometheus.ask("/api/v1/rules", &[]);
+    let loaded = rules["groups"].as_array().into_iter().flatten().filter_map(|group| group["rules"].as_array().map(Vec::len)).sum::<usize>();
+    assert_eq!(loaded, crate::rules().len());
 }
 
 #[test]

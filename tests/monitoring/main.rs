@@ -10,8 +10,9 @@ use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 fn file(name: &str) -> PathBuf {
@@ -99,4 +100,18 @@ fn every_code_in_a_rule_is_one_of_ours() {
             }
         }
     }
+}
+
+/// The exporter's own names and types, as Prometheus' linter sees them in what the daemon really says.
+#[test]
+fn prometheus_finds_nothing_wrong_with_what_is_exported() {
+    let said = live::scraped();
+    assert!(said.lines().filter(|line| !line.starts_with('#')).count() > 100, "{said}");
+    let mut linter = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let linter = linter.as_mut().expect("cannot run `promtool`: apt-get install prometheus");
+    linter.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+    let mut found = String::new();
+    linter.stdout.take().unwrap().read_to_string(&mut found).unwrap();
+    linter.stderr.take().unwrap().read_to_string(&mut found).unwrap();
+    assert!(linter.wait().unwrap().success() && found.is_empty(), "`promtool check metrics`: {found}");
 }

@@ -18,7 +18,7 @@ pub(crate) struct Aloud {
 }
 
 impl Watcher for Aloud {
-    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, _: Duration) {
+    fn planned(&self, snapshot: &Arc<Snapshot>, plan: &Arc<Plan>, round: Option<&Round>, _: Duration) {
         let verdict = |decision: &Decision| {
             format!("\n        {} {} {}: {}", decision.action.word(), decision.target.kind(), decision.target.display(), decision.reason.code())
         };

@@ -71,7 +71,7 @@ shows the same for your own cluster, read-only, from what kubectl exports."
 }
 
 impl Watcher for Narrator {
-    fn planned(&self, snapshot: &Snapshot, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
+    fn planned(&self, snapshot: &Arc<Snapshot>, plan: &Arc<Plan>, round: Option<&Round>, took: Duration) {
         self.measured.planned(snapshot, plan, round, took);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let endings = round.into_iter().flat_map(|round| &round.endings);

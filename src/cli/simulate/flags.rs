@@ -146,7 +146,15 @@ impl Flags {
 fn node(class: &str, spot: bool) -> Node {
     let (cpu, memory) = SIZES.iter().find(|(known, ..)| *known == class).map_or((0, 0), |(_, cpu, memory)| (*cpu, *memory));
     let gib = Quantity::parse(&format!("{memory}Gi")).unwrap_or_default();
-    Node { name: class.into(), instance_type: Some(class.into()), region: None, spot, cpu: Quantity::whole(cpu), memory: gib }
+    Node {
+        name: class.into(),
+        instance_type: Some(class.into()),
+        region: None,
+        spot,
+        cpu: Quantity::whole(cpu),
+        memory: gib,
+        pods: Quantity::default(),
+    }
 }
 
 fn nodes(text: &str) -> Result<(String, u32, bool), String> {

@@ -5,6 +5,7 @@
 //! done sums over all. What is missing is never shown as zero: [`ask_or_zero`] gives a zero only while a daemon is scraped.
 //! `uid`s never change, since people link to them.
 
+mod capacity;
 mod clones;
 mod cost;
 mod databases;
@@ -29,10 +30,11 @@ pub const API_SERVER: &str = "an API server (the demo has none)";
 const BILL: &str = "the bill (docs/billing.md)";
 
 /// Every dashboard, the one to begin with first.
-pub const ALL: &[Dashboard] = &[overview::DASHBOARD, clones::DASHBOARD, databases::DASHBOARD, cost::DASHBOARD, health::DASHBOARD];
+pub const ALL: &[Dashboard] =
+    &[overview::DASHBOARD, clones::DASHBOARD, databases::DASHBOARD, cost::DASHBOARD, capacity::DASHBOARD, health::DASHBOARD];
 
 /// The names of all of them, in the same order.
-pub const NAMES: [&str; 5] = ["overview", "clones", "databases", "cost", "health"];
+pub const NAMES: [&str; 6] = ["overview", "clones", "databases", "cost", "capacity", "health"];
 
 /// One dashboard.
 #[derive(Debug, Clone, Copy)]

@@ -26,7 +26,9 @@ fn setting() -> Setting {
         [("requests.cpu", "250m"), ("requests.memory", "512Mi")].map(|(name, text)| (name.to_owned(), Quantity::parse(text).unwrap())),
     );
     let (cpu, memory) = (Quantity::whole(2), Quantity::parse("8Gi").unwrap());
-    let node = || Arc::new(Node { name: "n".into(), instance_type: Some("t3.large".into()), region: None, spot: true, cpu, memory });
+    let node = || {
+        Arc::new(Node { name: "n".into(), instance_type: Some("t3.large".into()), region: None, spot: true, cpu, memory, pods: Quantity::whole(35) })
+    };
     let hosts = [("staging-mysql", Host::Instance("db.t3.small".into())), ("production-aurora", Host::Capacity("0.5".parse().unwrap()))];
     Setting {
         needs,

@@ -77,6 +77,12 @@ impl Daemon {
         metrics::get(self.address, path).await
     }
 
+    /// The same, asked for from elsewhere: by a name that is not this machine's, with these lines in the head of the request.
+    pub(crate) async fn page_from_elsewhere(&self, path: &str, head: &str) -> Result<(u16, String)> {
+        self.lives()?;
+        metrics::get_with(self.address, path, &format!("Host: clonewarden.example\r\n{head}")).await
+    }
+
     /// Waits until its caches are filled, whether it holds the lease or not.
     pub(crate) async fn until_ready(&self) -> Result<()> {
         until(&format!("{} is ready", self.name), LEADS_WITHIN, async || match self.page("/readyz").await? {

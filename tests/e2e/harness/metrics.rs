@@ -13,13 +13,18 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// The status and the body of one GET.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
-    timeout(WITHIN, ask(address, path)).await.with_context(|| format!("http://{address}{path}: nothing within {} s", WITHIN.as_secs()))?
+    get_with(address, path, &format!("Host: {address}\r\n")).await
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+/// The same with these lines in the head of the request.
+pub(crate) async fn get_with(address: SocketAddr, path: &str, head: &str) -> Result<(u16, String)> {
+    timeout(WITHIN, ask(address, path, head)).await.with_context(|| format!("http://{address}{path}: nothing within {} s", WITHIN.as_secs()))?
+}
+
+async fn ask(address: SocketAddr, path: &str, head: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
     // HTTP/1.0: the answer ends with the connection.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n{head}\r\n").as_bytes()).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.with_context(|| format!("http://{address}{path}: no whole answer"))?;
     let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("http://{address}{path}: not HTTP: {answer}"))?;

@@ -24,6 +24,7 @@ pub(crate) mod money;
 pub(crate) mod notify;
 pub(crate) mod orphans;
 pub(crate) mod outage;
+pub(crate) mod page;
 pub(crate) mod pause;
 pub(crate) mod people;
 pub(crate) mod placement;

@@ -25,11 +25,21 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     // Nothing in it contradicts what we want: an apply without force would merge the two and take it over.
     let theirs = object("ResourceQuota", &json!({"hard": {"services": "50"}}));
     api.create(&all(THEIRS, "resourcequotas"), &theirs).await?;
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"});
+    let scaler = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web"},
+        "spec": {"scaleTargetRef": target, "maxReplicas": 5},
+    });
+    api.create(&format!("/apis/autoscaling/v2/namespaces/{OURS}/horizontalpodautoscalers"), &scaler).await?;
     install.govern("quota", &[OURS, THEIRS], &format!("mode: enforce\n{RULES}"))?;
     install.govern("quota-audit", &[AUDIT], RULES)?;
     let daemon = install.start_leader().await?;
 
     until_as_wanted(api).await?;
+    // Room is told of: what bounds the namespace, and what scales in it.
+    daemon.until_metric(SOON, "clonewarden_quota_allowed", &[("namespace", OURS), ("resource", "pods")], 20.0).await?;
+    daemon.until_metric(SOON, "clonewarden_quota_allowed", &[("namespace", OURS), ("resource", "requests.memory")], 8_589_934_592.0).await?;
+    daemon.until_metric(SOON, "clonewarden_autoscaler_replicas", &[("namespace", OURS), ("which", "most")], 5.0).await?;
     untouched(&install, api, &daemon).await?;
     until("what is as wanted is left alone", SOON, async || {
         let writes = writes(&install, "resourcequotas").await?;

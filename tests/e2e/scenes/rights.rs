@@ -54,8 +54,11 @@ const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "list", "watch", "update", "patch", "delete", "deletecollection"], "", "resourcequotas", THEIRS, "another"),
     (&["get", "list", "watch", "update", "patch", "delete", "deletecollection"], "", "limitranges", THEIRS, "another"),
     (&["get", "list", "watch", "patch", "delete"], "", "resourcequotas", "", ""),
+    (&["watch", "create", "update", "patch", "delete"], "autoscaling", "horizontalpodautoscalers", THEIRS, ""),
     (&["update", "patch"], "", "resourcequotas/status", THEIRS, "clonewarden"),
     (&["create"], "", "serviceaccounts/token", OWN, ""),
+    (&["get", "list", "watch", "update", "delete"], "authentication.k8s.io", "tokenreviews", "", ""),
+    (&["create"], "authorization.k8s.io", "localsubjectaccessreviews", THEIRS, ""),
     (&["impersonate"], "", "users", "", ""),
     (&["bind", "escalate", "create", "update", "patch"], "rbac.authorization.k8s.io", "clusterroles", "", ""),
 ];
@@ -73,6 +76,8 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "patch"], "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "", "clonewarden"),
     (&["get", "patch"], "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "clonewarden"),
     (&["create"], "", "events", THEIRS, ""),
+    (&["create"], "authentication.k8s.io", "tokenreviews", "", ""),
+    (&["create"], "authorization.k8s.io", "subjectaccessreviews", "", ""),
     // Of these only what carries a clone's label: see `try_guard`.
     (&["get", "list", "watch", "delete"], "batch", "jobs", THEIRS, ""),
     (&["list", "watch", "delete"], "", "pods", THEIRS, ""),
@@ -83,6 +88,7 @@ const ALLOWED: &[(&[&str], &str, &str, &str, &str)] = &[
     (&["get", "list", "watch", "patch", "delete"], "rds.services.k8s.aws", "dbclusters", THEIRS, ""),
     (&["list", "watch", "create", "patch", "delete"], "", "resourcequotas", THEIRS, "clonewarden"),
     (&["list", "watch", "create", "patch", "delete"], "", "limitranges", "", "clonewarden"),
+    (&["list"], "autoscaling", "horizontalpodautoscalers", "", ""),
 ];
 
 /// Rights that a run may or may not come to use, and what they are for.

@@ -261,11 +261,28 @@ impl Platform {
     }
 }
 
+/// Path of axe-core, the script that finds in a page what shuts people out. It needs no platform that runs.
+///
+/// # Errors
+/// When it was not installed.
+pub fn axe() -> Result<PathBuf> {
+    let library = whole(python::AXE)?.join("lib");
+    // One folder, named after the version of Python.
+    let folders = fs::read_dir(&library).with_context(|| format!("cannot read {}", library.display()))?;
+    let script = folders.flatten().map(|folder| folder.path().join("site-packages/axe_playwright_python/axe.min.js")).find(|path| path.is_file());
+    script.with_context(|| format!("there is no axe.min.js under {}: run `clonewarden-platform build`", library.display()))
+}
+
 /// A program of a Python environment.
 fn installed(environment: python::Environment, program: &str) -> Result<PathBuf> {
+    Ok(whole(environment)?.join("bin").join(program))
+}
+
+/// A Python environment that is there.
+fn whole(environment: python::Environment) -> Result<PathBuf> {
     let place = environment.place(&pins::cache_root()?)?;
     if !python::is_whole(&place) {
         bail!("{} is not whole: run `clonewarden-platform build`", place.display());
     }
-    Ok(place.join("bin").join(program))
+    Ok(place)
 }
