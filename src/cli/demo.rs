@@ -131,7 +131,8 @@ It writes the end of each clone on the clone, warns, deletes exactly those whose
 finds what dead ones leave behind. When it does not know enough, it holds. Every line says why.
 
 This is its real loop, over a cluster in memory; a minute takes {seconds} seconds. Nothing is needed, nothing is touched.
-Open http://{address}/ to look on while it runs; metrics are at http://{address}/metrics.
+The page while it runs: http://{address}/
+Metrics while it runs: http://{address}/metrics
 
 time        verdict what                               why"
     )

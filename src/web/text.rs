@@ -3,7 +3,6 @@
 //! Contract: every `{{ … }}` of a template goes through [`Escaped`] (askama.toml says so), so none can be forgotten. The other functions
 //! put numbers and dates into words and are called by templates.
 
-use super::view::Thing;
 use crate::{cost, model::duration::roughly};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -108,15 +107,15 @@ pub(super) fn limit(what: &str) -> &str {
 /// A sentence in parts, and whether each is what somebody wrote: that stands between backticks.
 pub(super) fn parts(sentence: &str) -> impl Iterator<Item = (bool, &str)> {
     // One backtick alone quotes nothing.
-    let paired = sentence.matches('`').count() % 2 == 0;
+    let paired = sentence.matches('`').count().is_multiple_of(2);
     let quote = if paired { '`' } else { '\0' };
-    sentence.split(quote).enumerate().map(|(place, part)| (place % 2 == 1, part)).filter(|(_, part)| !part.is_empty())
+    sentence.split(quote).enumerate().map(|(place, part)| (!place.is_multiple_of(2), part)).filter(|(_, part)| !part.is_empty())
 }
 
 /// A name without the namespace, where that is told beside it.
-pub(super) fn within_namespace(thing: &Thing) -> &str {
-    let rest = thing.namespace.as_deref().and_then(|namespace| thing.name.strip_prefix(namespace)?.strip_prefix('/'));
-    rest.unwrap_or(&thing.name)
+pub(super) fn local<'a>(name: &'a str, namespace: &Option<String>) -> &'a str {
+    let rest = namespace.as_deref().and_then(|namespace| name.strip_prefix(namespace)?.strip_prefix('/'));
+    rest.unwrap_or(name)
 }
 
 /// A value as a query holds it.
