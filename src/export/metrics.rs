@@ -4,87 +4,12 @@
 //! Contract: what a metric is called and what its labels mean never changes. No label holds text that comes from an object, a
 //! person or an error; the only names in labels are those of namespaces, policies, AWS' services and, bounded, clones.
 
+mod units;
+
+pub use units::{Type, Unit};
+
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, core::Collector};
 use std::collections::HashMap;
-
-/// How a value behaves over time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Type {
-    /// It goes up and down.
-    Gauge,
-    /// It only goes up, from zero at the start of the process.
-    Counter,
-    /// How often values fell below each bound, since the start of the process.
-    Histogram,
-}
-
-impl Type {
-    /// The word in the text format and in the docs.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Gauge => "gauge",
-            Self::Counter => "counter",
-            Self::Histogram => "histogram",
-        }
-    }
-}
-
-/// What a value counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Things: what the name says.
-    Count,
-    /// 0 (no) or 1 (yes).
-    Flag,
-    /// Always 1: the labels are the message.
-    Info,
-    /// Seconds that pass.
-    Seconds,
-    /// A moment, in seconds since 1970-01-01T00:00:00Z.
-    Timestamp,
-    /// Bytes.
-    Bytes,
-    /// USD.
-    Usd,
-    /// USD an hour.
-    UsdPerHour,
-    /// A share.
-    Ratio,
-}
-
-impl Unit {
-    /// What the name of such a metric ends with, before `_total`; empty: nothing.
-    #[must_use]
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Count | Self::Flag => "",
-            Self::Info => "_info",
-            Self::Seconds => "_seconds",
-            Self::Timestamp => "_timestamp_seconds",
-            Self::Bytes => "_bytes",
-            Self::Usd => "_usd",
-            Self::UsdPerHour => "_usd_per_hour",
-            Self::Ratio => "_ratio",
-        }
-    }
-
-    /// The word in the docs.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Count => "count",
-            Self::Flag => "0 or 1",
-            Self::Info => "1",
-            Self::Seconds => "seconds",
-            Self::Timestamp => "Unix seconds (UTC)",
-            Self::Bytes => "bytes",
-            Self::Usd => "USD",
-            Self::UsdPerHour => "USD an hour",
-            Self::Ratio => "1 is 100 %",
-        }
-    }
-}
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -373,6 +298,20 @@ metrics! {
         "Lines of the journal, by where they go (`file`, `stdout`): `written`, or `lost`, since nothing could be written for so long that too many waited.";
     journal_failures: Counters Count "clonewarden_journal_failures_total" ["output", "what"]
         "How often the journal could not be written (`write`; tried again every second), or its files not be rotated (`rotate`; every 30 s). No decision waits for it.";
+    cloudwatch_requests: Counters Count "clonewarden_cloudwatch_requests_total" ["outcome"]
+        "Requests that this process sent to CloudWatch, by how they ended: `ok`, `unknown` (nobody said), or not taken: `unsent`, `throttled`, `forbidden`, `refused`, `unavailable`.";
+    cloudwatch_datums: Counters Count "clonewarden_cloudwatch_datums_total" ["outcome"]
+        "Figures for CloudWatch: `delivered`; `unknown` (sent, and not sent again, since nobody said whether they were taken); `given_back` (not taken: what they counted is in the next ones); `unfit` (no number, or a label that CloudWatch does not take).";
+    cloudwatch_series: Gauges Count "clonewarden_cloudwatch_series" []
+        "Series that were sent to CloudWatch in this hour (UTC). AWS bills each.";
+    cloudwatch_left_out: Gauges Count "clonewarden_cloudwatch_series_left_out" []
+        "Series that were not sent to CloudWatch the last time because there are more than `--cloudwatch-series`.";
+    cloudwatch_cost: Gauges UsdPerHour "clonewarden_cloudwatch_cost_usd_per_hour" []
+        "What these series and the requests that carry them cost in this hour, by AWS' list price.";
+    cloudwatch_success: Gauges Timestamp "clonewarden_cloudwatch_last_success_timestamp_seconds" []
+        "When CloudWatch last took everything that this process had for it; the start of the process, if it has not. A standby sends nothing, and that is a success. Absent: nothing is to be sent.";
+    cloudwatch_restarts: Counters Count "clonewarden_cloudwatch_restarts_total" []
+        "How often what sends figures to CloudWatch died and was started again. Nothing else depends on it.";
     build_info: Gauges Info "clonewarden_build_info" ["version"]
         "The version of this process.";
 

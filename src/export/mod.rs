@@ -1,6 +1,7 @@
 //! What the daemon tells about itself: metrics, and objects in the cluster.
 
 mod billing;
+pub mod cloudwatch;
 pub mod dashboards;
 mod figures;
 mod hosts;

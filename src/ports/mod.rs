@@ -3,10 +3,12 @@
 
 mod billing;
 mod cloud;
+mod figures;
 mod host;
 
 pub use billing::{BillPage, BillQuestion, Billing};
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
+pub use figures::{Datum, FigureStore, Measure, PutError, Said, SeriesId};
 pub use host::{DatabaseHost, HostError, NoHosts};
 
 use crate::model::{Kind, credentials::SecretText};
