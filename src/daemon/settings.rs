@@ -8,6 +8,7 @@ mod journal;
 
 pub use billing::Bills;
 pub use cloudwatch::Figures;
+use cloudwatch::is_region;
 
 use crate::{
     act::journal::Outputs,
@@ -376,18 +377,6 @@ impl Check {
         let parsed = text.parse().ok();
         self.that(parsed.is_some(), || format!("{flag}: `{text}` is not {what}"));
         parsed
-    }
-}
-
-/// Two letters, words, and a digit: `us-east-1`, `us-gov-west-1`.
-fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    match parts.as_slice() {
-        [country, words @ .., number] => {
-            country.len() == 2 && !words.is_empty() && letters(country) && words.iter().all(letters) && matches!(number.as_bytes(), [b'0'..=b'9'])
-        }
-        _ => false,
     }
 }
 

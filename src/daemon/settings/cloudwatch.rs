@@ -1,6 +1,6 @@
 //! Whether, where and how often figures are sent to CloudWatch. They cost money, so nobody sends any who did not say so.
 
-use super::{Check, is_region};
+use super::Check;
 use crate::{export::cloudwatch::MOST_SERIES, model::Span};
 use std::{sync::Arc, time::Duration};
 
@@ -52,5 +52,17 @@ impl Wanted {
             check.that((1..=MOST_SERIES).contains(&series), || format!("--cloudwatch-series: `{series}` is not from 1 to {MOST_SERIES}"));
         }
         Some(Figures { namespace, region: region?, every: every?.get().unsigned_abs(), series: series? })
+    }
+}
+
+/// Two letters, words, and a digit: `us-east-1`, `us-gov-west-1`.
+pub(super) fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    match parts.as_slice() {
+        [country, words @ .., number] => {
+            country.len() == 2 && !words.is_empty() && letters(country) && words.iter().all(letters) && matches!(number.as_bytes(), [b'0'..=b'9'])
+        }
+        _ => false,
     }
 }
