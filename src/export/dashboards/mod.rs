@@ -6,6 +6,7 @@
 //! `uid`s never change, since people link to them.
 
 mod clones;
+pub mod cloudwatch;
 mod cost;
 mod databases;
 mod grafana;

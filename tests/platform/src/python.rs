@@ -25,8 +25,10 @@ pub(crate) const AWS: Environment = Environment("aws");
 pub(crate) const SCHEMATHESIS: Environment = Environment("schemathesis");
 /// What reads the hooks for repositories with policies.
 pub(crate) const PRE_COMMIT: Environment = Environment("pre-commit");
+/// What reads the alarms for CloudWatch.
+pub(crate) const CFN_LINT: Environment = Environment("cfn-lint");
 /// All of them.
-pub(crate) const ALL: [Environment; 3] = [AWS, SCHEMATHESIS, PRE_COMMIT];
+pub(crate) const ALL: [Environment; 4] = [AWS, SCHEMATHESIS, PRE_COMMIT, CFN_LINT];
 
 /// Everything that decides what a virtual environment is good for.
 const WHICH_PYTHON: &str = "import sys, sysconfig; print(sys.version, sys.base_prefix, sysconfig.get_platform())";
