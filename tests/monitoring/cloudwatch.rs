@@ -62,9 +62,10 @@ fn threshold(alert: &str, expression: &str) -> (&'static str, f64) {
         }
         _ => {}
     }
-    let at = expression.rfind(['>', '<', '=']).unwrap();
-    let value: f64 = expression[at + 1..].split('*').map(|factor| factor.trim().parse::<f64>().unwrap()).product();
-    let how = match &expression[at..=at] {
+    let operators = ['>', '<', '='];
+    let (_, value) = expression.rsplit_once(operators).unwrap();
+    let value: f64 = value.split('*').map(|factor| factor.trim().parse::<f64>().unwrap()).product();
+    let how = match expression.rmatches(operators).next().unwrap() {
         ">" => "GreaterThanThreshold",
         "<" => "LessThanThreshold",
         _ => "GreaterThanOrEqualToThreshold",
@@ -107,8 +108,12 @@ fn every_alert_is_an_alarm_with_its_threshold_its_wait_and_its_page() {
         let page = format!("${{Runbooks}}#{}", alert.to_lowercase());
         assert!(alarm["AlarmDescription"]["Fn::Sub"].as_str().unwrap().ends_with(&page), "{alert}");
         let severity = rule["labels"]["severity"].as_str().unwrap();
-        let topic = format!("{}{}Topic", severity[..1].to_uppercase(), &severity[1..]);
-        assert_eq!(alarm["AlarmActions"]["Fn::If"][1][0]["Ref"], topic.as_str(), "{alert}");
+        let topic = match severity {
+            "critical" => "CriticalTopic",
+            "warning" => "WarningTopic",
+            _ => "InfoTopic",
+        };
+        assert_eq!(alarm["AlarmActions"]["Fn::If"][1][0]["Ref"], topic, "{alert}");
         let silence = ["ClonewardenNobodyActs", "ClonewardenSilent"].contains(&alert);
         assert_eq!(alarm["TreatMissingData"] == "breaching", silence, "{alert}: only where silence is the message");
     }

@@ -41,28 +41,27 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let requests = async |outcome: &str| anyhow::Ok(daemon.metrics().await?.sum("clonewarden_cloudwatch_requests_total", &[("outcome", outcome)]));
     reap("calm").await?;
 
-    let fault = |more: Value| {
-        let mut fault = json!({"op": PUT});
-        fault.as_object_mut().zip(more.as_object().cloned()).map(|(fault, more)| fault.extend(more));
-        fault
+    let fault = |mut what: Value| {
+        what["op"] = PUT.into();
+        what
     };
     let faults =
         [json!({"code": "InternalServiceFault", "status": 500, "times": 2}), json!({"code": "Throttling", "times": 1}), json!({"lostAnswer": true})];
     aws.control("faults", &faults.map(fault).into()).await?;
     reap("refused").await?;
-    until("an answer was lost", LATER, async || Ok(ensure!(requests("unknown").await? == 1.0, "not yet"))).await?;
+    until("an answer was lost", LATER, async || so(requests("unknown").await? == 1.0)).await?;
     ensure!(requests("throttled").await? == 1.0 && requests("unavailable").await? == 2.0, "{}", told(&daemon).await?);
 
     // Nothing is under way while it goes, and what it has is read before that.
     aws.control("faults", &json!([fault(json!({"code": "ServiceUnavailable", "status": 503, "times": -1}))])).await?;
     let before = requests("unavailable").await?;
-    until("it is refused", SOON, async || Ok(ensure!(requests("unavailable").await? > before, "not yet"))).await?;
+    until("it is refused", SOON, async || so(requests("unavailable").await? > before)).await?;
     let mut taken = aws.figures().await?;
     stage.parts(|platform| platform.stop("aws")).await?;
     reap("away").await?;
-    until("there is no connection", LATER, async || Ok(ensure!(requests("unsent").await? > 0.0, "not yet"))).await?;
+    until("there is no connection", LATER, async || so(requests("unsent").await? > 0.0)).await?;
     stage.parts(|platform| platform.restart("aws")).await?;
-    until("it is back", LATER, async || Ok(ensure!(!aws.figures().await?.is_empty(), "nothing yet"))).await?;
+    until("it is back", LATER, async || so(!aws.figures().await?.is_empty())).await?;
 
     stage.parts(|platform| platform.freeze("aws")).await?;
     let frozen = reap("frozen").await;
@@ -77,7 +76,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let compared = until("every series is what /metrics says", LATER, async || {
         let early = series(&daemon).await?;
         let sent = aws.figures().await?.len();
-        until("it sends twice", LATER, async || Ok(ensure!(newest(&aws).await? > sent, "not yet"))).await?;
+        until("it sends twice", LATER, async || so(newest(&aws).await? > sent)).await?;
         let mut all = taken.clone();
         all.extend(aws.figures().await?);
         compare(&all, &early, &series(&daemon).await?)
@@ -89,6 +88,11 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let deleted: f64 = actions.filter(|one| one["dimensions"]["action"] == "delete").map(total).sum();
     ensure!(deleted == 4.0, "{deleted} deletes are told of");
     Ok(format!("{compared} series compared, {} figures, {kept} of them before the restart; 4 ends, none later than {LATE} s", taken.len()))
+}
+
+fn so(seen: bool) -> Result<()> {
+    ensure!(seen, "it is not so yet");
+    Ok(())
 }
 
 async fn told(daemon: &Daemon) -> Result<String> {
