@@ -15,4 +15,5 @@ pub mod run;
 pub mod schedule;
 pub mod settings;
 pub mod shell;
+pub mod shipping;
 pub mod warden;

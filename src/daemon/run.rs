@@ -9,6 +9,7 @@ use super::{
     schedule,
     settings::Settings,
     shell::{Shell, Shown},
+    shipping,
 };
 use crate::{
     act::journal::Journal,
@@ -154,6 +155,10 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
             Some(tokio::spawn(asking.run()))
         }
     };
+    let shipping = match &settings.figures {
+        None => None,
+        Some(figures) => Some(shipping::start(figures, shell.metrics(), &clock, &vitals).await),
+    };
     let following = Following {
         path: settings.policies.clone(),
         clock: Arc::clone(&clock),
@@ -249,6 +254,9 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
     }
     follower.abort();
     looking.abort();
+    if let Some(shipping) = shipping {
+        shipping.end(ended == Ended::Stopped).await;
+    }
     if let Some(asking) = asking {
         asking.abort();
     }

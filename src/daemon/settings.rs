@@ -3,11 +3,14 @@
 //! Contract: everything is checked before anything starts, and every problem is reported at once.
 
 mod billing;
+mod cloudwatch;
 mod journal;
 mod notices;
 mod traces;
 
 pub use billing::Bills;
+pub use cloudwatch::Figures;
+use cloudwatch::is_region;
 
 use crate::{
     act::journal::Outputs,
@@ -70,6 +73,18 @@ pub struct RunArgs {
     /// The cost allocation tag that holds the namespace; default: Namespace.
     #[arg(long, env = "CLONEWARDEN_BILLING_TAG", value_name = "KEY")]
     pub billing_tag: Option<String>,
+    /// The namespace of CloudWatch that figures are sent to; default: none are sent. They cost money: docs/cloudwatch.md.
+    #[arg(long, env = "CLONEWARDEN_CLOUDWATCH_NAMESPACE", value_name = "NAME")]
+    pub cloudwatch_namespace: Option<String>,
+    /// The region of CloudWatch; default: the first of --aws-regions.
+    #[arg(long, env = "CLONEWARDEN_CLOUDWATCH_REGION", value_name = "REGION")]
+    pub cloudwatch_region: Option<String>,
+    /// How often figures are sent: from 1s to 1m.
+    #[arg(long, env = "CLONEWARDEN_CLOUDWATCH_EVERY", value_name = "DURATION")]
+    pub cloudwatch_every: Option<String>,
+    /// The most series that are sent in an hour, of about $0.30 a month each; default: 200.
+    #[arg(long, env = "CLONEWARDEN_CLOUDWATCH_SERIES", value_name = "N")]
+    pub cloudwatch_series: Option<String>,
     /// The certificates by which shared database hosts are trusted (PEM), such as the AWS CA bundle.
     #[arg(long, env = "CLONEWARDEN_DATABASE_CA", value_name = "FILE")]
     pub database_ca: Option<String>,
@@ -133,6 +148,8 @@ pub struct Settings {
     pub aws_regions: Vec<Arc<str>>,
     /// How often the bill is asked for, if it is.
     pub bills: Option<Bills>,
+    /// Where figures are sent, if they are.
+    pub figures: Option<Figures>,
     /// The certificates by which shared database hosts are trusted.
     pub database_ca: PathBuf,
     /// How often everything is looked at.
@@ -250,6 +267,13 @@ impl RunArgs {
             tag: self.billing_tag.or(file.billing_tag),
         };
         let bills = bills.settle(&mut check, !aws_regions.is_empty());
+        let figures = cloudwatch::Wanted {
+            namespace: self.cloudwatch_namespace.or(file.cloudwatch_namespace),
+            region: self.cloudwatch_region.or(file.cloudwatch_region),
+            every: self.cloudwatch_every.or(file.cloudwatch_every),
+            series: self.cloudwatch_series.or(file.cloudwatch_series),
+        };
+        let figures = figures.settle(&mut check, &aws_regions);
         let namespace = self.namespace.or(file.namespace);
         let database_ca = self.database_ca.or(file.database_ca).unwrap_or_else(|| DATABASE_CA.to_owned());
         let journal = journal::Wanted {
@@ -274,6 +298,7 @@ impl RunArgs {
                 aws_account,
                 aws_regions,
                 bills,
+                figures,
                 database_ca: PathBuf::from(database_ca),
                 sweep_every,
                 journal,
@@ -373,18 +398,6 @@ impl Check {
         let parsed = text.parse().ok();
         self.that(parsed.is_some(), || format!("{flag}: `{text}` is not {what}"));
         parsed
-    }
-}
-
-/// Two letters, words, and a digit: `us-east-1`, `us-gov-west-1`.
-fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    match parts.as_slice() {
-        [country, words @ .., number] => {
-            country.len() == 2 && !words.is_empty() && letters(country) && words.iter().all(letters) && matches!(number.as_bytes(), [b'0'..=b'9'])
-        }
-        _ => false,
     }
 }
 

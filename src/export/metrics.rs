@@ -315,6 +315,20 @@ metrics! {
         "Notifications by receiver (its name in the file of `--notifications`): `sent`, alone or in a digest; `failed`, the receiver did not take it; `dropped`, too many waited; `repeated`, it had been told before. The journal has all of them.";
     spans: Counters Count "clonewarden_spans_total" ["outcome"]
         "Spans of traces: `sent`; `failed`, the collector did not take them; `dropped`, too many waited.";
+    cloudwatch_requests: Counters Count "clonewarden_cloudwatch_requests_total" ["outcome"]
+        "Requests that this process sent to CloudWatch, by how they ended: `ok`, `unknown` (nobody said), or not taken: `unsent`, `throttled`, `forbidden`, `refused`, `unavailable`.";
+    cloudwatch_datums: Counters Count "clonewarden_cloudwatch_datums_total" ["outcome"]
+        "Figures for CloudWatch: `delivered`; `unknown` (sent, and not sent again, since nobody said whether they were taken); `given_back` (not taken: what they counted is in the next ones); `unfit` (no number, or a label that CloudWatch does not take).";
+    cloudwatch_series: Gauges Count "clonewarden_cloudwatch_series" []
+        "Series that were sent to CloudWatch in this hour (UTC). AWS bills each.";
+    cloudwatch_left_out: Gauges Count "clonewarden_cloudwatch_series_left_out" []
+        "Series that were not sent to CloudWatch the last time because there are more than `--cloudwatch-series`.";
+    cloudwatch_cost: Gauges UsdPerHour "clonewarden_cloudwatch_cost_usd_per_hour" []
+        "What these series and the requests that carry them cost in this hour, by AWS' list price.";
+    cloudwatch_success: Gauges Timestamp "clonewarden_cloudwatch_last_success_timestamp_seconds" []
+        "When CloudWatch last took everything that this process had for it; the start of the process, if it has not. A standby sends nothing, and that is a success. Absent: nothing is to be sent.";
+    cloudwatch_restarts: Counters Count "clonewarden_cloudwatch_restarts_total" []
+        "How often what sends figures to CloudWatch died and was started again. Nothing else depends on it.";
     build_info: Gauges Info "clonewarden_build_info" ["version"]
         "The version of this process.";
 

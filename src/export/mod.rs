@@ -2,6 +2,7 @@
 
 mod billing;
 mod capacity;
+pub mod cloudwatch;
 pub mod dashboards;
 mod figures;
 mod hosts;

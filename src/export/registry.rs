@@ -6,6 +6,7 @@
 
 use super::{
     billing,
+    cloudwatch::Tallied,
     figures::{Bounds, Figures, number, seconds},
     lateness::Lateness,
     metrics::{Definition, Families, Series, TABLE},
@@ -203,6 +204,11 @@ impl Metrics {
     /// How many requests to Cost Explorer ended in one way since the start.
     pub fn billing_calls(&self, outcome: &str, total: u64) {
         self.families.billing_calls.raise(&[outcome], whole(total));
+    }
+
+    /// What became of what was sent to CloudWatch.
+    pub fn cloudwatch(&self, tally: &Tallied) {
+        tally.set(&self.families);
     }
 
     /// Every metric as it is now. Takes milliseconds, reads `/proc` and waits for a plan that is just being counted: not for a

@@ -4,12 +4,14 @@
 mod autoscalers;
 mod billing;
 mod cloud;
+mod figures;
 mod host;
 mod review;
 
 pub use autoscalers::Autoscalers;
 pub use billing::{BillPage, BillQuestion, Billing};
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
+pub use figures::{Datum, FigureStore, Measure, PutError, Said, SeriesId};
 pub use host::{DatabaseHost, HostError, NoHosts};
 pub use review::{Asker, Reviewer};
 

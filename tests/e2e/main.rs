@@ -86,6 +86,7 @@ scenes! {
     deaths Alone;
     regions Alone;
     billing Alone;
+    cloudwatch Alone;
     prices Alone;
     rights Alone;
     hosts Alone;

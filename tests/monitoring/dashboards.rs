@@ -208,6 +208,13 @@ fn every_metric_that_a_person_needs_is_on_some_panel() {
         "clonewarden_journal_failures_total",
         "clonewarden_notices_total",
         "clonewarden_spans_total",
+        "clonewarden_cloudwatch_requests_total",
+        "clonewarden_cloudwatch_datums_total",
+        "clonewarden_cloudwatch_series",
+        "clonewarden_cloudwatch_series_left_out",
+        "clonewarden_cloudwatch_cost_usd_per_hour",
+        "clonewarden_cloudwatch_last_success_timestamp_seconds",
+        "clonewarden_cloudwatch_restarts_total",
         "clonewarden_build_info",
     ];
     let missing: Vec<_> = TABLE.iter().map(|line| line.name).filter(|name| name.starts_with("clonewarden_") && !shown.contains(name)).collect();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "what a test cannot set up must fail it")]
 
+mod cloudwatch;
 mod dashboards;
 mod live;
 mod promql;

@@ -151,3 +151,38 @@ fn the_journal_goes_to_a_file_to_standard_output_or_to_both() {
         assert!(problems.len() == 1 && problems[0].starts_with("--journal"), "{problems:?}");
     }
 }
+
+#[test]
+fn figures_go_to_cloudwatch_only_for_whoever_says_so() {
+    let settle = |namespace: Option<&str>, region: Option<&str>, every: Option<&str>, series: Option<&str>, regions: &str| {
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        let args = RunArgs {
+            policies: policies(),
+            aws_regions: Some(regions.into()),
+            cloudwatch_namespace: text(namespace),
+            cloudwatch_region: text(region),
+            cloudwatch_every: text(every),
+            cloudwatch_series: text(series),
+            ..RunArgs::default()
+        };
+        args.settle().map(|settings| settings.figures)
+    };
+    assert_eq!(settle(None, None, None, None, "us-east-1").unwrap(), None);
+    let plain = settle(Some("Clonewarden"), None, None, None, "eu-west-1,us-east-1").unwrap().unwrap();
+    assert_eq!((&*plain.region, plain.every.as_secs(), plain.series), ("eu-west-1", 60, 200));
+    assert_eq!(&*settle(Some("Clone/warden"), Some("us-west-2"), None, None, "").unwrap().unwrap().region, "us-west-2");
+    for wrong in [
+        settle(None, Some("us-east-1"), None, None, "us-east-1"),
+        settle(Some("Clonewarden"), None, None, None, ""),
+        settle(Some("Clonewarden"), Some("Frankfurt"), None, None, ""),
+        settle(Some("AWS/RDS"), None, None, None, "us-east-1"),
+        settle(Some(":x"), None, None, None, "us-east-1"),
+        settle(Some(""), None, None, None, "us-east-1"),
+        settle(Some("Clonewarden"), None, Some("5m"), None, "us-east-1"),
+        settle(Some("Clonewarden"), None, Some("0s"), None, "us-east-1"),
+        settle(Some("Clonewarden"), None, None, Some("0"), "us-east-1"),
+        settle(Some("Clonewarden"), None, None, Some("10001"), "us-east-1"),
+    ] {
+        assert!(wrong.unwrap_err().0.iter().all(|problem| problem.starts_with("--cloudwatch-")));
+    }
+}

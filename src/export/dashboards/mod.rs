@@ -7,6 +7,7 @@
 
 mod capacity;
 mod clones;
+pub mod cloudwatch;
 mod cost;
 mod databases;
 mod grafana;

@@ -179,6 +179,11 @@ impl Aws {
         Ok(calls.iter().filter(|call| call["op"] == operation).count())
     }
 
+    /// What CloudWatch has taken since the last reset, in order.
+    pub(crate) async fn figures(&self) -> Result<Vec<Value>> {
+        Ok(serde_json::from_str(&self.send("GET", "/control/figures", "", "").await?.body)?)
+    }
+
     async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Result<Answer> {
         let host = self.url.strip_prefix("http://").context("the endpoint is not plain HTTP")?;
         let asked = async {

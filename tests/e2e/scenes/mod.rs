@@ -7,6 +7,7 @@ pub(crate) mod approve;
 pub(crate) mod backlog;
 pub(crate) mod billing;
 pub(crate) mod certificates;
+pub(crate) mod cloudwatch;
 pub(crate) mod crash;
 pub(crate) mod credentials;
 pub(crate) mod crowd;

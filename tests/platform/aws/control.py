@@ -27,6 +27,8 @@ POST static  {TARGET: [{"match": M, "answer": {...}}, ...]}
                                             answer whose "match" is a part of the body; without one it always fits
 GET  calls   ?since=N                       every call but the first N: op, service, region, parameters (no passwords), status
                                             (null: no answer), fault, at (seconds of the wall clock), userAgent
+GET  figures ?since=N                       what CloudWatch's PutMetricData took, in order, but the first N: region, namespace,
+                                            name, dimensions ({name: value}), at, unit, values ([[value, count], ...])
 GET  ready                                  {} once it serves
 """
 
@@ -38,6 +40,7 @@ from moto.ec2.models import ec2_backends
 from moto.moto_api._internal import moto_api_backend
 from moto.rds.models import rds_backends
 
+import cbor
 import faults
 import static
 from agenda import AGENDA
@@ -48,17 +51,27 @@ class Refused(Exception):
     """The caller's mistake, in words."""
 
 
+def since(query, what):
+    """How many to leave out."""
+    number = query.get("since", ["0"])[-1]
+    if not number.isdigit():
+        raise Refused(f"`since` is how many {what} to leave out, not {number}")
+    return int(number)
+
+
 class Control:
     """What a test can see and set, besides AWS' own resources."""
 
     def __init__(self):
         self.faults = faults.Faults()
         self.static = static.Static()
+        self.figures = cbor.Figures()
         self.calls = []
         self.skew = 0
         self.routes = {
             ("GET", "ready"): lambda _: {},
             ("GET", "calls"): self._calls,
+            ("GET", "figures"): self._figures,
             ("GET", "faults"): lambda _: self.faults.waiting,
             ("POST", "bulk"): self._bulk,
             ("POST", "date"): self._date,
@@ -92,6 +105,7 @@ class Control:
         AGENDA.reset()
         self.faults.set([])
         self.static.set({})
+        self.figures.kept.clear()
         self.calls.clear()
         self.skew = 0
         for region in REGIONS:
@@ -99,10 +113,10 @@ class Control:
             rds_backends[ACCOUNT][region].create_subnet_group(SUBNET_GROUP, "where clones' databases are", list(subnets.values()), [])
 
     def _calls(self, query):
-        since = query.get("since", ["0"])[-1]
-        if not since.isdigit():
-            raise Refused(f"`since` is how many calls to leave out, not {since}")
-        return self.calls[int(since) :]
+        return self.calls[since(query, "calls") :]
+
+    def _figures(self, query):
+        return self.figures.kept[since(query, "figures") :]
 
     def _timing(self, wish):
         for name, seconds in fields(wish, dict.fromkeys(AGENDA.timing, (int, float))).items():

@@ -5,6 +5,8 @@ import re
 import time
 from xml.sax.saxutils import escape
 
+import cbor
+
 # A resource in a list. No element of these names has another of its own inside.
 ITEMS = re.compile(rb"<(DBInstance|DBCluster|DBSnapshot|DBClusterSnapshot)>.*?</\1>\s*", re.DOTALL)
 TAG_LIST = re.compile(rb"<TagList>.*?</TagList>|<TagList\s*/>", re.DOTALL)
@@ -29,6 +31,8 @@ NAMESPACES = {"rds": "http://rds.amazonaws.com/doc/2014-10-31/", "sts": "https:/
 
 def error(call, status, code, message):
     """An error as the service of a call writes it."""
+    if call.cbor:
+        return cbor.error(status, code, message)[1]
     if call.target:
         return json.dumps({"__type": code, "Message": message}).encode()
     side = "Receiver" if status >= 500 else "Sender"
@@ -37,6 +41,11 @@ def error(call, status, code, message):
         f'<ErrorResponse xmlns="{namespace}"><Error><Type>{side}</Type><Code>{escape(code)}</Code>'
         f"<Message>{escape(message)}</Message></Error><RequestId>00000000-0000-0000-0000-000000000000</RequestId></ErrorResponse>"
     ).encode()
+
+
+def headers(call):
+    """The headers that such an error has beside its type."""
+    return {"smithy-protocol": cbor.PROTOCOL} if call.cbor else {}
 
 
 def problem(fault):

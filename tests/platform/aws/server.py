@@ -5,7 +5,7 @@ usage: server.py PORT
     server   HTTP: one lock around moto, faults, the Date header, a record of every call
     states   RDS' resources, which take time to come and go        agenda   what happens to them when
     answers  pages of lists                                        faults   what can go wrong with a call
-    static   what a test has said beforehand of other services
+    static   what a test has said beforehand of other services        cbor      CloudWatch, in the protocol of today's SDKs
     control  the control API, by which a test sets all of it
 
 Nothing is kept: a restart is an empty account. Signatures are not checked; the region is the one that a call is signed for.
@@ -31,6 +31,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server  # noqa: E402
 
 import answers  # noqa: E402
+import cbor  # noqa: E402
 import faults  # noqa: E402
 import states  # noqa: E402
 from agenda import AGENDA  # noqa: E402
@@ -51,6 +52,11 @@ class Call:
         if self.target:
             self.text = body.decode("utf-8", "replace")
             self.parameters = json.loads(body or b"{}")
+        self.cbor = cbor.operation(env) is not None
+        if self.cbor:
+            self.op, self.target = cbor.operation(env), ""
+            self.parameters, self.size = cbor.decode(body)
+            self.text = json.dumps(self.parameters)
         # AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, ...
         scope = env.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
         self.region, self.service = (scope[2], scope[3]) if len(scope) == 5 else ("", "")
@@ -58,6 +64,8 @@ class Call:
 
     def content_type(self):
         """What its service answers in."""
+        if self.cbor:
+            return cbor.CONTENT_TYPE
         return "application/x-amz-json-1.1" if self.target else "text/xml"
 
     def record(self, status, fault, at):
@@ -99,7 +107,7 @@ class Server:
         # Outside of the lock: a call that is late makes no other late.
         answer = faults.before(fault, call)
         if answer:
-            status, headers, body = f"{answer[0]} Fault", {"Content-Type": call.content_type()}, answer[1]
+            status, headers, body = f"{answer[0]} Fault", {"Content-Type": call.content_type(), **faults.headers(call)}, answer[1]
         elif fault.get("reset"):
             self._hang_up(env, call, fault, at)
         else:
@@ -121,15 +129,27 @@ class Server:
         def start(status, headers, _=None):
             got[:] = [status, {name: value for name, value in headers if name.lower() not in ("content-length", "date")}]
 
+        asked = {**env, "wsgi.input": io.BytesIO(call.body)}
+        if call.cbor:
+            if call.op == "PutMetricData":
+                try:
+                    self.control.figures.put(call.region, call.parameters, call.size)
+                except cbor.Refused as refused:
+                    headers, body = cbor.error(400, refused.code, str(refused))
+                    return "400 Refused", {"Content-Type": call.content_type(), **headers}, body
+            asked = cbor.for_moto(env, call.parameters, call.op)
         try:
-            body = b"".join(self.moto({**env, "wsgi.input": io.BytesIO(call.body)}, start))
+            body = b"".join(self.moto(asked, start))
         except Exception:  # Whatever it is, the caller gets an answer, and the log says what it was.
             traceback.print_exc()
             got, body = ["500"], b""
         if got[0].startswith("500"):
             # moto's own is a page of HTML, which clients take for an outage and ask again.
             body = faults.error(call, 501, "NotImplemented", f"the test platform's AWS cannot {call.op or 'do this'}: see its log")
-            return "501 Not Implemented", {"Content-Type": call.content_type()}, body
+            return "501 Not Implemented", {"Content-Type": call.content_type(), **faults.headers(call)}, body
+        if call.cbor:
+            status, headers, body = cbor.from_moto(int(got[0].split()[0]), body, call.op)
+            return f"{status} CloudWatch", {"Content-Type": call.content_type(), **headers}, body
         return *got, body
 
     def _send(self, start, status, headers, body):

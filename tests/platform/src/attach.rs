@@ -74,6 +74,14 @@ impl Platform {
         installed(python::SCHEMATHESIS, "schemathesis")
     }
 
+    /// Path of cfn-lint, which reads templates for CloudFormation.
+    ///
+    /// # Errors
+    /// When it was not installed.
+    pub fn cfn_lint(&self) -> Result<PathBuf> {
+        installed(python::CFN_LINT, "cfn-lint")
+    }
+
     /// Path of pre-commit, which reads the hooks that the tree has for other repositories.
     ///
     /// # Errors

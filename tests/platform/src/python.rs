@@ -27,8 +27,10 @@ pub(crate) const SCHEMATHESIS: Environment = Environment("schemathesis");
 pub(crate) const PRE_COMMIT: Environment = Environment("pre-commit");
 /// What looks for what shuts people out of the page. Of the package nothing runs: it carries the script that the browser is given.
 pub(crate) const AXE: Environment = Environment("axe");
+/// What reads the alarms for CloudWatch.
+pub(crate) const CFN_LINT: Environment = Environment("cfn-lint");
 /// All of them.
-pub(crate) const ALL: [Environment; 4] = [AWS, SCHEMATHESIS, PRE_COMMIT, AXE];
+pub(crate) const ALL: [Environment; 5] = [AWS, SCHEMATHESIS, PRE_COMMIT, AXE, CFN_LINT];
 
 /// Everything that decides what a virtual environment is good for.
 const WHICH_PYTHON: &str = "import sys, sysconfig; print(sys.version, sys.base_prefix, sysconfig.get_platform())";

@@ -100,21 +100,26 @@ impl Aws {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<Answer> {
+        self.send_bytes(method, path, headers, body.as_bytes())
+    }
+
+    /// The same with a body that is no text. What is no text in the answer is lost.
+    pub(crate) fn send_bytes(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> io::Result<Answer> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         let head =
             format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n", self.address, body.len());
-        stream.write_all(format!("{head}{body}").as_bytes())?;
+        stream.write_all(&[head.as_bytes(), body].concat())?;
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
         let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended without an answer");
-        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(ended)?;
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(ended)?;
+        let (head, body) = (String::from_utf8_lossy(&bytes[..end]), &bytes[end + 4..]);
         let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
         let length: usize = header("Content-Length:").parse().unwrap();
         assert_eq!(length, body.len(), "the announced length is that of the body");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(ended)?;
-        Ok(Answer { status, date: header("Date:"), body: body.to_owned() })
+        Ok(Answer { status, date: header("Date:"), body: String::from_utf8_lossy(body).into_owned() })
     }
 }
 
