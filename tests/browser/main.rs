@@ -5,7 +5,7 @@
 //! program itself serves, of `clonewarden demo`. Nothing is asked of the network. `cargo test --test browser -- --ignored` takes the
 //! pictures for the README anew (`picture.rs`).
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a test cannot set up must fail it")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "what a test cannot set up must fail it")]
 
 mod demo;
 mod driver;

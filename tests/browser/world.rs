@@ -122,7 +122,7 @@ impl World {
             // The daemon may write its state in between.
             for _ in 0..5 {
                 let mut read = state::load(&self.cluster).await.unwrap();
-                read.state.pause(Pause { since: Timestamp::now(), reason: reason.to_owned(), by: "ada".to_owned() });
+                read.state.pause(Pause::new(Timestamp::now(), reason, "ada"));
                 if state::save(&self.cluster, &read.state, read.version.as_deref()).await.is_ok() {
                     return;
                 }

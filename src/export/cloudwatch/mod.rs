@@ -25,10 +25,10 @@ pub use readings::{Amount, CHOSEN, Reading, Readings, read};
 pub use sdk::CloudWatch;
 pub use tally::{Tallied, Tally};
 
-/// What a series costs an hour, in USD: $0.30 a month for each of the first 10,000, billed by the hour in which it is sent. Read
-/// on 2026-11-28 at <https://aws.amazon.com/cloudwatch/pricing/> (US East, N. Virginia). A month has 730 hours.
+/// What a series costs an hour, in USD: $0.30 a month for each of the first 10,000, billed by the hour in which it is sent; the list price of
+/// <https://aws.amazon.com/cloudwatch/pricing/> for US East (N. Virginia). Other regions differ. A month has 730 hours.
 pub const SERIES_HOUR: f64 = 0.30 / 730.0;
-/// What a request costs, in USD: $0.01 for a thousand. Read at the same place.
+/// What a request costs, in USD: $0.01 for a thousand, by the same list.
 pub const REQUEST: f64 = 0.01 / 1_000.0;
 /// The most series that `--cloudwatch-series` takes: from there on AWS' price is another.
 pub const MOST_SERIES: usize = 10_000;

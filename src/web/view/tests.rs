@@ -113,7 +113,7 @@ fn what_is_held_and_what_is_held_back_says_why() {
     assert!(view.upcoming.items.is_empty(), "what is held comes no nearer: {:?}", view.upcoming);
     let mut world = World::new();
     world.clone("a", "due", -10, json!({}));
-    world.snapshot.state.paused = Some(Pause { since: at(-60), reason: "an <b>outage</b>".to_owned(), by: "ada".to_owned() });
+    world.snapshot.state.paused = Some(Pause::new(at(-60), "an <b>outage</b>", "ada"));
     let view = world.view(None, &all());
     // The quota that would be made is held back, too; an end is told of first.
     assert_eq!((view.holds[0].blocked_by, view.holds[0].code.as_str(), view.holds[0].action), (Some("pause"), "Expired", "delete"));

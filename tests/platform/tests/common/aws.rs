@@ -114,7 +114,8 @@ impl Aws {
         stream.read_to_end(&mut bytes)?;
         let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended without an answer");
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").ok_or_else(ended)?;
-        let (head, body) = (String::from_utf8_lossy(&bytes[..end]), &bytes[end + 4..]);
+        let (head, body) = bytes.split_at(end);
+        let (head, body) = (String::from_utf8_lossy(head), body.strip_prefix(b"\r\n\r\n").ok_or_else(ended)?);
         let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
         let length: usize = header("Content-Length:").parse().unwrap();
         assert_eq!(length, body.len(), "the announced length is that of the body");
