@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const POLICY: &str = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec:\n  mode: enforce\n  namespaces: {names: [a, b]}\n  limits: {clones: 20}\n  quota: {requests.cpu: 4}\n";
+const POLICY: &str = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec:\n  mode: enforce\n  namespaces: {names: [a, b]}\n  ttl: {minimum: 1m}\n  limits: {clones: 20}\n  quota: {requests.cpu: 4}\n";
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_770_300_000 + seconds).unwrap()
