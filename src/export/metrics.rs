@@ -167,7 +167,7 @@ metrics! {
     paused: Gauges Flag "clonewarden_paused" []
         "Whether every write is stopped by `clonewarden pause`.";
     loop_success: Gauges Timestamp "clonewarden_loop_last_success_timestamp_seconds" ["loop"]
-        "When each loop last did its work: `plan`, `act` (only the holder of the lease), `lease`, `state`, `sweep/<region>` (a complete sweep over AWS, only by the holder), `look/<host>` (a whole look at a shared host), `mirror/<kind>` (a kind of objects was heard of). 0: not yet. An alert on its age is the dead man's switch.";
+        "When each loop last did its work: `plan`, `act` (only the holder of the lease), `lease`, `state`, `approvals` (what people had carried out), `sweep/<region>` (a complete sweep over AWS, only by the holder), `look/<host>` (a whole look at a shared host), `mirror/<kind>` (a kind of objects was heard of). 0: not yet. An alert on its age is the dead man's switch.";
     plan_duration: Histograms Seconds "clonewarden_plan_duration_seconds" [] buckets PLANNING,
         "How long making a plan took, without carrying it out.";
     plan_wakeup: Gauges Timestamp "clonewarden_plan_next_wakeup_timestamp_seconds" []

@@ -37,7 +37,7 @@ fn a_clone_that_ends_leaves_the_page_without_a_reload() {
         .run(&format!("return window.mark?.isConnected && window.mark === {stays} && performance.getEntriesByType('navigation').length === 1"));
     assert_eq!(same, true, "the page was loaded again, or what had not changed was made anew");
     browser.until("what was done is told", SOON, "return document.querySelector('#actions').innerText.includes('clone-soon')");
-    let link = browser.run("return document.querySelector('#link').textContent");
+    let link = browser.run("return document.querySelector('#link').textContent.trim()");
     assert_eq!(link, "Live");
     unblemished(&browser, &world.page());
 }

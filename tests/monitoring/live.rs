@@ -218,7 +218,7 @@ pub(crate) fn scraped() -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
     command.args(["demo", "--listen", "127.0.0.1:0", "--policies"]).arg(file("policies"));
     let mut demo = Running::start(command, folder.0.join("demo"));
-    let address = demo.address("metrics are at http://");
+    let address = demo.address("Metrics while it runs: http://");
     let begin = Instant::now();
     loop {
         let said = get(address, "/metrics");
@@ -242,7 +242,7 @@ fn every_query_of_every_panel_returns_data() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
     command.args(["demo", "--listen", "127.0.0.1:0", "--policies"]).arg(file("policies"));
     let mut demo = Running::start(command, folder.0.join("demo"));
-    let ours = Prometheus::scraping(demo.address("metrics are at http://"), &folder.0.join("ours"));
+    let ours = Prometheus::scraping(demo.address("Metrics while it runs: http://"), &folder.0.join("ours"));
     let theirs = Prometheus::scraping(made_up(), &folder.0.join("theirs"));
 
     let mut open = Vec::new();
@@ -296,7 +296,7 @@ fn the_demo_can_be_watched_by_a_prometheus_with_the_configuration_that_ships() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clonewarden"));
     command.args(["demo", "--listen", "127.0.0.1:0", "--policies"]).arg(file("policies"));
     let mut demo = Running::start(command, folder.0.join("demo"));
-    let settings = shipped.replace(fixed, &demo.address("metrics are at http://").to_string());
+    let settings = shipped.replace(fixed, &demo.address("Metrics while it runs: http://").to_string());
     fs::write(folder.0.join("prometheus-demo.yml"), settings).unwrap();
     fs::copy(file("deploy/monitoring/rules.yaml"), folder.0.join("rules.yaml")).unwrap();
     let prometheus = Prometheus::started("prometheus-demo.yml", &folder.0);
