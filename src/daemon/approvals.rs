@@ -16,13 +16,16 @@ use tracing::warn;
 
 /// How often the holder of the lease looks. Nobody waits for it.
 const EVERY: Duration = Duration::from_secs(5);
+/// How soon it begins to, once it holds the lease: until the ConfigMap is there nobody can have anything carried out.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Looks regularly what people had carried out, and tells it.
 pub(super) async fn tell_approvals(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, journal: Arc<Journal>) {
     let (mut teller, mut trouble) = (Teller::default(), None);
     loop {
         // A standby has nothing to tell.
-        let looked = if vitals.fence.holds() { look(cluster.as_ref(), &vitals, &mut teller, &journal, clock.now()).await } else { Ok(()) };
+        let holds = vitals.fence.holds();
+        let looked = if holds { look(cluster.as_ref(), &vitals, &mut teller, &journal, clock.now()).await } else { Ok(()) };
         match &looked {
             Ok(()) => vitals.beat("approvals", clock.now()),
             Err(error) if trouble.as_ref() != Some(error) => {
@@ -31,7 +34,7 @@ pub(super) async fn tell_approvals(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clo
             Err(_) => {}
         }
         trouble = looked.err();
-        clock.sleep(EVERY).await;
+        clock.sleep(if holds { EVERY } else { SOON }).await;
     }
 }
 

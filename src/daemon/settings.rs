@@ -7,10 +7,12 @@ mod cloudwatch;
 mod journal;
 mod notices;
 mod traces;
+mod webhook;
 
 pub use billing::Bills;
 pub use cloudwatch::Figures;
 use cloudwatch::is_region;
+pub use webhook::Webhook;
 
 use crate::{
     act::journal::Outputs,
@@ -168,21 +170,6 @@ pub struct Settings {
     pub clone_metrics: usize,
 }
 
-/// Where and how the admission webhook is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// Where other replicas reach it.
-    pub advertise: SocketAddr,
-    /// A folder with a mounted certificate; `None`: clonewarden makes its own.
-    pub certs: Option<PathBuf>,
-    /// Further names and addresses of its own certificate.
-    pub names: Vec<String>,
-    /// The name of the webhook configurations.
-    pub configuration: String,
-}
-
 /// Where and how the HTTP API for services is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
@@ -246,7 +233,7 @@ impl RunArgs {
         let filter = tracing_subscriber::EnvFilter::try_new(&log);
         check.that(filter.is_ok(), || format!("--log: `{log}` is no filter; write it as `info` or `clonewarden=debug,warn`"));
         let clone_metrics = check.parse("--clone-metrics", self.clone_metrics.or(file.clone_metrics), "1000", "a number");
-        let webhook = Wanted {
+        let webhook = webhook::Wanted {
             listen: self.webhook_listen.or(file.webhook_listen),
             advertise: self.webhook_advertise.or(file.webhook_advertise),
             certs: self.webhook_certs.or(file.webhook_certs),
@@ -310,38 +297,6 @@ impl RunArgs {
             }),
             (.., problems) => Err(Unsettled(problems)),
         }
-    }
-}
-
-/// The flags of the webhook, from wherever they were said.
-struct Wanted {
-    listen: Option<String>,
-    advertise: Option<String>,
-    certs: Option<String>,
-    names: Option<String>,
-    configuration: Option<String>,
-}
-
-impl Wanted {
-    fn settle(self, check: &mut Check) -> Option<Webhook> {
-        let said = self.advertise.is_some() || self.certs.is_some() || self.names.is_some() || self.configuration.is_some();
-        let Some(listen) = self.listen else {
-            check.that(!said, || "--webhook-…: without --webhook-listen there is no webhook to be set up".to_owned());
-            return None;
-        };
-        let listen: SocketAddr = check.parse("--webhook-listen", Some(listen), "", "an address and a port such as 0.0.0.0:9443")?;
-        let own = || std::env::var("POD_IP").ok().and_then(|ip| ip.parse().ok()).map_or(listen, |ip| SocketAddr::new(ip, listen.port()));
-        let advertise = match self.advertise {
-            Some(text) => check.parse("--webhook-advertise", Some(text), "", "an address and a port such as 10.1.2.3:9443")?,
-            None => own(),
-        };
-        check.that(!advertise.ip().is_unspecified(), || {
-            format!("--webhook-advertise: no other replica can reach `{advertise}`; set POD_IP (fieldRef status.podIP), or say this one's address")
-        });
-        let certs = check.folder("--webhook-certs", self.certs);
-        let names = self.names.unwrap_or_default();
-        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        Some(Webhook { listen, advertise, certs, names, configuration: self.configuration.unwrap_or_else(|| "clonewarden".to_owned()) })
     }
 }
 

@@ -7,7 +7,7 @@
 pub use super::unit::{Type, Unit};
 
 use prometheus::{CounterVec, GaugeVec, HistogramOpts, HistogramVec, Opts, Registry, core::Collector};
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write};
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -342,4 +342,16 @@ metrics! {
         "How many file descriptors this process may open.";
     process_start: Gauges Seconds "process_start_time_seconds" []
         "When this process started, in Unix seconds (UTC).";
+}
+
+/// The text of `docs/metrics.md`.
+pub(super) fn page() -> String {
+    let mut page = include_str!("metrics.head.md").to_owned();
+    page.push_str("\n| metric | type | labels | unit | meaning |\n|---|---|---|---|---|\n");
+    for line in TABLE {
+        let labels: Vec<String> = line.labels.iter().map(|label| format!("`{label}`")).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "| `{}` | {} | {} | {} | {} |", line.name, line.kind.word(), labels.join(", "), line.unit.word(), line.help);
+    }
+    page
 }

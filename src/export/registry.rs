@@ -9,7 +9,7 @@ use super::{
     cloudwatch::Tallied,
     figures::{Bounds, Figures, number, seconds},
     lateness::Lateness,
-    metrics::{Definition, Families, Series, TABLE},
+    metrics::{self, Definition, Families, Series, TABLE},
     process::Process,
 };
 use crate::{
@@ -27,7 +27,6 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use prometheus::{Registry, TextEncoder, proto::MetricFamily};
 use std::{
-    fmt::Write,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
@@ -251,14 +250,7 @@ impl Metrics {
     /// The text of `docs/metrics.md`.
     #[must_use]
     pub fn documentation() -> String {
-        let mut page = include_str!("metrics.head.md").to_owned();
-        page.push_str("\n| metric | type | labels | unit | meaning |\n|---|---|---|---|---|\n");
-        for line in TABLE {
-            let labels: Vec<String> = line.labels.iter().map(|label| format!("`{label}`")).collect();
-            // Writing to a string cannot fail.
-            let _ = writeln!(page, "| `{}` | {} | {} | {} | {} |", line.name, line.kind.word(), labels.join(", "), line.unit.word(), line.help);
-        }
-        page
+        metrics::page()
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {

@@ -308,6 +308,7 @@ impl Oracle {
         match (write.verb, write.kind) {
             (Verb::Note, _) => Ok(()),
             (Verb::State, _) if write.name == "clonewarden-state" => self.judge_state(write).or_else(|what| broken("I2", what)),
+            (Verb::State, _) if write.name == "clonewarden-approvals" => Ok(()),
             (Verb::Delete, Some(Kind::Clone)) => match self.judge_delete(daemon, write) {
                 Ok(()) => Ok(()),
                 Err((promise, what)) => broken(promise, what),
