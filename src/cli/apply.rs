@@ -3,6 +3,7 @@
 //! Contract: nothing is done but the decisions of the document that are the very same in a plan made anew; who approved them is written down
 //! before the first of them is carried out, and how it ended after the last. While writes are paused nothing is done.
 
+mod gate;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -18,10 +19,7 @@ use crate::{
         state::Keeper,
     },
     approve::{self, Document, Fate, Fault, Outcome},
-    daemon::{
-        lease::{self, Fence},
-        run::SystemClock,
-    },
+    daemon::{lease::Fence, run::SystemClock},
     model::{
         Source, Span, State,
         approval::{Approval, ApprovalEnd, MOST_APPROVED},
@@ -32,7 +30,7 @@ use crate::{
     ports::{ApiError, Clock, Cluster, NoCloud, NoHosts, NoSecrets},
     traces::Tracer,
 };
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use std::{
     collections::BTreeMap,
     io::Read,
@@ -44,6 +42,8 @@ use tokio::sync::{Notify, watch};
 
 /// How often it is looked whether somebody has paused everything meanwhile, or rolled out other policies.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether there is a place to write down who approved.
+const PLACE_TRIES: usize = 5;
 /// How long the Events about what was done may take to be written. They are a courtesy.
 const EVENTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -157,9 +157,9 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     let document = &asked.document;
     let at = clock.now();
     let snapshot = live::look(cluster.as_ref(), asked.cluster_id.as_deref(), at).await?;
-    held(cluster.as_ref()).await?;
-    not_paused(&snapshot.state)?;
-    in_force(&snapshot.state, asked)?;
+    gate::held(cluster.as_ref()).await?;
+    gate::not_paused(&snapshot.state)?;
+    gate::in_force(&snapshot.state, asked)?;
     if let Some(lack) = snapshot.evidence.lack(&Source::Time, at) {
         return Err(Failure::failed(anyhow!("nothing is carried out by a clock that cannot be trusted: {lack}")));
     }
@@ -219,8 +219,8 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
         told: false,
         ended: None,
     };
-    let noted = approvals::change(cluster.as_ref(), |known| known.note(approval.clone()));
-    noted.await.map_err(|error| unwritten("who approved cannot be written down, so nothing is carried out", error))?;
+    let noted = note(cluster.as_ref(), clock.as_ref(), &approval).await;
+    noted.map_err(|error| unwritten("who approved cannot be written down, so nothing is carried out", error))?;
     let (endings, state) = by_the_executor(&cluster, &clock, &asked.policies, Plan { decisions: chosen, ..plan }).await;
     let carried = rows.iter_mut().filter(|row| row.outcome == Outcome::WouldApply);
     for (row, ending) in carried.zip(&endings) {
@@ -242,46 +242,19 @@ async fn carry_out(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, by: String,
     Ok(report)
 }
 
-/// What is approved is judged by the policies that the daemon acts by, and not by those of some checkout.
-fn in_force(state: &State, asked: &Asked) -> Result<(), Failure> {
-    let ours = &asked.policies.revision;
-    match &state.policies {
-        Some(acted_by) if **acted_by == *ours.hash => Ok(()),
-        Some(acted_by) => Err(Failure::input(anyhow!(
-            "the daemon acts by policies of revision {}, and `{}` was made by {ours}; take the files that are rolled out, and plan anew",
-            output::printable(acted_by),
-            asked.name
-        ))),
-        None => Err(Failure::input(anyhow!(
-            "no daemon in this namespace has acted by any policies since it was installed or resumed; wait until one has, or say which namespace \
-             with `--namespace`"
-        ))),
+/// Writes down who approved. A daemon that has just taken the lease is given the time to make the place for it.
+async fn note(cluster: &dyn Cluster, clock: &dyn Clock, approval: &Approval) -> Result<(), ApprovalsError> {
+    for _ in 0..PLACE_TRIES {
+        match approvals::change(cluster, |known| known.note(approval.clone())).await {
+            Err(ApprovalsError::Missing) => clock.sleep(LOOK_EVERY).await,
+            noted => return noted,
+        }
     }
+    Err(ApprovalsError::Missing)
 }
 
 fn unwritten(what: &'static str, error: ApprovalsError) -> Failure {
     Failure::failed(anyhow!(error).context(what))
-}
-
-/// Where no daemon acts nobody acts: whoever scales it to nothing wants everything stopped.
-async fn held(cluster: &dyn Cluster) -> Result<(), Failure> {
-    let lease = cluster.read_lease(lease::NAME).await.context("who acts is not known").map_err(Failure::failed)?;
-    if lease.is_some_and(|lease| !lease.holder.is_empty()) {
-        return Ok(());
-    }
-    Err(Failure::input(anyhow!(
-        "no daemon holds the lease in this namespace, so nothing is carried out: start it, or say which namespace with `--namespace`"
-    )))
-}
-
-fn not_paused(state: &State) -> Result<(), Failure> {
-    let Some(pause) = &state.paused else { return Ok(()) };
-    let by = if pause.by.is_empty() { String::new() } else { format!(" by {}", output::printable(&pause.by)) };
-    Err(Failure::failed(anyhow!(
-        "every write is paused since {}{by}: {}; nothing is carried out until `clonewarden resume`",
-        pause.since,
-        output::printable(&pause.reason)
-    )))
 }
 
 /// Carries the approved decisions out by the daemon's own executor; how each ended, and the state as it was known last.

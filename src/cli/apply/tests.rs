@@ -6,6 +6,7 @@ mod since;
 use super::*;
 use crate::{
     act::state,
+    daemon::lease,
     model::{Kind, names, state::Pause},
     plan::{Action, render},
     policy::load_files,
