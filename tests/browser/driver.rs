@@ -168,6 +168,13 @@ impl Browser {
         sent.filter_map(|event| event["message"]["params"]["request"]["url"].as_str().map(str::to_owned)).collect()
     }
 
+    /// Leaves the page, which asks on until then; what it asked for last is not the next one's.
+    pub(crate) fn leave(&self) {
+        self.open("about:blank");
+        self.complaints();
+        self.requests();
+    }
+
     /// The top of the page as a PNG, in pixels.
     pub(crate) fn picture(&self, width: u32, height: u32) -> Vec<u8> {
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});

@@ -126,6 +126,7 @@ fn a_checker_of_accessibility_finds_nothing_in_any_state() {
             .run("return document.querySelector('#banners b, [data-clone] script') !== null && document.body.innerHTML.includes('<b>look</b>')");
         assert_eq!(injected, false, "{name}: what a person wrote has become a part of the page");
         unblemished(&browser, &world.page());
+        browser.leave();
     }
     assert!(wrong.is_empty(), "{}", wrong.concat());
 }

@@ -26,7 +26,7 @@ fn grafanas_own_types_have_every_field_of_every_dashboard() {
     let platform = Platform::attach().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dashboards/grafana");
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(files.len(), 5, "{files:?}");
+    assert_eq!(files.len(), 6, "{files:?}");
     assert_eq!(read(&platform, &files), "");
 }
 
