@@ -147,7 +147,7 @@ fn trusting(file: &Path) -> Result<ClientConfig, String> {
 }
 
 /// An error with what caused it.
-fn reasons(error: &dyn std::error::Error) -> String {
+pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -59,7 +59,7 @@ impl Forwarder {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(review))
             .map_err(|error| unreachable(error.to_string()))?;
-        let answer = self.client(identity).map_err(unreachable)?.request(request).await.map_err(|error| unreachable(reasons(&error)))?;
+        let answer = self.client(identity).map_err(unreachable)?.request(request).await.map_err(|error| unreachable(crate::post::reasons(&error)))?;
         match answer.status() {
             StatusCode::OK => to_bytes(Body::new(answer.into_body()), LARGEST).await.map_err(|error| unreachable(error.to_string())),
             StatusCode::SERVICE_UNAVAILABLE => Err(ForwardError::NotHolder(address.to_owned())),
@@ -90,15 +90,4 @@ impl Forwarder {
         *known = Some((Arc::clone(identity), client.clone()));
         Ok(client)
     }
-}
-
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -16,7 +16,7 @@ mod body;
 mod create;
 mod handlers;
 mod idempotency;
-mod openapi;
+pub(crate) mod openapi;
 mod problem;
 mod query;
 mod server;

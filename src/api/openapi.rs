@@ -123,7 +123,8 @@ fn settle(settings: &mut SchemaSettings) {
     settings.meta_schema = None;
 }
 
-fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
+/// A reference to a type, which is among the definitions from then on.
+pub(crate) fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }
 
@@ -137,25 +138,27 @@ fn place() -> Value {
 }
 
 fn responses(good: &[Value], problem: &Value) -> Value {
-    let mut all = Map::new();
-    for answer in good {
-        all.extend(answer.as_object().cloned().unwrap_or_default());
-    }
-    for (status, description) in PROBLEMS {
-        let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
-        let headers = match status {
+    let good = good.iter().flat_map(|answer| answer.as_object().cloned().unwrap_or_default());
+    good.chain(problems(&PROBLEMS, problem)).collect::<Map<_, _>>().into()
+}
+
+/// Answers that are none, by status, each with what its headers say.
+pub(crate) fn problems(told: &[(&str, &str)], problem: &Value) -> Map<String, Value> {
+    let text = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    let answer = |(status, description): &(&str, &str)| {
+        let headers = match *status {
             "401" => json!({"WWW-Authenticate": text("Bearer")}),
             "429" | "503" => json!({"Retry-After": text("After how many seconds it may be tried again.")}),
             _ => json!({}),
         };
         let answer = json!({"description": description, "headers": headers, "content": {problem::TYPE: {"schema": problem}}});
-        all.insert(status.to_owned(), answer);
-    }
-    all.into()
+        ((*status).to_owned(), answer)
+    };
+    told.iter().map(answer).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
@@ -164,10 +167,9 @@ mod tests {
         assert!(kept == text(), "deploy/openapi.json is another one: `clonewarden api openapi > deploy/openapi.json`");
     }
 
-    #[test]
-    fn every_reference_leads_somewhere() {
-        let document = document();
-        let mut open = vec![&document];
+    /// How many references there are in a document; each leads somewhere.
+    pub(crate) fn references(document: &Value) -> usize {
+        let mut open = vec![document];
         let mut found = 0;
         while let Some(value) = open.pop() {
             match value {
@@ -182,6 +184,12 @@ mod tests {
                 _ => {}
             }
         }
+        found
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let found = references(&document());
         assert!(found > 40, "{found} references");
     }
 }

@@ -5,7 +5,8 @@ use super::{
     pages::Problem,
     view::{View, clones},
 };
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use crate::api::openapi::{problems, reference};
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
@@ -72,10 +73,6 @@ fn document() -> Value {
     })
 }
 
-fn reference<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
-}
-
 fn parameters() -> Value {
     let one = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema});
     let text = || json!({"type": "string", "maxLength": 600});
@@ -94,21 +91,14 @@ fn responses(schema: &Value, problem: &Value) -> Value {
     let mut all = Map::new();
     all.insert("200".into(), json!({"description": "As it is.", "headers": tag, "content": {"application/json": {"schema": schema}}}));
     all.insert("304".into(), json!({"description": "Nothing has changed."}));
-    for (status, description) in PROBLEMS {
-        let headers = match status {
-            "401" => json!({"WWW-Authenticate": text("Bearer")}),
-            "503" => json!({"Retry-After": text("After how many seconds it may be tried again.")}),
-            _ => json!({}),
-        };
-        let content = json!({"application/problem+json": {"schema": problem}});
-        all.insert(status.to_owned(), json!({"description": description, "headers": headers, "content": content}));
-    }
+    all.extend(problems(&PROBLEMS, problem));
     all.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::openapi::tests::references;
 
     #[test]
     fn the_document_in_the_tree_is_the_one_that_is_served() {
@@ -119,20 +109,7 @@ mod tests {
     #[test]
     fn every_reference_leads_somewhere_and_every_field_is_described() {
         let document = document();
-        let (mut open, mut found) = (vec![&document], 0);
-        while let Some(value) = open.pop() {
-            match value {
-                Value::Object(fields) => {
-                    if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
-                        assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
-                        found += 1;
-                    }
-                    open.extend(fields.values());
-                }
-                Value::Array(items) => open.extend(items),
-                _ => {}
-            }
-        }
+        let found = references(&document);
         assert!(found > 20, "{found} references");
         for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
             for (field, about) in schema["properties"].as_object().into_iter().flatten() {

@@ -123,3 +123,14 @@ fn every_file_is_read() {
         }
     }
 }
+
+#[test]
+fn help_and_version_are_data() {
+    let place = Place::new();
+    let help = place.run(&["--help"]);
+    assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "{help:?}");
+    for command in ["plan", "apply", "explain", "clone", "journal", "policy", "pause", "resume", "brake", "crds", "dashboards", "run", "demo"] {
+        assert!(help.out.contains(&format!("\n  {command} ")), "{command} is not in {}", help.out);
+    }
+    assert!(place.run(&["--version"]).out.starts_with("clonewarden "));
+}
