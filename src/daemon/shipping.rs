@@ -140,8 +140,9 @@ impl Shipping {
     /// Sends what is new, in as many requests as it takes. The first failure ends it.
     async fn once(&self) -> Result<(), PutError> {
         let _alone = self.alone.lock().await;
-        let readings = self.gather().await?;
+        // What is counted from here on is for the next time.
         let now = self.clock.now();
+        let readings = self.gather().await?;
         let leads = (self.leads)();
         self.led.store(leads, Ordering::Relaxed);
         if !leads {

@@ -230,6 +230,22 @@ impl Clones {
         .await
     }
 
+    /// Waits until each of these clones is up, and KRO has said so in its status: then nobody changes it any more.
+    pub(crate) async fn until_settled(&self, clones: &[Seen]) -> Result<()> {
+        self.until_up(clones).await?;
+        until(&format!("{}: KRO has said that {} clones are up", self.namespace, clones.len()), KRO_WITHIN, async || {
+            for clone in clones {
+                let clone = self.one(clone.name()).await?;
+                let conditions = clone.0["status"]["conditions"].as_array().into_iter().flatten();
+                let mut ready = conditions.filter(|condition| condition["type"] == "Ready");
+                let said = ready.any(|ready| ready["status"] == "True" && ready["observedGeneration"] == clone.0["metadata"]["generation"]);
+                ensure!(clone.state() == "ACTIVE" && said, "{} has {}", clone.name(), clone.0["status"]);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until nothing of clones with these UIDs is left.
     pub(crate) async fn until_swept(&self, uids: &[&str]) -> Result<()> {
         until(&format!("{}: nothing is left of {} clones", self.namespace, uids.len()), KRO_WITHIN, async || {

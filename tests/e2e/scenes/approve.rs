@@ -40,14 +40,17 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     for name in CLONES {
         seen.push(audited.create(name, Some(5), &json!({})).await?);
     }
-    let mut late = Timestamp::now();
+    let mut late = Vec::new();
     for name in LATE {
-        late = braked.create(name, Some(5), &json!({})).await?.created()?.checked_add(SignedDuration::from_secs(6))?;
+        late.push(braked.create(name, Some(5), &json!({})).await?);
     }
     let [approver, looker, nobody] = people(&stage, &install).await?;
     // While KRO brings them up, it changes them: that would be a conflict, and rightly so.
-    audited.until_up(&seen).await?;
-    until_past(late).await;
+    audited.until_settled(&seen).await?;
+    braked.until_settled(&late).await?;
+    for clone in &late {
+        until_past(clone.created()?.checked_add(SignedDuration::from_secs(6))?).await;
+    }
     let daemon = install.start_leader().await?;
 
     announced(&audited, &approver).await?;
@@ -301,7 +304,7 @@ struct Said {
 
 impl Said {
     fn done(&self) -> Result<String> {
-        ensure!(self.code == 0, "it failed ({}): {}", self.code, self.err.trim_end());
+        ensure!(self.code == 0, "it failed ({}): {}{}", self.code, self.err.trim_end(), self.out);
         Ok(self.out.clone())
     }
 
