@@ -3,6 +3,7 @@
 //! Mirror, plan, executor, lease and journal are those of `clonewarden run`; only the API server and the time are not real.
 //! The policies are read from the folder and shown as they are shipped, in audit; then `mode: enforce` is set in memory.
 
+mod hosts;
 mod narrator;
 mod story;
 
@@ -15,10 +16,11 @@ use crate::{
     },
     plan,
     policy::Policies,
-    ports::{Clock, Cluster, NoHosts},
+    ports::{Clock, Cluster},
     sandbox::{ack, clock::SandboxClock, cloud::handle::SandboxCloud, cluster::SandboxCluster, world::World},
 };
 use anyhow::Context;
+use hosts::Hosts;
 use narrator::Narrator;
 use std::{
     io::IsTerminal,
@@ -67,6 +69,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     let cluster: Arc<dyn Cluster> = Arc::new(handle.clone());
     let clock: Arc<dyn Clock> = Arc::new(truth.clone());
     let cloud = SandboxCloud::new(&handle, Arc::clone(&clock), &[ack::REGION], 1);
+    let hosts = Hosts::new(&handle, &policies.hosts);
     let journal = match &args.journal {
         Some(path) => Journal::to(std::fs::File::create(path).with_context(|| format!("the journal `{}` cannot be written", path.display()))?),
         None => Journal::to(std::io::sink()),
@@ -93,7 +96,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
     let engine = Engine {
         secrets: Arc::new(handle.clone()),
         cloud: Arc::new(cloud),
-        hosts: Arc::new(NoHosts),
+        hosts: Arc::new(hosts),
         sweep_every: std::time::Duration::from_secs(300),
         sweep: Arc::default(),
         cluster,

@@ -23,15 +23,15 @@ const SOON: Duration = Duration::from_secs(1);
 pub(super) async fn tell_approvals(cluster: Arc<dyn Cluster>, clock: Arc<dyn Clock>, vitals: Vitals, journal: Arc<Journal>) {
     let (mut teller, mut trouble) = (Teller::default(), None);
     loop {
-        // A standby has nothing to tell.
+        // A standby has nothing to tell, and has not looked.
         let holds = vitals.fence.holds();
         let looked = if holds { look(cluster.as_ref(), &vitals, &mut teller, &journal, clock.now()).await } else { Ok(()) };
         match &looked {
-            Ok(()) => vitals.beat("approvals", clock.now()),
+            Ok(()) if holds => vitals.beat("approvals", clock.now()),
             Err(error) if trouble.as_ref() != Some(error) => {
                 warn!(%error, "What people had carried out by `apply` cannot be journaled, and nobody can have anything carried out until it can.");
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
         trouble = looked.err();
         clock.sleep(if holds { EVERY } else { SOON }).await;

@@ -30,6 +30,8 @@ use tracing::{error, info, warn};
 const LONGEST: Duration = Duration::from_secs(300);
 /// How long it is waited before a task that has died is started again.
 const AFTER_DEATH: Duration = Duration::from_secs(60);
+/// How often a standby looks whether it has become the holder.
+const STANDBY: Duration = Duration::from_secs(5);
 /// How long the last figures of a process may take.
 const LAST: Duration = Duration::from_secs(3);
 /// How long one request may take, whatever the adapter makes of it.
@@ -69,7 +71,7 @@ pub struct Shipping {
     every: Duration,
     tally: Arc<Tally>,
     ledger: Mutex<Ledger>,
-    /// Whether this process was the holder of the lease the last time.
+    /// Whether this process has been the holder of the lease.
     led: AtomicBool,
     /// One sends at a time; at the end nobody else any more.
     alone: tokio::sync::Mutex<()>,
@@ -133,7 +135,10 @@ impl Shipping {
                 }
             }
             // An alarm looks at every minute: none is to be left out since each round takes a moment.
-            self.clock.sleep(wait(self.every, failures, &mut random).saturating_sub(begun.elapsed())).await;
+            let next = wait(self.every, failures, &mut random).saturating_sub(begun.elapsed());
+            // Who takes the lease says so soon: an alarm waits for it.
+            let next = if self.led.load(Ordering::Relaxed) { next } else { next.min(STANDBY) };
+            self.clock.sleep(next).await;
         }
     }
 
@@ -143,13 +148,15 @@ impl Shipping {
         // What is counted from here on is for the next time.
         let now = self.clock.now();
         let readings = self.gather().await?;
-        let leads = (self.leads)();
-        self.led.store(leads, Ordering::Relaxed);
-        if !leads {
-            self.ledger().pass(&readings);
-            self.tally.succeeded(now);
+        if !(self.leads)() {
+            // Who has led once and does no more is about to end: what is left is for `last`.
+            if !self.led.load(Ordering::Relaxed) {
+                self.ledger().pass(&readings);
+                self.tally.succeeded(now);
+            }
             return Ok(());
         }
+        self.led.store(true, Ordering::Relaxed);
         self.tally.unfit(readings.unfit);
         let Due { items, left_out } = self.ledger().due(&readings, now);
         let sent = self.send(items).await;

@@ -1,10 +1,11 @@
 //! What AWS has billed in numbers.
 //!
-//! Contract: a series for each service and each namespace that the bill names, which bounds them, in each of two months.
+//! Contract: a series for each service that the bill names, and for each namespace that has series of its own, in each of two months.
 
 use super::{
-    figures::seconds,
+    figures::{OTHERS, Own, seconds},
     metrics::{Families, Series},
+    money::add,
 };
 use crate::{cost, model::Snapshot};
 use rust_decimal::{Decimal, prelude::ToPrimitive};
@@ -13,7 +14,7 @@ use rust_decimal::{Decimal, prelude::ToPrimitive};
 const UNTAGGED: &str = "_untagged";
 
 /// Replaces everything that tells of the bill.
-pub(super) fn set(families: &Families, snapshot: &Snapshot) {
+pub(super) fn set(families: &Families, snapshot: &Snapshot, own: &Own<'_>) {
     families.billing_success.clear();
     families.cost_drift.clear();
     let (mut services, mut namespaces) = (Series::new(), Series::new());
@@ -21,10 +22,13 @@ pub(super) fn set(families: &Families, snapshot: &Snapshot) {
         families.billing_success.set(&[], seconds(bill.asked_at));
         for (month, of) in &bill.months {
             services.extend(of.services.iter().map(|(service, usd)| ([month.as_str(), service.as_str()], number(*usd))));
-            namespaces.extend(of.namespaces.iter().map(|(namespace, usd)| ([month.as_str(), namespace.as_str()], number(*usd))));
+            for (namespace, usd) in &of.namespaces {
+                add(&mut namespaces, [month.as_str(), own.named(namespace)], *usd);
+            }
             namespaces.insert([month, UNTAGGED], number(of.untagged));
         }
-        for (month, namespace, ratio) in cost::drifts(bill, &snapshot.usages) {
+        // Of many together there is none.
+        for (month, namespace, ratio) in cost::drifts(bill, &snapshot.usages).filter(|(_, namespace, _)| own.named(namespace) != OTHERS) {
             families.cost_drift.set(&[&month, namespace], number(ratio));
         }
     }

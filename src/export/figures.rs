@@ -9,6 +9,7 @@ use crate::{
         Kind, Snapshot, WordPressClone, cloud,
         evidence::CloudList,
         later,
+        occupancy::Occupancy,
         orphan::status::{OrphanPhase, OrphanStatus},
         schema,
     },
@@ -48,12 +49,14 @@ pub(super) struct Figures<'a> {
     pub(super) overdue_since: HashMap<[&'a str; 2], Timestamp>,
     pub(super) limit_allowed: Series<'a, 3>,
     pub(super) limit_used: Series<'a, 3>,
-    pub(super) merged: usize,
     pub(super) expires: Series<'a, 2>,
     pub(super) left_out: usize,
     pub(super) orphans: Series<'a, 3>,
     pub(super) orphans_cost: Series<'a, 2>,
-    pub(super) orphans_oldest: Series<'a, 2>,
+    /// Since when the oldest orphans have been there.
+    pub(super) orphans_since: HashMap<[&'a str; 2], Timestamp>,
+    /// Which namespaces have series of their own.
+    pub(super) own: Own<'a>,
     pub(super) hosts: HostFigures<'a>,
     pub(super) money: MoneyFigures<'a>,
     pub(super) capacity: CapacityFigures<'a>,
@@ -66,8 +69,7 @@ impl<'a> Figures<'a> {
     pub(super) fn of(snapshot: &'a Snapshot, plan: &'a Plan, policies: &'a Policies, bounds: Bounds) -> Self {
         let mut figures = Self::default();
         let governed = governed(snapshot, policies);
-        let own = own_series(plan, &governed, bounds.namespaces);
-        figures.merged = own.merged;
+        let own = own_series(snapshot, plan, &governed, bounds.namespaces);
         for (namespace, policy) in &governed {
             for state in STATES {
                 figures.clones.insert([own.named(namespace), policy.name.as_ref(), state], 0.0);
@@ -93,6 +95,7 @@ impl<'a> Figures<'a> {
         figures.hosts = HostFigures::of(snapshot, policies);
         figures.money = MoneyFigures::of(snapshot, plan, &|namespace| own.named(namespace));
         figures.capacity = CapacityFigures::of(snapshot, &|namespace| own.has(namespace));
+        figures.own = own;
         if bounds.clones > 0 && ends.len() <= bounds.clones {
             figures.expires.extend(ends);
         } else if bounds.clones > 0 {
@@ -142,9 +145,8 @@ impl<'a> Figures<'a> {
         }
         let cost = status.cost_per_hour.and_then(|cost| cost.to_f64()).unwrap_or_default();
         *self.orphans_cost.entry([kind, phase.word()]).or_default() += cost;
-        let age = status.first_seen.map_or(0.0, |seen| now.duration_since(seen).as_secs_f64());
-        let oldest = self.orphans_oldest.entry([kind, phase.word()]).or_default();
-        *oldest = oldest.max(age);
+        let since = status.first_seen.unwrap_or(now);
+        self.orphans_since.entry([kind, phase.word()]).and_modify(|oldest| *oldest = since.min(*oldest)).or_insert(since);
     }
 
     fn clone(
@@ -199,27 +201,20 @@ impl<'a> Figures<'a> {
     }
 
     fn limits(&mut self, snapshot: &'a Snapshot, governed: &HashMap<&'a str, &'a ClonePolicy>, own: &Own<'a>) {
-        let runs = snapshot.clones.chunk_by(|one, next| one.meta.namespace() == next.meta.namespace());
-        let runs: HashMap<&str, &[_]> = runs.filter_map(|run| Some((run.first()?.meta.namespace(), run))).collect();
+        let taken = Occupancy::of(snapshot);
+        let none = Occupancy::default();
         for (namespace, policy) in governed.iter().filter(|(namespace, _)| own.has(namespace)) {
-            let live = || runs.get(namespace).into_iter().copied().flatten().filter(|clone| clone.meta.terminating.is_none());
-            let mut limit = |name, allowed: Option<u32>, used: &dyn Fn() -> usize| {
+            let taken = taken.get(namespace).unwrap_or(&none);
+            let mut limit = |name, allowed: Option<u32>, used: usize| {
                 if let Some(allowed) = allowed {
                     let key = [*namespace, policy.name.as_ref(), name];
                     self.limit_allowed.insert(key, f64::from(allowed));
-                    self.limit_used.insert(key, number(used()));
+                    self.limit_used.insert(key, number(used));
                 }
             };
-            limit("clones", policy.limits.clones, &|| live().count());
-            limit("dedicatedDatabases", policy.limits.dedicated_databases, &|| live().filter(|clone| clone.database.is_dedicated()).count());
-            limit("clonesPerOwner", policy.limits.clones_per_owner, &|| {
-                let mut owners: HashMap<&str, usize> = HashMap::new();
-                for owner in live().filter_map(|clone| clone.owner.as_deref()) {
-                    let theirs = owners.entry(owner).or_default();
-                    *theirs = theirs.saturating_add(1);
-                }
-                owners.into_values().max().unwrap_or_default()
-            });
+            limit("clones", policy.limits.clones, taken.clones);
+            limit("dedicatedDatabases", policy.limits.dedicated_databases, taken.dedicated);
+            limit("clonesPerOwner", policy.limits.clones_per_owner, taken.of_one_owner());
         }
     }
 
@@ -242,9 +237,11 @@ struct Count<'a, 'b> {
 }
 
 /// The namespaces that have series of their own; `None`: all of them.
-struct Own<'a> {
+#[derive(Default)]
+pub(super) struct Own<'a> {
     names: Option<HashSet<&'a str>>,
-    merged: usize,
+    /// How many have not.
+    pub(super) merged: usize,
 }
 
 impl<'a> Own<'a> {
@@ -252,14 +249,17 @@ impl<'a> Own<'a> {
         self.names.as_ref().is_none_or(|names| names.contains(namespace))
     }
 
-    fn named(&self, namespace: &'a str) -> &'a str {
+    /// Under which name a namespace stands in a label.
+    pub(super) fn named<'n>(&self, namespace: &'n str) -> &'n str {
         if self.has(namespace) { namespace } else { OTHERS }
     }
 }
 
-/// The namespaces with the most clones, as many as may have series of their own.
-fn own_series<'a>(plan: &'a Plan, governed: &HashMap<&'a str, &'a ClonePolicy>, bound: usize) -> Own<'a> {
-    let mut sizes: HashMap<&str, usize> = governed.keys().map(|namespace| (*namespace, 0)).collect();
+/// The namespaces with the most clones, as many as may have series of their own. Whoever has a ledger is among those
+/// who ask for one: where each branch has a namespace of its own, most of them are gone.
+fn own_series<'a>(snapshot: &'a Snapshot, plan: &'a Plan, governed: &HashMap<&'a str, &'a ClonePolicy>, bound: usize) -> Own<'a> {
+    let paid = snapshot.usages.iter().map(|record| record.namespace.as_str());
+    let mut sizes: HashMap<&str, usize> = governed.keys().copied().chain(paid).map(|namespace| (namespace, 0)).collect();
     for decision in &plan.decisions {
         let namespace = match &decision.target {
             Target::Clone(clone) => clone.meta.namespace(),

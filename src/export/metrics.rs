@@ -167,7 +167,7 @@ metrics! {
     paused: Gauges Flag "clonewarden_paused" []
         "Whether every write is stopped by `clonewarden pause`.";
     loop_success: Gauges Timestamp "clonewarden_loop_last_success_timestamp_seconds" ["loop"]
-        "When each loop last did its work: `plan`, `act` (only the holder of the lease), `lease`, `state`, `approvals` (what people had carried out), `sweep/<region>` (a complete sweep over AWS, only by the holder), `look/<host>` (a whole look at a shared host), `mirror/<kind>` (a kind of objects was heard of). 0: not yet. An alert on its age is the dead man's switch.";
+        "When each loop last did its work: `plan`, `act` (only the holder of the lease), `lease`, `state`, `approvals` (what people had carried out), `sweep/<region>` (a complete sweep over AWS, only by the holder), `look/<host>` (a whole look at a shared host), `mirror/<kind>` (a kind of objects was heard of). `plan`, `lease`, `state` and `sweep/<region>` say since when it is waited for, until it has. An alert on its age is the dead man's switch.";
     plan_duration: Histograms Seconds "clonewarden_plan_duration_seconds" [] buckets PLANNING,
         "How long making a plan took, without carrying it out.";
     plan_wakeup: Gauges Timestamp "clonewarden_plan_next_wakeup_timestamp_seconds" []
@@ -250,7 +250,7 @@ metrics! {
     nodes: Gauges Count "clonewarden_nodes" ["capacity"]
         "Nodes of the cluster, of `spot` capacity (by the labels of EKS and Karpenter) or any other, `on_demand`. Absent: nodes are not known.";
     nodes_allocatable: Gauges Count "clonewarden_nodes_allocatable" ["capacity", "resource"]
-        "What Pods may ask for on all nodes together: `cpu` in cores, `memory` in bytes, `pods`.";
+        "What Pods may ask for on all nodes together, also on those that are cordoned or not ready: `cpu` in cores, `memory` in bytes, `pods`.";
     clones_requested: Gauges Count "clonewarden_clones_requested" ["resource"]
         "What Pods of clones ask for that have not ended, scheduled or not: `cpu` in cores, `memory` in bytes, `pods`. Other Pods are not looked at.";
     autoscalers: Gauges Count "clonewarden_autoscalers" ["namespace"]

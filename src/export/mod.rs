@@ -10,6 +10,7 @@ mod lateness;
 pub mod metrics;
 mod money;
 pub mod objects;
+mod present;
 mod process;
 pub mod registry;
 mod unit;

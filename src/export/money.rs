@@ -52,7 +52,8 @@ impl<'a> MoneyFigures<'a> {
             for saving in &status.savings {
                 add(&mut figures.saved, [namespace, saving.reason.as_str()], saving.usd);
             }
-            if let Some(budget) = &status.budget {
+            // Several budgets are none for what many spend together.
+            if let Some(budget) = status.budget.as_ref().filter(|_| namespace != super::figures::OTHERS) {
                 add(&mut figures.budget, [namespace, budget.policy.as_str()], budget.monthly);
             }
             if let Some(through) = status.accrued_through {
@@ -83,6 +84,6 @@ fn parts(costs: Costs) -> [(&'static str, Decimal); 4] {
     [("databases", costs.databases), ("storage", costs.storage), ("compute", costs.compute), ("fixed", costs.fixed)]
 }
 
-fn add<'a, const N: usize>(series: &mut Series<'a, N>, labels: [&'a str; N], usd: Decimal) {
+pub(super) fn add<'a, const N: usize>(series: &mut Series<'a, N>, labels: [&'a str; N], usd: Decimal) {
     *series.entry(labels).or_default() += usd.to_f64().unwrap_or_default();
 }

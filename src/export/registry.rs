@@ -1,15 +1,15 @@
 //! One registry: everything the daemon says in numbers, gathered for `/metrics` and for whoever ships them elsewhere.
 //!
 //! Contract: every series that tells of the present plan is replaced whole with each plan, and nobody ever gathers half of one.
-//! What ages between two plans (evidence, overdue clones) is measured when it is gathered, so that a loop that stands still does
-//! not look fresh. Nothing here fails a decision or stands before a write.
+//! What ages between two plans is measured when it is gathered ([`super::present`]). Nothing here fails a decision or stands
+//! before a write.
 
 use super::{
     billing,
     cloudwatch::Tallied,
     figures::{Bounds, Figures, number, seconds},
-    lateness::Lateness,
     metrics::{self, Definition, Families, Series, TABLE},
+    present::Present,
     process::Process,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     },
     admission::review::{Phase, outcome_of},
     daemon::warden::Watcher,
-    model::{Snapshot, Source},
+    model::Snapshot,
     plan::{Action, Plan, admit::Verdict},
     policy::{Mode, Policies},
     ports::Clock,
@@ -55,14 +55,6 @@ pub struct Metrics {
     sources: RwLock<Vec<Setter>>,
 }
 
-/// What is remembered of the present plan.
-#[derive(Default)]
-struct Present {
-    evidence: Vec<(String, Timestamp)>,
-    overdue: Vec<([String; 2], Timestamp)>,
-    lateness: Lateness,
-}
-
 impl Metrics {
     /// Makes and registers every metric. `policies` are those in force; at most `clones_at_most` clones get a series of their
     /// own (0: none ever; where there are more, none).
@@ -72,7 +64,8 @@ impl Metrics {
     pub fn new(clock: Arc<dyn Clock>, policies: watch::Receiver<Arc<Policies>>, clones_at_most: usize) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let families = Families::register(&registry)?;
-        let metrics = Self { registry, families, clock, policies, clones_at_most, present: Mutex::default(), sources: RwLock::default() };
+        let present = Mutex::new(Present::new(clock.now()));
+        let metrics = Self { registry, families, clock, policies, clones_at_most, present, sources: RwLock::default() };
         let families = &metrics.families;
         families.build_info.set(&[env!("CARGO_PKG_VERSION")], 1.0);
         for flag in [&families.leader, &families.paused, &families.policy_broken] {
@@ -83,9 +76,6 @@ impl Metrics {
             for outcome in OUTCOMES {
                 families.actions.add(&[action.word(), outcome], 0.0);
             }
-        }
-        for name in ["plan", "lease", "state"] {
-            families.loop_success.set(&[name], 0.0);
         }
         Ok(metrics)
     }
@@ -114,12 +104,8 @@ impl Metrics {
         }
     }
 
-    /// A loop has done its work. `name` is one of few that stand in the code, such as `lease` or `rds/us-east-1`.
-    pub fn succeeded(&self, name: &str) {
-        self.last_success(name, self.clock.now());
-    }
-
-    /// The loop `name` did its work last at that time.
+    /// The loop `name` did its work last at that time. To be said again whenever metrics are gathered ([`Metrics::before_gathering`]):
+    /// one that is not heard of any more is none.
     pub fn last_success(&self, name: &str, at: Timestamp) {
         self.families.loop_success.set(&[name], seconds(at));
     }
@@ -217,19 +203,13 @@ impl Metrics {
         let process = Process::read();
         // From here on nobody else sets what is about to be gathered.
         let present = self.present();
+        present.set_loops(&self.families);
         for source in self.sources.read().unwrap_or_else(PoisonError::into_inner).iter() {
             source(self);
         }
         self.set_policies();
         self.set_process(&process);
-        let now = self.clock.now();
-        let age = |since: &Timestamp| now.duration_since(*since).as_secs_f64().max(0.0);
-        for (source, observed_at) in &present.evidence {
-            self.families.evidence_age.set(&[source], age(observed_at));
-        }
-        for ([policy, cause], since) in &present.overdue {
-            self.families.overdue_oldest.set(&[policy, cause], age(since));
-        }
+        present.set_ages(&self.families, self.clock.now());
         self.registry.gather()
     }
 
@@ -297,12 +277,11 @@ impl Metrics {
         families.overdue.replace(&figures.overdue);
         families.limit_allowed.replace(&figures.limit_allowed);
         families.limit_used.replace(&figures.limit_used);
-        families.namespaces_merged.set(&[], number(figures.merged));
+        families.namespaces_merged.set(&[], number(figures.own.merged));
         families.clone_expires.replace(&figures.expires);
         families.clones_left_out.set(&[], number(figures.left_out));
         families.orphans.replace(&figures.orphans);
         families.orphans_cost.replace(&figures.orphans_cost);
-        families.orphans_oldest.replace(&figures.orphans_oldest);
         families.brake_on.replace(&figures.brake_on);
         families.host_schemas.replace(&figures.hosts.schemas);
         families.host_room.replace(&figures.hosts.room);
@@ -323,30 +302,21 @@ impl Metrics {
         families.brake_waiting.replace(&figures.brake_waiting);
         figures.capacity.set(families);
         families.paused.set(&[], flag(plan.state.paused.is_some()));
-        families.overdue_oldest.clear();
         families.plan_wakeup.clear();
         if let Some(next) = plan.next_wakeup {
             families.plan_wakeup.set(&[], seconds(next));
         }
     }
 
-    fn set_evidence(&self, plan: &Plan) -> Vec<(String, Timestamp)> {
+    fn set_evidence(&self, plan: &Plan) {
         let families = &self.families;
-        families.evidence_age.clear();
         families.evidence_complete.clear();
         families.evidence_absent.clear();
-        let mut observed = Vec::new();
         for (source, evidence) in plan.evidence.iter() {
             let name = source.to_string();
             families.evidence_complete.set(&[&name], flag(evidence.complete));
             families.evidence_absent.set(&[&name], flag(evidence.absent));
-            // A mirror whose kind is not served does its work too: it asks, and is told so.
-            if matches!(source, Source::Objects(_)) && (evidence.complete || evidence.absent) {
-                families.loop_success.set(&[&format!("mirror/{name}")], seconds(evidence.observed_at));
-            }
-            observed.push((name, evidence.observed_at));
         }
-        observed
     }
 
     fn count_round(&self, round: &Round) {
@@ -363,14 +333,14 @@ impl Watcher for Metrics {
         let figures = Figures::of(snapshot, plan, &policies, Bounds { namespaces: NAMESPACES, clones: self.clones_at_most });
         self.families.plan_duration.observe(&[], took.as_secs_f64());
         let mut present = self.present();
-        billing::set(&self.families, snapshot);
+        billing::set(&self.families, snapshot, &figures.own);
         self.set_plan(&figures, plan);
-        present.overdue = figures.overdue_since.iter().map(|(labels, since)| (labels.map(str::to_owned), *since)).collect();
-        present.evidence = self.set_evidence(plan);
+        self.set_evidence(plan);
+        present.replace(&figures, plan);
         if let Some(round) = round {
             self.count_round(round);
             if !round.forgotten {
-                self.succeeded("act");
+                present.done("act", now);
             }
             for late in present.lateness.after(snapshot, plan, round, now) {
                 self.families.lateness.observe(&[], late);
@@ -378,7 +348,7 @@ impl Watcher for Metrics {
         }
         // A plan that could not be carried out because nothing could be remembered is no success.
         if round.is_none_or(|round| !round.forgotten) {
-            self.succeeded("plan");
+            present.done("plan", now);
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod meta;
 pub mod month;
 pub mod names;
 pub mod node;
+pub mod occupancy;
 pub mod orphan;
 pub mod quantity;
 pub mod quota;

@@ -28,6 +28,8 @@ pub struct Sweeps(Mutex<Held>);
 struct Held {
     lists: BTreeMap<Source, Known>,
     successes: BTreeMap<Arc<str>, Timestamp>,
+    /// Since when each region is to be swept by this process.
+    expected: BTreeMap<Arc<str>, Timestamp>,
     /// The account that answered last.
     account: Option<Arc<str>>,
     /// How often a bill is asked for, and since when; `None`: never.
@@ -50,6 +52,7 @@ impl Sweeps {
     pub fn expect(&self, regions: &[Arc<str>], now: Timestamp) {
         let mut held = self.held();
         for region in regions {
+            held.expected.entry(Arc::clone(region)).or_insert(now);
             for list in CloudList::ALL {
                 let unknown = || Known { evidence: Evidence::incomplete(now, "no sweep has ended yet"), resources: Vec::new(), tagless: 0 };
                 held.lists.entry(Source::Cloud(Arc::clone(region), list)).or_insert_with(unknown);
@@ -118,7 +121,10 @@ impl Sweeps {
     /// When the last complete sweep of each region began.
     #[must_use]
     pub fn successes(&self) -> BTreeMap<Arc<str>, Timestamp> {
-        self.held().successes.clone()
+        let held = self.held();
+        let mut all = held.expected.clone();
+        all.extend(held.successes.iter().map(|(region, at)| (Arc::clone(region), *at)));
+        all
     }
 }
 
@@ -184,13 +190,15 @@ mod tests {
     #[test]
     fn a_failed_list_keeps_what_was_known_and_says_that_it_failed() {
         let sweeps = Sweeps::default();
-        sweeps.expect(&[Arc::from("us-east-1")], "2026-02-05T14:00:00Z".parse().unwrap());
+        sweeps.expect(&[Arc::from("us-east-1")], "2026-02-05T13:59:00Z".parse().unwrap());
         assert_eq!(look(&sweeps).0.as_deref(), Some("no sweep has ended yet"));
+        let waited_for = || sweeps.successes().values().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(waited_for(), ["2026-02-05T13:59:00Z"], "a region that never answers is silent since the start");
         sweeps.take(sweep("2026-02-05T14:00:00Z", Ok(vec![database("a", "available", &json!([]))])), EVERY);
         assert_eq!((look(&sweeps).0, look(&sweeps).1.len()), (None, 1));
         sweeps.take(sweep("2026-02-05T14:01:00Z", Err(CloudError::Unavailable("throttled".to_owned()))), EVERY);
         assert_eq!((look(&sweeps).0.as_deref(), look(&sweeps).1.len()), (Some("no answer: throttled"), 1));
-        assert_eq!(sweeps.successes().values().map(ToString::to_string).collect::<Vec<_>>(), ["2026-02-05T14:00:00Z"]);
+        assert_eq!(waited_for(), ["2026-02-05T14:00:00Z"]);
     }
 
     #[test]

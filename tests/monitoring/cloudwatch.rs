@@ -6,7 +6,7 @@ use crate::{file, read, rules, yaml};
 use clonewarden::export::{
     cloudwatch::{
         CHOSEN,
-        signals::{LEFT_OUT, SIGNALS},
+        signals::{LEFT_OUT, LOOPS, SIGNALS, WANTED},
     },
     dashboards::cloudwatch::{Ask, BOARDS},
     metrics::{TABLE, Type},
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Alarms on what was counted within a period, which is the range of the rule's `increase`.
-const WITHIN: [(&str, u64); 2] = [("ClonewardenActionsFailing", 1_800), ("ClonewardenJournalFailing", 900)];
+const WITHIN: [(&str, u64, u64); 2] = [("ClonewardenActionsFailing", 1_800, 1), ("ClonewardenJournalFailing", 900, 2)];
 
 fn alarms() -> BTreeMap<String, Value> {
     let template = yaml("deploy/monitoring/cloudwatch-alarms.yaml");
@@ -92,10 +92,10 @@ fn every_alert_is_an_alarm_with_its_threshold_its_wait_and_its_page() {
         let (how, value) = threshold(alert, &words.join(" "));
         assert_eq!((alarm["ComparisonOperator"].as_str().unwrap(), alarm["Threshold"].as_f64().unwrap()), (how, value), "{alert}");
         let (period, periods) = (alarm["Period"].as_u64().unwrap(), alarm["EvaluationPeriods"].as_u64().unwrap());
-        let within = WITHIN.iter().find(|(name, _)| *name == alert);
+        let within = WITHIN.iter().find(|(name, ..)| *name == alert);
         assert_eq!(signal.counts, within.is_some(), "{alert}");
         match within {
-            Some((_, range)) => assert_eq!((period, periods, &alarm["Statistic"]), (*range, 1, &"Sum".into()), "{alert}"),
+            Some((_, range, times)) => assert_eq!((period, periods, &alarm["Statistic"]), (*range, *times, &"Sum".into()), "{alert}"),
             None => {
                 assert_eq!(period * periods, seconds(rule["for"].as_str().unwrap()).max(60), "{alert}: it waits as long as the rule");
                 // A level has to be beyond it all the time.
@@ -119,6 +119,15 @@ fn every_alert_is_an_alarm_with_its_threshold_its_wait_and_its_page() {
     }
     assert_eq!(alarms.keys().cloned().collect::<BTreeSet<_>>(), expected, "no other alarm");
     assert_eq!(SIGNALS.len(), expected.len(), "no other signal");
+}
+
+#[test]
+fn signals_leave_out_what_the_rules_leave_out() {
+    let of = |alert: &str| rules().into_iter().find(|rule| rule["alert"] == alert).unwrap()["expr"].as_str().unwrap().to_owned();
+    let loops = format!("{{loop=~\"{}\"}}", LOOPS.join("|"));
+    assert!(of("ClonewardenSilent").contains(&loops), "{loops}");
+    let wanted = format!("code!~\"{}\"", WANTED.join("|"));
+    assert!(of("ClonewardenHoldLasting").contains(&wanted), "{wanted}");
 }
 
 fn printed(arguments: &[&str]) -> String {

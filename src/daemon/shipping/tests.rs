@@ -156,6 +156,33 @@ async fn a_standby_sends_nothing_and_begins_with_what_comes_after() {
     assert!(taken.iter().any(|one| one.id.name == "clonewarden_leader" && one.said == Said::One(0.0)), "{taken:?}");
 }
 
+/// At the end of a process the lease goes before the last figures do.
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_while_the_lease_went_is_not_lost() {
+    let scene = Scene::new(&[]);
+    scene.count(1);
+    scene.shipping.once().await.unwrap();
+    scene.count(3);
+    scene.leads.store(false, Ordering::Relaxed);
+    scene.shipping.once().await.unwrap();
+    assert_eq!(scene.delivered(), 1.0, "who holds no lease sends no level");
+    scene.shipping.last().await;
+    assert_eq!(scene.delivered(), 4.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_the_lease_says_so_within_seconds() {
+    let scene = Scene::new(&[]);
+    scene.leads.store(false, Ordering::Relaxed);
+    let running = tokio::spawn(Arc::clone(&scene.shipping).run());
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(scene.store.asked.load(Ordering::Relaxed), 0);
+    scene.leads.store(true, Ordering::Relaxed);
+    tokio::time::sleep(STANDBY.saturating_mul(2)).await;
+    assert_eq!(scene.store.asked.load(Ordering::Relaxed), 1);
+    running.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_hangs_does_not_hold_up_the_end() {
     let scene = Scene::new(&[Answer::Takes, Answer::Hangs]);

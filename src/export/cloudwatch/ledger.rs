@@ -4,7 +4,10 @@
 //! counter, and neither does the ledger: one that is missing for a moment is not new when it is back. In one hour (UTC) no more than so many series are ever sent, since AWS bills each series in each hour in which it is
 //! sent: those that were sent in it go first, and then, in the order of the readings, as many others as there is room for.
 
-use super::readings::{Amount, Reading, Readings};
+use super::{
+    readings::{Amount, Reading, Readings},
+    signals,
+};
 use crate::ports::{Datum, Said, SeriesId};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -52,7 +55,8 @@ impl Ledger {
         }
     }
 
-    /// What is to be sent now: every level, and each counter that has moved.
+    /// What is to be sent now: every level, and each counter that has moved. A counter of an alarm is sent once an hour whether it has or
+    /// not: so it has its place when it does.
     pub fn due(&mut self, readings: &Readings, now: Timestamp) -> Due {
         self.turn(now);
         let mut room = self.most.saturating_sub(self.sent.len());
@@ -129,7 +133,8 @@ impl Ledger {
                     _ => 0.0,
                 };
                 let grown = total - known;
-                (grown > 0.0).then_some((Said::One(grown), Some(reading.amount.clone())))?
+                let due = grown > 0.0 || reading.id.name == signals::NAME && !self.sent.contains(&reading.id);
+                due.then_some((Said::One(grown), Some(reading.amount.clone())))?
             }
             (Amount::Buckets(buckets), before) => {
                 let spread = spread(buckets, before);

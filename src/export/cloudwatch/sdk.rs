@@ -9,6 +9,7 @@ use crate::{
     ports::{Datum, FigureStore, Measure, PutError, Said},
 };
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudwatch::{
     Client,
     config::{Builder, http::HttpResponse},
@@ -105,7 +106,7 @@ where
     let not_taken = |why, message| Err(PutError::NotTaken { why, message });
     match &error {
         SdkError::ConstructionFailure(_) => not_taken("unsent", chain(&error)),
-        SdkError::DispatchFailure(failure) if failure.is_user() || never_connected(&error) => not_taken("unsent", chain(&error)),
+        SdkError::DispatchFailure(failure) if failure.is_user() || never_sent(&error) => not_taken("unsent", chain(&error)),
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             match (answer.err().code(), status) {
@@ -136,11 +137,12 @@ fn kind(code: &str, status: u16) -> &'static str {
     }
 }
 
-/// Whether there was no connection, over which anything could have been sent.
-fn never_connected(error: &(dyn Error + 'static)) -> bool {
+/// Whether it came to nothing before anything could have been sent: there were no credentials to sign it with, or no connection.
+fn never_sent(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(one) = cause {
-        if one.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) {
+        let unconnected = one.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect);
+        if unconnected || one.is::<CredentialsError>() {
             return true;
         }
         cause = one.source();
@@ -158,4 +160,39 @@ fn chain(error: &dyn Error) -> String {
         cause = one.source();
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::SeriesId;
+    use aws_config::Region;
+    use aws_credential_types::{credential_fn::provide_credentials_fn, provider::SharedCredentialsProvider};
+
+    fn figure() -> Datum {
+        let id = SeriesId { name: "clonewarden_leader".to_owned(), labels: Vec::new() };
+        Datum { id, measure: Measure::Other, at: jiff::Timestamp::UNIX_EPOCH, said: Said::One(1.0) }
+    }
+
+    /// Credentials may be away for a minute, and what was counted in it is not to be lost.
+    #[tokio::test]
+    async fn what_was_never_sent_is_known_not_to_have_been_taken() {
+        crate::observe::kube::install_tls();
+        let none = || provide_credentials_fn(|| async { Err(CredentialsError::provider_error("the metadata service does not answer")) });
+        let some = aws_credential_types::Credentials::new("key", "secret", None, None, "test");
+        // Nobody listens on port 1.
+        for (credentials, why) in [(SharedCredentialsProvider::new(none()), "metadata service"), (SharedCredentialsProvider::new(some), "connect")] {
+            let shared = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new("us-east-1"))
+                .endpoint_url("http://127.0.0.1:1")
+                .credentials_provider(credentials)
+                .build();
+            let store = CloudWatch { shared, namespace: "Clonewarden".to_owned() };
+            match store.put(&[figure()]).await {
+                Err(PutError::NotTaken { why: "unsent", message }) => assert!(message.contains(why), "{message}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }

@@ -39,8 +39,10 @@ pub struct Signal {
     value: fn(&World<'_>) -> Option<f64>,
 }
 
-/// What is held for as long as somebody wants it, and is no alert.
-const WANTED: [&str; 10] =
+/// The loops that have to turn where clones are governed. A rule names the same.
+pub const LOOPS: [&str; 5] = ["plan", "act", "lease", "state", "approvals"];
+/// What is held for as long as somebody wants it, and is no alert. A rule names the same.
+pub const WANTED: [&str; 10] =
     ["Vetoed", "Protected", "Restored", "InheritedTags", "Claimed", "Busy", "StillNeeded", "WaitsForMembers", "WaitsForCluster", "GoesWithJob"];
 
 const fn level(alert: &'static str, value: fn(&World<'_>) -> Option<f64>) -> Signal {
@@ -54,7 +56,7 @@ const fn counted(alert: &'static str, value: fn(&World<'_>) -> Option<f64>) -> S
 /// All of them.
 pub const SIGNALS: &[Signal] = &[
     level("ClonewardenNobodyActs", |world| world.max("clonewarden_leader", |_| true)),
-    level("ClonewardenSilent", |world| world.oldest(|name| matches!(name, "plan" | "act" | "lease" | "state"))),
+    level("ClonewardenSilent", |world| world.oldest(|name| LOOPS.contains(&name))),
     level("ClonewardenSweepSilent", |world| Some(world.oldest(|name| name.starts_with("sweep/")).unwrap_or(0.0))),
     level("ClonewardenEvidenceMissing", |world| {
         let absent = world.by("clonewarden_evidence_absent", &["source"], |_| true);
@@ -95,7 +97,9 @@ pub const SIGNALS: &[Signal] = &[
         let (used, room) = (world.sum_by("clonewarden_host_schemas", "host"), world.sum_by("clonewarden_host_schemas_allowed", "host"));
         Some(share(&used, &room))
     }),
-    level("ClonewardenOrphanOld", |world| world.max_or_none("clonewarden_orphans_oldest_age_seconds", |of| of("phase") != "Held")),
+    level("ClonewardenOrphanOld", |world| {
+        world.max_or_none("clonewarden_orphans_oldest_age_seconds", |of| !matches!(of("phase"), "Held" | "Marked"))
+    }),
     level("ClonewardenOrphanCost", |world| Some(world.sum("clonewarden_orphans_cost_usd_per_hour", |_| true))),
     level("ClonewardenOrphanWithoutPolicy", |world| {
         Some(world.sum("clonewarden_orphans", |of| of("policy_known") == "false" && of("phase") != "Deleted"))

@@ -66,6 +66,22 @@ fn a_counter_is_sent_by_what_it_has_grown_since_it_was_delivered() {
 }
 
 #[test]
+fn what_an_alarm_counts_has_its_place_before_it_counts_anything() {
+    let signal = |stands_at| readings(vec![one("clonewarden_signal", Amount::Total(stands_at)), one("c", Amount::Total(1.0))]);
+    let mut ledger = Ledger::new(1);
+    let minute = |ledger: &mut Ledger, seconds, stands_at| {
+        let items = ledger.due(&signal(stands_at), at(seconds)).items;
+        ledger.take(&items, at(seconds));
+        said(&items)
+    };
+    let sent = |grown| vec![("clonewarden_signal{}".to_owned(), Said::One(grown))];
+    assert_eq!(minute(&mut ledger, 0, 0.0), sent(0.0));
+    assert_eq!(minute(&mut ledger, 60, 0.0), [], "once an hour is enough");
+    assert_eq!(minute(&mut ledger, 120, 2.0), sent(2.0), "there is room for it");
+    assert_eq!(minute(&mut ledger, 3_720, 2.0), sent(0.0), "in the next hour, too");
+}
+
+#[test]
 fn a_series_that_is_missing_for_a_moment_is_not_new() {
     let mut ledger = Ledger::new(10);
     let items = ledger.due(&total(5.0), at(0)).items;

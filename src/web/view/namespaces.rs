@@ -6,8 +6,9 @@ use crate::{
     export::governed,
     lifecycle::summary::Moment,
     model::{
-        Kind, Month, Quantity, WordPressClone,
+        Kind, Month, Quantity,
         month::UsageRecord,
+        occupancy::Occupancy,
         orphan::status::{count, money},
     },
     policy::ClonePolicy,
@@ -16,10 +17,7 @@ use jiff::Timestamp;
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// How many namespaces are listed, those with the most clones.
 const LISTED: usize = 100;
@@ -138,27 +136,24 @@ pub(super) fn ledgers<'a>(look: &Look<'a>) -> BTreeMap<&'a str, &'a Arc<UsageRec
 
 impl Namespaces {
     pub(super) fn of(look: &Look<'_>) -> Self {
-        let mut lived: HashMap<&str, Vec<&WordPressClone>> = HashMap::new();
-        for clone in look.snapshot.clones.iter().filter(|clone| clone.meta.terminating.is_none()) {
-            lived.entry(clone.meta.namespace()).or_default().push(clone);
-        }
-        let live = |namespace: &str| lived.get(namespace).map(Vec::as_slice).unwrap_or_default();
+        let (taken, none) = (Occupancy::of(look.snapshot), Occupancy::default());
+        let taken = |namespace: &str| taken.get(namespace).unwrap_or(&none);
         let mut all: Vec<(&str, &ClonePolicy)> = governed(look.snapshot, look.policies).into_iter().collect();
         all.retain(|(name, _)| look.may_see(Some(name)));
-        all.sort_unstable_by(|(one, _), (other, _)| live(other).len().cmp(&live(one).len()).then_with(|| one.cmp(other)));
+        all.sort_unstable_by(|(one, _), (other, _)| taken(other).clones.cmp(&taken(one).clones).then_with(|| one.cmp(other)));
         let ledgers = ledgers(look);
         let items = all.iter().take(LISTED).map(|(name, policy)| Namespace {
             name: (*name).to_owned(),
             policy: policy.name.to_string(),
             mode: mode(policy),
-            limits: bounds(look, name, policy, live(name)),
+            limits: bounds(look, name, policy, taken(name)),
             month: ledgers.get(name).map(|record| Costs::of(record, policy)),
         });
         Self { total: all.len(), items: items.collect() }
     }
 }
 
-fn bounds(look: &Look<'_>, namespace: &str, policy: &ClonePolicy, live: &[&WordPressClone]) -> Vec<Bound> {
+fn bounds(look: &Look<'_>, namespace: &str, policy: &ClonePolicy, taken: &Occupancy<'_>) -> Vec<Bound> {
     let numbered = |what: &str, used: usize, allowed: Option<u32>| Bound {
         what: what.to_owned(),
         used: Some(used.to_string()),
@@ -166,15 +161,10 @@ fn bounds(look: &Look<'_>, namespace: &str, policy: &ClonePolicy, live: &[&WordP
         percent: allowed.and_then(|allowed| percent(used.into(), allowed.into())),
     };
     let limits = &policy.limits;
-    let dedicated = live.iter().filter(|clone| clone.database.is_dedicated()).count();
-    let mut bounds = vec![numbered("clones", live.len(), limits.clones), numbered("dedicatedDatabases", dedicated, limits.dedicated_databases)];
+    let mut bounds =
+        vec![numbered("clones", taken.clones, limits.clones), numbered("dedicatedDatabases", taken.dedicated, limits.dedicated_databases)];
     if limits.clones_per_owner.is_some() {
-        let mut owners: HashMap<&str, usize> = HashMap::new();
-        for owner in live.iter().filter_map(|clone| clone.owner.as_deref()) {
-            let theirs = owners.entry(owner).or_default();
-            *theirs = theirs.saturating_add(1);
-        }
-        bounds.push(numbered("clonesPerOwner", owners.into_values().max().unwrap_or_default(), limits.clones_per_owner));
+        bounds.push(numbered("clonesPerOwner", taken.of_one_owner(), limits.clones_per_owner));
     }
     let kept = look.snapshot.quotas.iter().find(|quota| quota.kind == Kind::ResourceQuota && quota.meta.namespace() == namespace);
     bounds.extend(policy.quota.iter().map(|(resource, hard)| {
