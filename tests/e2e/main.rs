@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Each scene has an installation of its own: a namespace with clonewarden's account, lease and state, under the RBAC it ships
-//! with, and policies that name this scene's clone namespaces and no others. So scenes run beside each other. Those that
+//! with, and policies that name this scene's clone namespaces and no others. So scenes run beside each other; those that upset a part
+//! that few use, such as the AWS endpoint, keep only these out. Those that
 //! disturb everybody (the API server restarted, the RGD gone, orphans of which every daemon writes its own opinion on the one
 //! `Orphan`) or look at what everybody did run after them, alone, in the order of the table. `CLONEWARDEN_E2E_SCENES=brake,pause` plays only those, for whoever works on one.
 
@@ -18,22 +19,25 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::future::BoxFuture;
 use harness::stage::Stage;
 use std::{
+    any::Any,
     fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{Mutex, RwLock, Semaphore},
+    task::JoinSet,
+};
 
 /// How many scenes play beside each other at most: with more of them on two cores, each is late for reasons of its own.
-const AT_ONCE: usize = 5;
+const AT_ONCE: usize = 6;
 /// A scene that takes longer hangs.
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// One scene: returns what it measured, in a few words.
 struct Scene {
     name: &'static str,
-    /// Whether others may play beside it.
-    alone: bool,
+    place: Place,
     play: fn(Arc<Stage>) -> BoxFuture<'static, Result<String>>,
 }
 
@@ -41,19 +45,55 @@ macro_rules! scenes {
     ($($name:ident $place:ident;)*) => {
         const SCENES: &[Scene] = &[$(Scene {
             name: stringify!($name),
-            alone: matches!(Place::$place, Place::Alone),
+            place: Place::$place,
             play: |stage| Box::pin(scenes::$name::play(stage)),
         }),*];
     };
 }
 
+/// What may play beside a scene.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
+    /// Whatever does not play alone.
     Beside,
+    /// What does not upset AWS, where databases of its clones are.
+    UnderSky,
+    /// What has nothing in AWS: this scene begins with an empty account, and upsets it.
+    Sky,
+    /// What needs no MariaDB: this scene upsets it, or must not see it upset.
+    MariaDb,
+    /// Nothing.
     Alone,
+}
+
+/// What of the parts one scene may keep others from.
+#[derive(Default)]
+struct Shared {
+    sky: Arc<RwLock<()>>,
+    mariadb: Arc<Mutex<()>>,
+}
+
+impl Shared {
+    /// Waits until the scene keeps nobody from what they have, and nobody it.
+    async fn take(&self, place: Place) -> Box<dyn Any + Send> {
+        match place {
+            Place::Beside | Place::Alone => Box::new(()),
+            Place::UnderSky => Box::new(Arc::clone(&self.sky).read_owned().await),
+            Place::Sky => Box::new(Arc::clone(&self.sky).write_owned().await),
+            Place::MariaDb => Box::new(Arc::clone(&self.mariadb).lock_owned().await),
+        }
+    }
 }
 
 scenes! {
     money Beside;
+    idle MariaDb;
+    credentials Sky;
+    hosts MariaDb;
+    billing Sky;
+    cloudwatch Sky;
+    prices Sky;
+    services Beside;
     expiry Beside;
     rebirth Beside;
     snooze Beside;
@@ -63,36 +103,29 @@ scenes! {
     pause Beside;
     quota Beside;
     failover Beside;
-    messages Beside;
+    messages UnderSky;
     certificates Beside;
-    placement Beside;
+    placement UnderSky;
     secrecy Beside;
     journal Beside;
     notify Beside;
-    people Beside;
+    people UnderSky;
     reload Beside;
     alerts Beside;
-    services Alone;
     admission Alone;
     traces Beside;
     outage Alone;
     definition Alone;
     orphans Alone;
     page Alone;
-    credentials Alone;
     databases Alone;
     leaks Alone;
     adrift Alone;
     deaths Alone;
     regions Alone;
-    billing Alone;
-    cloudwatch Alone;
-    prices Alone;
     rights Alone;
-    hosts Alone;
     schemas Alone;
     crowd Alone;
-    idle Beside;
 }
 
 /// How a scene ended.
@@ -120,10 +153,12 @@ async fn play_all() -> Result<Vec<Played>> {
     let stage = Arc::new(Stage::set().await?);
     let mut played = vec![Played { name: "(setup)", took: begun.elapsed(), outcome: Ok(String::new()) }];
     let mut beside = JoinSet::new();
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    for scene in chosen.iter().copied().filter(|scene| !scene.alone) {
-        let (stage, places) = (Arc::clone(&stage), Arc::clone(&places));
+    let (places, shared) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Shared::default()));
+    for scene in chosen.iter().copied().filter(|scene| scene.place != Place::Alone) {
+        let (stage, places, shared) = (Arc::clone(&stage), Arc::clone(&places), Arc::clone(&shared));
         beside.spawn(async move {
+            // In this order: who waits for a part takes nobody's place.
+            let _shared = shared.take(scene.place).await;
             let _place = places.acquire().await?;
             anyhow::Ok(play(scene, stage).await)
         });
@@ -134,7 +169,7 @@ async fn play_all() -> Result<Vec<Played>> {
     if played.iter().any(|scene| scene.outcome.is_err()) {
         stage.restore().await?;
     }
-    for scene in chosen.iter().filter(|scene| scene.alone) {
+    for scene in chosen.iter().filter(|scene| scene.place == Place::Alone) {
         let scene = play(scene, Arc::clone(&stage)).await;
         if scene.outcome.is_err() {
             // The next scene is not to fail for this one's reasons.
