@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Alarms on what was counted within a period, which is the range of the rule's `increase`.
-const WITHIN: [(&str, u64); 2] = [("ClonewardenActionsFailing", 1_800), ("ClonewardenJournalFailing", 900)];
+const WITHIN: [(&str, u64); 3] = [("ClonewardenActionsFailing", 1_800), ("ClonewardenJournalFailing", 900), ("ClonewardenNoticesLost", 3_600)];
 
 fn alarms() -> BTreeMap<String, Value> {
     let template = yaml("deploy/monitoring/cloudwatch-alarms.yaml");
