@@ -346,3 +346,47 @@ async fn at(due: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{config::Kind, desk::Pace, notice::tests::line},
+        *,
+    };
+
+    fn courier() -> Courier {
+        Courier {
+            receiver: Arc::new(Receiver::for_test("r", Kind::Webhook, None)),
+            owners: Arc::default(),
+            poster: Poster::new(None).unwrap(),
+            desk: Desk::new(Pace { window: Duration::from_secs(300), at_most: 20, repeat: Duration::from_secs(3_600) }),
+            tray: Arc::default(),
+            counts: Arc::default(),
+            closing: watch::channel(None).1,
+            rng: Rng::new(7),
+            patience: PATIENCE,
+            errands: Vec::new(),
+            rests: None,
+            failing: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn many_critical_ones_that_are_tried_on_become_one_and_leave_room() {
+        let (mut courier, now) = (courier(), Instant::now());
+        for number in 0..=LATE {
+            let notice = Notice::of(&line("acted", "alert", Some("done"), "BrakeOn", &number.to_string(), "ada")).unwrap();
+            courier.settle(Errand::new(Message::One(Arc::new(notice)), now), Answer::Refused("no".to_owned(), String::new()), now);
+        }
+        assert_eq!((courier.errands.len(), courier.counts.late()), (1, LATE as u64 + 1));
+        assert!(courier.errands[0].next > now && courier.rests.is_none(), "nothing else waits for it");
+    }
+
+    #[test]
+    fn a_receiver_is_never_asked_before_the_time_that_it_says_and_not_by_all_at_once() {
+        let (mut courier, asked) = (courier(), Duration::from_secs(40));
+        let pauses: Vec<Duration> = (0..50).map(|_| courier.pause(1, Some(asked))).collect();
+        assert!(pauses.iter().all(|pause| *pause >= asked && *pause <= asked.mul_f64(1.25)), "{pauses:?}");
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+    }
+}
