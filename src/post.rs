@@ -60,18 +60,23 @@ impl Poster {
 
     /// Posts this once, and waits no longer than that for the answer.
     pub(crate) async fn post(&self, to: &Uri, headers: &HeaderMap, body: Bytes, within: Duration) -> Answer {
+        self.ask(to, headers, body, within).await.0
+    }
+
+    /// The same, with the text that came with the answer, whatever it was.
+    pub(crate) async fn ask(&self, to: &Uri, headers: &HeaderMap, body: Bytes, within: Duration) -> (Answer, String) {
         let mut request = Request::new(Body::from(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = to.clone();
         *request.headers_mut() = headers.clone();
         match tokio::time::timeout(within, self.0.request(request)).await {
-            Err(_) => Answer::Later(format!("it did not answer within {} s", within.as_secs()), None),
-            Ok(Err(error)) => Answer::Later(reasons(&error), None),
+            Err(_) => (Answer::Later(format!("it did not answer within {} s", within.as_secs()), None), String::new()),
+            Ok(Err(error)) => (Answer::Later(reasons(&error), None), String::new()),
             Ok(Ok(answer)) => {
                 let (parts, body) = answer.into_parts();
                 let text = tokio::time::timeout(TEXT, to_bytes(Body::new(body), ANSWER)).await;
                 let text = text.ok().and_then(Result::ok).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
-                judge(parts.status, &parts.headers, text)
+                (judge(parts.status, &parts.headers, text.clone()), text)
             }
         }
     }

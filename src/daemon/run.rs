@@ -128,9 +128,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
     let notices = open_notices(&settings, &vitals)?;
     if let Some(notices) = notices.clone() {
         journal.tell(Arc::<Notices>::clone(&notices));
-        shell
-            .metrics()
-            .before_gathering(move |metrics| notices.counts().for_each(|(receiver, outcome, count)| metrics.notices(receiver, outcome, count)));
+        shell.metrics().before_gathering(move |metrics| notices.tallies().for_each(|tally| metrics.notices(&tally)));
     }
     let cloud: Arc<dyn Cloud> = match rds {
         Some(rds) => Arc::new(rds),

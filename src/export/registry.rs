@@ -20,6 +20,7 @@ use crate::{
     admission::review::{Phase, outcome_of},
     daemon::warden::Watcher,
     model::Snapshot,
+    notices,
     plan::{Action, Plan, admit::Verdict},
     policy::{Mode, Policies},
     ports::Clock,
@@ -127,8 +128,11 @@ impl Metrics {
     }
 
     /// What became of the notifications for a receiver since the start.
-    pub(crate) fn notices(&self, receiver: &str, outcome: &str, total: u64) {
-        self.families.notices.raise(&[receiver, outcome], whole(total));
+    pub(crate) fn notices(&self, tally: &notices::Tally<'_>) {
+        let (families, receiver) = (&self.families, tally.receiver);
+        tally.outcomes.iter().for_each(|(outcome, total)| families.notices.raise(&[receiver, outcome], whole(*total)));
+        tally.lost.iter().for_each(|(severity, total)| families.notices_lost.raise(&[receiver, severity], whole(*total)));
+        families.notices_late.set(&[receiver], whole(tally.late));
     }
 
     /// What became of the spans since the start.

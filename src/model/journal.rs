@@ -106,6 +106,9 @@ pub struct Whose {
     /// Whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// That admission let it in, so that its owner is whoever made it; missing where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<bool>,
     /// Whether it has a database of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedicated: Option<bool>,

@@ -1,12 +1,14 @@
 //! What is sent: the body of a message for Slack, or for a service.
 //!
-//! Contract: a body is JSON, written by `serde_json` as a whole or checked to parse; what an object is called can break out of nothing.
+//! Contract: a body is JSON, written by `serde_json` as a whole or checked to parse; what an object is called can break out of nothing. A
+//! template that makes nothing of a message keeps nobody from hearing of it: then it is said in our own words, and that it was so.
 
 use super::{
     config::{Kind, Receiver},
-    desk::{Digest, Message},
-    notice::Notice,
-    template::slack,
+    counts::Lost,
+    digest::{Digest, Message},
+    notice::{Notice, Severity},
+    text::{chat, visible},
 };
 use crate::{model::journal::Line, plan::decision::digest};
 use minijinja::value::{Serde, Value as Any};
@@ -23,13 +25,12 @@ pub(super) struct Letter {
     pub(super) id: String,
     /// JSON.
     pub(super) body: String,
+    /// Why the receiver's template was not used, if it has one that could not be.
+    pub(super) problem: Option<String>,
 }
 
-/// A message as this receiver gets it. `lost`: how many before it could not be sent.
-///
-/// # Errors
-/// The receiver's template cannot make anything of it.
-pub(super) fn letter(receiver: &Receiver, owners: &BTreeMap<String, String>, message: &Message, lost: u64) -> Result<Letter, String> {
+/// A message as this receiver gets it. `lost`: what before it could not be sent.
+pub(super) fn letter(receiver: &Receiver, owners: &BTreeMap<String, String>, message: &Message, lost: &Lost) -> Letter {
     let id = match message {
         Message::One(notice) => notice.id.clone(),
         Message::Digest(many) => {
@@ -41,17 +42,18 @@ pub(super) fn letter(receiver: &Receiver, owners: &BTreeMap<String, String>, mes
         Message::One(_) => receiver.template.as_ref(),
         Message::Digest(_) => receiver.digest_template.as_ref(),
     };
-    let made = template.map(|template| template.render(context(message, owners, receiver.kind, lost))).transpose()?;
+    let made = template.map(|template| template.render(context(message, owners, receiver.kind, lost))).transpose();
+    let (made, problem) = made.map_or_else(|problem| (None, Some(visible(&problem))), |made| (made, None));
     let body = match (receiver.kind, made) {
         (Kind::Webhook, Some(body)) => body,
-        (Kind::Webhook, None) => plain(&id, message, lost).to_string(),
+        (Kind::Webhook, None) => plain(&id, message, lost, problem.as_deref()).to_string(),
         (Kind::Slack, made) => {
-            let text = made.unwrap_or_else(|| for_slack(message, owners, lost));
-            // Nothing that a text names is looked up and shown in the channel.
-            json!({"text": shortened(text), "mrkdwn": true, "unfurl_links": false, "unfurl_media": false}).to_string()
+            let text = made.unwrap_or_else(|| for_slack(message, owners, lost, problem.as_deref()));
+            // Nothing that a text names is looked up and shown in the channel, and nobody is found by a bare name.
+            json!({"text": shortened(text), "mrkdwn": true, "link_names": false, "unfurl_links": false, "unfurl_media": false}).to_string()
         }
     };
-    Ok(Letter { id, body })
+    Letter { id, body, problem }
 }
 
 /// One notice of each sort, and a digest of them: what templates are tried on.
@@ -59,37 +61,38 @@ pub(super) fn samples(kind: Kind) -> ([Any; 2], [Any; 2]) {
     let clone = super::sample();
     let paused = Notice::of(&Line::new("paused", jiff::Timestamp::UNIX_EPOCH));
     let all: Vec<Arc<Notice>> = [Some(clone), paused].into_iter().flatten().map(Arc::new).collect();
-    let owners = BTreeMap::new();
-    let one = |place: usize| all.get(place).map_or_else(Any::default, |notice| context(&Message::One(Arc::clone(notice)), &owners, kind, 0));
+    let (owners, none) = (BTreeMap::new(), Lost::default());
+    let some = Lost { count: 3, critical: vec!["an example".to_owned()], ..Lost::default() };
+    let one = |place: usize, lost| all.get(place).map_or_else(Any::default, |notice| context(&Message::One(Arc::clone(notice)), &owners, kind, lost));
     let many = |lost| {
-        let codes = all.iter().map(|notice| (notice.code.clone(), 1)).collect();
-        context(&Message::Digest(Digest { count: all.len() as u64, codes, first: all.clone() }), &owners, kind, lost)
+        let mut digest = Digest::default();
+        all.iter().for_each(|notice| digest.add(Arc::clone(notice)));
+        context(&Message::Digest(digest), &owners, kind, lost)
     };
-    ([one(0), one(1)], [many(0), many(3)])
+    ([one(0, &none), one(1, &some)], [many(&none), many(&some)])
 }
 
 /// What a template may use. Every field is there in every case; what is not known is empty.
-fn context(message: &Message, owners: &BTreeMap<String, String>, kind: Kind, lost: u64) -> Any {
-    let fields: BTreeMap<&str, Any> = match message {
-        Message::One(notice) => {
-            let mut fields = of_one(notice, owners, kind);
-            fields.insert("lost", Any::from(lost));
-            fields
-        }
+fn context(message: &Message, owners: &BTreeMap<String, String>, kind: Kind, lost: &Lost) -> Any {
+    let mut fields: BTreeMap<&str, Any> = match message {
+        Message::One(notice) => of_one(notice, owners, kind),
         Message::Digest(many) => BTreeMap::from([
             ("count", Any::from(many.count)),
-            ("lost", Any::from(lost)),
+            ("severity", Any::from(many.severity().word())),
+            ("leftOut", Any::from(many.left_out().0)),
             ("codes", Any::from(Serde(&many.codes))),
-            ("text", Any::from(digest_text(many))),
+            ("text", Any::from(digest_text(many, Notice::text))),
             ("notices", many.first.iter().map(|notice| Any::from_pairs(of_one(notice, owners, kind))).collect()),
         ]),
     };
+    fields.insert("lost", Any::from(lost.count));
+    fields.insert("lostCritical", lost.critical.iter().map(String::as_str).collect());
     Any::from_pairs(fields)
 }
 
 fn of_one(notice: &Notice, owners: &BTreeMap<String, String>, kind: Kind) -> BTreeMap<&'static str, Any> {
     let line = &notice.line;
-    let text = |text: Option<&str>| Any::from(text.unwrap_or_default());
+    let text = |text: Option<&str>| Any::from(visible(text.unwrap_or_default()));
     let name = ["name", "id"].into_iter().map(|field| line.target(field)).find(|name| !name.is_empty());
     BTreeMap::from([
         ("id", Any::from(notice.id.as_str())),
@@ -104,7 +107,7 @@ fn of_one(notice: &Notice, owners: &BTreeMap<String, String>, kind: Kind) -> BTr
         ("kind", text(Some(line.target("kind")))),
         ("namespace", text(notice.namespace())),
         ("name", text(name)),
-        ("target", Any::from(notice.target())),
+        ("target", text(Some(&notice.target()))),
         ("owner", text(notice.owner())),
         ("mention", mention(notice, owners, kind)),
         ("message", text(line.reason.as_ref().map(|reason| reason.message.as_str()))),
@@ -115,9 +118,9 @@ fn of_one(notice: &Notice, owners: &BTreeMap<String, String>, kind: Kind) -> BTr
     ])
 }
 
-/// How the owner is called in Slack, if the file says that; there it is a mention, elsewhere a text.
+/// How the owner is called in Slack, if the file says that and the owner is no mere claim; there it is a mention, elsewhere a text.
 fn mention(notice: &Notice, owners: &BTreeMap<String, String>, kind: Kind) -> Any {
-    let member = notice.owner().and_then(|owner| owners.get(owner));
+    let member = notice.proven_owner().and_then(|owner| owners.get(owner));
     match (member, kind) {
         (Some(member), Kind::Slack) => Any::from_safe_string(format!("<@{member}>")),
         (Some(member), Kind::Webhook) => Any::from(member.as_str()),
@@ -125,55 +128,63 @@ fn mention(notice: &Notice, owners: &BTreeMap<String, String>, kind: Kind) -> An
     }
 }
 
-fn for_slack(message: &Message, owners: &BTreeMap<String, String>, lost: u64) -> String {
-    let text = match message {
+fn for_slack(message: &Message, owners: &BTreeMap<String, String>, lost: &Lost, problem: Option<&str>) -> String {
+    let safe = |notice: &Notice| chat(&notice.text());
+    let mut text = match message {
         Message::One(notice) => {
             let mention = mention(notice, owners, Kind::Slack);
             let space = if mention.as_str().is_none_or(str::is_empty) { "" } else { " " };
-            format!("*{}* {mention}{space}{}", notice.severity.word(), slack(&notice.text()))
+            format!("*{}* {mention}{space}{}", notice.severity.word(), safe(notice))
         }
-        Message::Digest(many) => slack(&digest_text(many)),
+        Message::Digest(many) => digest_text(many, safe),
     };
-    format!("{text}{}", lost_text(lost))
+    if lost.count > 0 {
+        text.push_str(&format!("\n({} before this could not be sent; the journal has them)", lost.count));
+    }
+    lost.critical.iter().for_each(|critical| text.push_str(&format!("\n• lost: {}", chat(critical))));
+    problem.into_iter().for_each(|problem| text.push_str(&format!("\n(the template makes nothing of it: {})", chat(problem))));
+    text
 }
 
-/// A digest in words: how many, of what, and the first of them.
-fn digest_text(many: &Digest) -> String {
+/// A digest in words: how many, of what, and the first of them, each as `said`.
+fn digest_text(many: &Digest, said: impl Fn(&Notice) -> String) -> String {
     let codes: Vec<String> = many.codes.iter().map(|(code, count)| format!("{count} {code}")).collect();
-    let mut text = format!("{} notices: {}", many.count, codes.join(", "));
+    let critical = many.severities.get(&Severity::Critical).map(|count| format!(" ({count} critical)")).unwrap_or_default();
+    let mut text = format!("{} notices{critical}: {}", many.count, codes.join(", "));
     for notice in &many.first {
-        text.push_str("\n• ");
-        text.push_str(&notice.text());
+        let critical = if notice.severity == Severity::Critical { "critical: " } else { "" };
+        text.push_str(&format!("\n• {critical}{}", said(notice)));
     }
-    let more = many.count.saturating_sub(many.first.len() as u64);
-    if more > 0 {
-        text.push_str(&format!("\nand {more} more: see `clonewarden journal`"));
+    match many.left_out() {
+        (0, _) => {}
+        (more, 0) => text.push_str(&format!("\nand {more} more: see `clonewarden journal`")),
+        (more, critical) => text.push_str(&format!("\nand {more} more, {critical} of them critical: see `clonewarden journal`")),
     }
     text
 }
 
-fn lost_text(lost: u64) -> String {
-    if lost == 0 { String::new() } else { format!("\n({lost} before this could not be sent; the journal has them)") }
-}
-
 /// What a service gets without a template.
-fn plain(id: &str, message: &Message, lost: u64) -> Value {
-    match message {
-        Message::One(notice) => {
-            let head = [("version", json!(1)), ("kind", json!("notice")), ("lost", json!(lost))].map(|(key, value)| (key.to_owned(), value));
-            Value::Object(head.into_iter().chain(of_service(notice)).collect())
-        }
+fn plain(id: &str, message: &Message, lost: &Lost, problem: Option<&str>) -> Value {
+    let said = match message {
+        Message::One(notice) => [("kind".to_owned(), json!("notice"))].into_iter().chain(of_service(notice)).collect(),
         Message::Digest(many) => json!({
-            "version": 1,
             "kind": "digest",
             "id": id,
-            "lost": lost,
+            "severity": many.severity().word(),
             "count": many.count,
+            "leftOut": many.left_out().0,
             "codes": many.codes,
-            "text": digest_text(many),
+            "text": digest_text(many, Notice::text),
             "notices": many.first.iter().map(|notice| of_service(notice)).collect::<Vec<_>>(),
         }),
+    };
+    let mut head = Map::from_iter([("version".to_owned(), json!(1)), ("lost".to_owned(), json!(lost.count))]);
+    head.extend((!lost.critical.is_empty()).then(|| ("lostCritical".to_owned(), json!(lost.critical))));
+    head.extend(problem.map(|problem| ("templateProblem".to_owned(), json!(problem))));
+    if let Value::Object(said) = said {
+        head.extend(said);
     }
+    Value::Object(head)
 }
 
 fn of_service(notice: &Notice) -> Map<String, Value> {
@@ -198,7 +209,13 @@ fn shortened(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::notice::tests::line, *};
+    use super::{
+        super::{
+            notice::tests::line,
+            template::{Makes, Template},
+        },
+        *,
+    };
 
     fn one(name: &str) -> Message {
         Message::One(Arc::new(Notice::of(&line("acted", "delete", Some("done"), "Expired", name, "ada@example.com")).unwrap()))
@@ -207,7 +224,7 @@ mod tests {
     fn sent(kind: Kind, template: Option<&str>, message: &Message, lost: u64) -> Value {
         let owners = BTreeMap::from([("ada@example.com".to_owned(), "U123".to_owned())]);
         let receiver = Receiver::for_test("r", kind, template);
-        serde_json::from_str(&letter(&receiver, &owners, message, lost).unwrap().body).unwrap()
+        serde_json::from_str(&letter(&receiver, &owners, message, &Lost { count: lost, ..Lost::default() }).body).unwrap()
     }
 
     #[test]
@@ -215,7 +232,7 @@ mod tests {
         let text = sent(Kind::Slack, None, &one("<!channel>&"), 0)["text"].as_str().unwrap().to_owned();
         assert_eq!(text, "*info* <@U123> staging/&lt;!channel&gt;&amp; deleted: Expired: its end has passed");
         let made = sent(Kind::Slack, Some("{{ mention }} {{ name }} {{ owner }}"), &one("<!here>"), 0);
-        assert_eq!(made["text"], "<@U123> &lt;!here&gt; ada@example.com");
+        assert_eq!(made["text"], "<@U123> &lt;!here&gt; ada@\u{200b}example.com");
         assert_eq!(made["unfurl_links"], false);
     }
 
@@ -235,16 +252,101 @@ mod tests {
 
     #[test]
     fn a_digest_counts_and_names_the_first_and_says_what_is_lost() {
-        let Message::One(first) = one("a") else { panic!() };
-        let many = Message::Digest(Digest { count: 500, codes: [("Expired".to_owned(), 500)].into(), first: vec![first] });
+        let mut many = Digest::default();
+        for number in 0..500 {
+            let Message::One(notice) = one(&number.to_string()) else { panic!("no notice") };
+            many.add(notice);
+        }
+        let many = Message::Digest(many);
         let text = sent(Kind::Slack, None, &many, 7)["text"].as_str().unwrap().to_owned();
-        assert!(text.starts_with("500 notices: 500 Expired\n• staging/a deleted"), "{text}");
-        assert!(text.contains("and 499 more") && text.ends_with("(7 before this could not be sent; the journal has them)"), "{text}");
+        assert!(text.starts_with("500 notices: 500 Expired\n• staging/0 deleted"), "{text}");
+        assert!(text.contains("and 490 more") && text.ends_with("(7 before this could not be sent; the journal has them)"), "{text}");
         assert_eq!(sent(Kind::Webhook, None, &many, 7)["count"], 500);
     }
 
     #[test]
     fn a_text_without_end_is_cut() {
         assert_eq!(shortened("ü".repeat(LONGEST + 5)).chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn a_digest_names_what_is_critical_first_and_says_how_many_it_leaves_out() {
+        let critical = |number: u64| Notice::of(&line("decided", "alert", None, "BrakeOn", &format!("brake-{number}"), "ada")).unwrap();
+        let mut many = Digest::default();
+        for number in 0..30 {
+            let Message::One(notice) = one(&number.to_string()) else { panic!("no notice") };
+            many.add(notice);
+        }
+        (0..12).for_each(|number| many.add(Arc::new(critical(number))));
+        let many = Message::Digest(many);
+        let text = sent(Kind::Slack, None, &many, 0)["text"].as_str().unwrap().to_owned();
+        assert!(text.starts_with("42 notices (12 critical): 12 BrakeOn, 30 Expired\n• critical: staging/brake-0"), "{text}");
+        assert!(text.ends_with("and 32 more, 2 of them critical: see `clonewarden journal`"), "{text}");
+        let body = sent(Kind::Webhook, None, &many, 0);
+        assert_eq!((&body["severity"], &body["leftOut"], &body["notices"][9]["severity"]), (&json!("critical"), &json!(32), &json!("critical")));
+    }
+
+    #[test]
+    fn names_that_bite_do_so_in_no_chat_however_they_get_there() {
+        let bites = "x`](https://evil)![p](http://e/p) @all <!here> \u{202e}";
+        let Message::One(notice) = one("a") else { panic!("no notice") };
+        let mut notice = (*notice).clone();
+        let told = notice.line.reason.as_mut().unwrap();
+        told.message = format!("`{bites}` is in the way");
+        notice.line.target.insert("name".to_owned(), json!(bites));
+        notice.line.clone.as_mut().unwrap().owner = Some(bites.to_owned());
+        notice.line.detail = Some(bites.to_owned());
+        let message = Message::One(Arc::new(notice.clone()));
+        let mut many = Digest::default();
+        many.add(Arc::new(notice.clone()));
+        many.add(Arc::new(notice));
+        let template = "`{{ name }}` {{ owner }} {{ text }} {{ message }} {{ target }} {{ detail }} {{ lostCritical }}";
+        let lost = Lost { count: 1, critical: vec![bites.to_owned()], ..Lost::default() };
+        for (template, message) in [(None, &message), (Some(template), &message), (None, &Message::Digest(many))] {
+            let body = letter(&Receiver::for_test("r", Kind::Slack, template), &BTreeMap::new(), message, &lost).body;
+            let text = serde_json::from_str::<Value>(&body).unwrap()["text"].as_str().unwrap().to_owned();
+            assert!(text.contains("evil"), "{text}");
+            for bite in ["](", "://", "@all", "<!", "\u{202e}", "``"] {
+                assert!(!text.contains(bite), "{bite:?} is in {text}");
+            }
+        }
+        let text = sent(Kind::Webhook, None, &message, 0)["text"].as_str().unwrap().to_owned();
+        assert!(text.contains("@all <!here> ⟨U+202E⟩"), "{text}");
+    }
+
+    #[test]
+    fn what_is_lost_is_named_and_a_template_that_fails_loses_nothing() {
+        let lost = Lost { count: 3, critical: vec!["staging/a needs a look: BrakeOn: @all".to_owned()], ..Lost::default() };
+        // It works for the samples, and not for what has no cost.
+        for (kind, template) in [(Kind::Slack, "{{ saved[1] }}{{ text }}"), (Kind::Webhook, r#"{"usd": {{ saved[1] }}, "n": {{ saved | length }}}"#)]
+        {
+            let mut receiver = Receiver::for_test("r", kind, None);
+            receiver.template = Some(Template::new(template, if kind == Kind::Slack { Makes::SlackText } else { Makes::Json }, &[]).unwrap());
+            let letter = letter(&receiver, &BTreeMap::new(), &one("a"), &lost);
+            let problem = letter.problem.unwrap();
+            assert!(problem.starts_with("line 1"), "{problem}");
+            let body: Value = serde_json::from_str(&letter.body).unwrap();
+            let text = body["text"].as_str().unwrap();
+            assert!(text.contains("staging/a deleted: Expired"), "{text}");
+            match kind {
+                Kind::Slack => assert!(
+                    text.contains("(3 before this")
+                        && text.contains("\n• lost: staging/a needs a look: BrakeOn: @\u{200b}all\n(the template makes nothing of it: line 1"),
+                    "{text}"
+                ),
+                Kind::Webhook => {
+                    assert_eq!((&body["lost"], &body["lostCritical"], &body["templateProblem"]), (&json!(3), &json!(lost.critical), &json!(problem)))
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_owner_who_is_only_claimed_is_not_mentioned() {
+        let Message::One(notice) = one("a") else { panic!("no notice") };
+        let mut notice = (*notice).clone();
+        notice.line.clone.as_mut().unwrap().admitted = None;
+        let text = sent(Kind::Slack, Some("{{ mention }}{{ owner }}"), &Message::One(Arc::new(notice)), 0)["text"].clone();
+        assert_eq!(text, "ada@\u{200b}example.com");
     }
 }

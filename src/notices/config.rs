@@ -13,8 +13,9 @@ use crate::{model::Span, post};
 use http::{HeaderName, HeaderValue, Uri};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -24,6 +25,9 @@ use std::{
 const MOST: usize = 32;
 /// The largest file, and the largest that holds an address or a header.
 const LARGEST: u64 = 256 << 10;
+
+/// From this length on a word of a header may be a secret; `Bearer` is, by that, too, and nobody misses it.
+const SHORTEST_SECRET: usize = 4;
 
 /// The file, as it is written.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -61,9 +65,11 @@ struct ReceiverForm {
     #[serde(default)]
     header_files: BTreeMap<String, PathBuf>,
     /// What one message is (Jinja); for `webhook`, JSON.
-    template: Option<String>,
+    #[schemars(with = "Option<String>")]
+    template: Option<Spanned<String>>,
     /// What a digest is (Jinja); for `webhook`, JSON.
-    digest_template: Option<String>,
+    #[schemars(with = "Option<String>")]
+    digest_template: Option<Spanned<String>>,
     /// The certificates (PEM) by which it is trusted, where it is not those of the machine.
     ca_file: Option<PathBuf>,
     /// Allows an address that is not https.
@@ -156,7 +162,9 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, Vec<String>> {
-        let file: File = serde_saphyr::from_str(text).map_err(|error| vec![error.to_string()])?;
+        // Nothing of the text is shown beside what is wrong with it: somebody may have written a secret where its file belongs.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let file: File = serde_saphyr::from_str_with_options(text, options).map_err(|error| vec![error.without_snippet().to_string()])?;
         let mut problems = Vec::new();
         if file.receivers.is_empty() || file.receivers.len() > MOST {
             problems.push(format!("`receivers`: there are {}, and there may be 1 to {MOST}", file.receivers.len()));
@@ -209,9 +217,19 @@ impl Config {
         }
     }
 
-    /// Who is told this.
-    pub(crate) fn receivers_of(&self, notice: &Notice) -> &[String] {
-        self.routes.iter().find(|route| route.matches(notice)).map_or(&self.default, |route| &route.to)
+    /// Who is told this. An owner who is only claimed takes it from nobody: those are told as well who would be without routes by owner.
+    pub(crate) fn receivers_of(&self, notice: &Notice) -> Vec<&str> {
+        let first = |may: &dyn Fn(&Route) -> bool| {
+            let route = self.routes.iter().find(|route| may(route) && route.matches(notice));
+            route.map_or(&self.default, |route| &route.to)
+        };
+        let mut to: Vec<&str> = first(&|_| true).iter().map(String::as_str).collect();
+        if notice.owner().is_some() && notice.proven_owner().is_none() {
+            to.extend(first(&|route| route.owners.is_empty()).iter().map(String::as_str));
+        }
+        let mut told = BTreeSet::new();
+        to.retain(|name| told.insert(*name));
+        to
     }
 
     /// Those who can be told.
@@ -234,9 +252,11 @@ impl ReceiverForm {
             Kind::Webhook => Makes::Json,
         };
         let (one, many) = body::samples(self.kind);
-        let mut template = |what: &str, source: Option<String>, samples: &[minijinja::Value]| {
-            let tried = Template::new(&source?, makes, samples);
-            tried.inspect_err(|error| problems.push(format!("receiver `{name}`: `{what}`: {error}"))).ok()
+        let mut template = |what: &str, source: Option<Spanned<String>>, samples: &[minijinja::Value]| {
+            let source = source?;
+            let line = source.referenced.line();
+            let tried = Template::new(&source.value, makes, samples);
+            tried.inspect_err(|error| problems.push(format!("line {line}: receiver `{name}`: `{what}`: {error} (of the template)"))).ok()
         };
         let (template, digest_template) = (template("template", self.template, &one), template("digestTemplate", self.digest_template, &many));
         let mut headers = Vec::new();
@@ -284,9 +304,24 @@ impl Receiver {
         self.headers.iter().map(one).collect()
     }
 
+    /// A text without what its files hold: an answer may quote the path or the token that it was asked with.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let path = self.address().ok().and_then(|address| Some(address.path_and_query()?.to_string())).filter(|path| path.len() > 1);
+        let headers = self.headers().unwrap_or_default();
+        // `Bearer t0ken`: the token alone, too.
+        let words = headers.iter().filter_map(|(_, value)| value.to_str().ok()).flat_map(str::split_whitespace);
+        let secrets = path.into_iter().chain(words.filter(|word| word.len() >= SHORTEST_SECRET).map(str::to_owned));
+        secrets.fold(text.to_owned(), |text, secret| text.replace(&secret, "…"))
+    }
+
     #[cfg(test)]
     pub(super) fn for_test(name: &str, kind: Kind, template: Option<&str>) -> Self {
-        let (template, url_file) = (template.map(str::to_owned), PathBuf::from("/nowhere"));
+        let template = template.map(|source| Spanned {
+            value: source.to_owned(),
+            referenced: serde_saphyr::Location::UNKNOWN,
+            defined: serde_saphyr::Location::UNKNOWN,
+        });
+        let url_file = PathBuf::from("/nowhere");
         let (header_files, digest_template, ca_file) = (BTreeMap::new(), None, None);
         let form = ReceiverForm { name: name.to_owned(), kind, url_file, header_files, template, digest_template, ca_file, insecure: false };
         let mut problems = Vec::new();

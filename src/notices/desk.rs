@@ -1,11 +1,15 @@
 //! What a receiver is told at once, what is told as one digest, and what has been told before.
 //!
-//! Contract: pure; time is an argument. However much there is to tell, a receiver gets no more than [`Pace::at_most`] messages and one
-//! digest within [`Pace::window`], and no more is remembered than the constants here say.
+//! Contract: pure; time is an argument. However much there is to tell, a receiver gets no more than [`Pace::at_most`] messages, as many
+//! critical ones and one digest within [`Pace::window`], and no more is remembered than the constants here say. What is critical does not
+//! wait behind what is not.
 
-use super::notice::Notice;
+use super::{
+    digest::{Digest, Message},
+    notice::{Notice, Severity},
+};
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -22,50 +26,19 @@ pub(crate) struct Pace {
     pub(crate) repeat: Duration,
 }
 
-/// How many notices a digest tells whole.
-pub(super) const FIRST: usize = 10;
-/// How many codes a digest counts apart; what else there is stands under `other`.
-const CODES: usize = 40;
 /// How many notices are remembered as told.
-const REMEMBERED: usize = 10_000;
+pub(super) const REMEMBERED: usize = 10_000;
 /// How long what stands is gathered after the start: whoever takes over finds all of it at once, and it may have been told before.
 const SETTLING: Duration = Duration::from_secs(10);
-
-/// What is sent.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Message {
-    /// One notice.
-    One(Arc<Notice>),
-    /// Many.
-    Digest(Digest),
-}
-
-/// Many notices as one.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Digest {
-    /// How many there are.
-    pub(crate) count: u64,
-    /// How many of each code.
-    pub(crate) codes: BTreeMap<String, u64>,
-    /// The first of them.
-    pub(crate) first: Vec<Arc<Notice>>,
-}
-
-impl Message {
-    /// How many notices are in it.
-    pub(crate) fn count(&self) -> u64 {
-        match self {
-            Self::One(_) => 1,
-            Self::Digest(digest) => digest.count,
-        }
-    }
-}
+/// How long a critical notice is gathered at most, however long the window of the digest is.
+const CRITICAL_WAITS: Duration = Duration::from_secs(300);
 
 /// One receiver's desk.
 #[derive(Debug)]
 pub(super) struct Desk {
     pace: Pace,
     sent: VecDeque<Instant>,
+    critical: VecDeque<Instant>,
     gathered: Digest,
     due: Option<Instant>,
     settles: Option<Instant>,
@@ -86,11 +59,12 @@ pub(super) enum Taken {
 
 impl Desk {
     pub(super) fn new(pace: Pace) -> Self {
-        Self { pace, sent: VecDeque::new(), gathered: Digest::default(), due: None, settles: None, told: HashMap::new(), order: VecDeque::new() }
+        let (sent, critical, order) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Self { pace, sent, critical, gathered: Digest::default(), due: None, settles: None, told: HashMap::new(), order }
     }
 
-    /// Takes a notice.
-    pub(super) fn take(&mut self, notice: Arc<Notice>, now: Instant) -> Taken {
+    /// Takes a notice. `room`: whether there is room for one more message.
+    pub(super) fn take(&mut self, notice: Arc<Notice>, room: bool, now: Instant) -> Taken {
         if !self.is_new(&notice.id, now) {
             return Taken::Repeated;
         }
@@ -101,16 +75,18 @@ impl Desk {
                 return Taken::Gathered;
             }
         }
-        while self.sent.front().is_some_and(|first| now.saturating_duration_since(*first) >= self.pace.window) {
-            self.sent.pop_front();
-        }
+        let critical = notice.severity == Severity::Critical;
         // What comes while a digest is open belongs to the same storm, unless it is only that a restart gathers what stands.
-        let storm = self.due.is_some() && self.settles.is_none_or(|settles| now >= settles);
-        if storm || self.sent.len() >= self.pace.at_most {
-            self.gather(notice, now + self.pace.window);
+        let storm = !critical && self.due.is_some() && self.settles.is_none_or(|settles| now >= settles);
+        let (sent, waits) = if critical { (&mut self.critical, self.pace.window.min(CRITICAL_WAITS)) } else { (&mut self.sent, self.pace.window) };
+        while sent.front().is_some_and(|first| now.saturating_duration_since(*first) >= self.pace.window) {
+            sent.pop_front();
+        }
+        if storm || !room || sent.len() >= self.pace.at_most {
+            self.gather(notice, now + waits);
             return Taken::Gathered;
         }
-        self.sent.push_back(now);
+        sent.push_back(now);
         Taken::Now(Message::One(notice))
     }
 
@@ -122,27 +98,21 @@ impl Desk {
     /// What has been gathered, which is then told.
     pub(super) fn gathered(&mut self, now: Instant) -> Option<Message> {
         self.due = None;
-        let digest = std::mem::take(&mut self.gathered);
-        if digest.count > 0 {
-            self.sent.push_back(now);
-        }
-        match (digest.count, digest.first.first()) {
-            (0, _) => None,
-            (1, Some(one)) => Some(Message::One(Arc::clone(one))),
-            _ => Some(Message::Digest(digest)),
+        let message = std::mem::take(&mut self.gathered).into_message()?;
+        self.sent.push_back(now);
+        Some(message)
+    }
+
+    /// These have not been told after all: when they come again, they are new.
+    pub(super) fn forget<'a>(&mut self, ids: impl Iterator<Item = &'a str>) {
+        for id in ids {
+            self.told.remove(id);
         }
     }
 
     fn gather(&mut self, notice: Arc<Notice>, due: Instant) {
-        self.due.get_or_insert(due);
-        self.gathered.count = self.gathered.count.saturating_add(1);
-        let known = self.gathered.codes.contains_key(&notice.code) || self.gathered.codes.len() < CODES;
-        let code = if known { notice.code.clone() } else { "other".to_owned() };
-        let count = self.gathered.codes.entry(code).or_default();
-        *count = count.saturating_add(1);
-        if self.gathered.first.len() < FIRST {
-            self.gathered.first.push(notice);
-        }
+        self.due = Some(self.due.map_or(due, |before| before.min(due)));
+        self.gathered.add(notice);
     }
 
     /// Whether this has not been told for so long that it may be told again; from now on it has been.
@@ -151,7 +121,10 @@ impl Desk {
             if now.saturating_duration_since(*at) < self.pace.repeat && self.order.len() < REMEMBERED {
                 break;
             }
-            self.told.remove(first);
+            // One that was forgotten and told again has a later entry.
+            if self.told.get(first) == Some(at) {
+                self.told.remove(first);
+            }
             self.order.pop_front();
         }
         if self.told.contains_key(id) {
@@ -165,7 +138,10 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::notice::tests::line, *};
+    use super::{
+        super::{digest::FIRST, notice::tests::line},
+        *,
+    };
 
     const PACE: Pace = Pace { window: Duration::from_secs(300), at_most: 3, repeat: Duration::from_secs(3_600) };
 
@@ -181,39 +157,39 @@ mod tests {
     fn a_storm_becomes_a_digest_and_a_quiet_time_ends_it() {
         let (mut desk, start) = (Desk::new(PACE), Instant::now());
         for number in 0..3 {
-            assert!(matches!(desk.take(ended(&format!("a{number}")), start), Taken::Now(_)), "{number}");
+            assert!(matches!(desk.take(ended(&format!("a{number}")), true, start), Taken::Now(_)), "{number}");
         }
         for number in 0..500 {
-            assert_eq!(desk.take(ended(&format!("b{number}")), start + Duration::from_secs(1)), Taken::Gathered);
+            assert_eq!(desk.take(ended(&format!("b{number}")), true, start + Duration::from_secs(1)), Taken::Gathered);
         }
         let due = desk.due().unwrap();
         assert_eq!(due, start + Duration::from_secs(301));
         let Some(Message::Digest(digest)) = desk.gathered(due) else { panic!("no digest") };
         assert_eq!((digest.count, digest.first.len(), digest.codes["Expired"]), (500, FIRST, 500));
         assert_eq!((desk.due(), desk.gathered(due)), (None, None));
-        assert!(matches!(desk.take(ended("c"), due + PACE.window), Taken::Now(_)));
+        assert!(matches!(desk.take(ended("c"), true, due + PACE.window), Taken::Now(_)));
     }
 
     #[test]
     fn the_same_is_told_once_and_again_after_the_quiet_time() {
         let (mut desk, start) = (Desk::new(PACE), Instant::now());
-        assert!(matches!(desk.take(ended("a"), start), Taken::Now(_)));
-        assert_eq!(desk.take(ended("a"), start + Duration::from_secs(3_599)), Taken::Repeated);
-        assert!(matches!(desk.take(ended("a"), start + Duration::from_secs(3_600)), Taken::Now(_)));
+        assert!(matches!(desk.take(ended("a"), true, start), Taken::Now(_)));
+        assert_eq!(desk.take(ended("a"), true, start + Duration::from_secs(3_599)), Taken::Repeated);
+        assert!(matches!(desk.take(ended("a"), true, start + Duration::from_secs(3_600)), Taken::Now(_)));
     }
 
     #[test]
     fn what_stands_after_a_restart_is_one_message() {
         let (mut desk, start) = (Desk::new(PACE), Instant::now());
-        assert_eq!(desk.take(held("a"), start), Taken::Gathered);
-        assert_eq!(desk.take(held("b"), start), Taken::Gathered);
-        assert!(matches!(desk.take(ended("c"), start), Taken::Now(_)), "what was done does not wait");
+        assert_eq!(desk.take(held("a"), true, start), Taken::Gathered);
+        assert_eq!(desk.take(held("b"), true, start), Taken::Gathered);
+        assert!(matches!(desk.take(ended("c"), true, start), Taken::Now(_)), "what was done does not wait");
         let due = desk.due().unwrap();
         assert_eq!(due, start + SETTLING);
         assert_eq!(desk.gathered(due).unwrap().count(), 2);
-        assert!(matches!(desk.take(held("d"), due), Taken::Now(_)));
+        assert!(matches!(desk.take(held("d"), true, due), Taken::Now(_)));
         let mut alone = Desk::new(PACE);
-        alone.take(held("a"), start);
+        alone.take(held("a"), true, start);
         assert!(matches!(alone.gathered(due), Some(Message::One(_))));
     }
 
@@ -223,10 +199,50 @@ mod tests {
         for number in 0..(REMEMBERED + 100) {
             let mut notice = (*ended("a")).clone();
             notice.id = number.to_string();
-            notice.code = number.to_string();
-            desk.take(Arc::new(notice), start);
+            desk.take(Arc::new(notice), true, start);
         }
         assert!(desk.told.len() <= REMEMBERED && desk.order.len() <= REMEMBERED);
-        assert!(desk.gathered.codes.len() <= CODES + 1 && desk.gathered.first.len() == FIRST);
+    }
+
+    fn critical(name: &str) -> Arc<Notice> {
+        Arc::new(Notice { stands: false, ..Notice::of(&line("decided", "alert", None, "BrakeOn", name, "ada")).unwrap() })
+    }
+
+    #[test]
+    fn what_is_critical_waits_behind_no_storm_and_is_no_storm_itself() {
+        let (mut desk, start) = (Desk::new(Pace { window: Duration::from_secs(86_400), ..PACE }), Instant::now());
+        for number in 0..50 {
+            desk.take(ended(&format!("a{number}")), true, start);
+        }
+        for number in 0..3 {
+            assert!(matches!(desk.take(critical(&format!("b{number}")), true, start), Taken::Now(_)), "{number}");
+        }
+        assert_eq!(desk.due().unwrap(), start + Duration::from_secs(86_400));
+        assert_eq!(desk.take(critical("one too many"), true, start), Taken::Gathered);
+        assert_eq!(desk.due().unwrap(), start + CRITICAL_WAITS, "nor does it wait a day for the digest");
+        let Some(Message::Digest(digest)) = desk.gathered(start + CRITICAL_WAITS) else { panic!("no digest") };
+        assert_eq!((digest.count, digest.first[0].severity), (48, Severity::Critical));
+    }
+
+    #[test]
+    fn what_flaps_is_told_once_and_what_could_not_be_told_is_new() {
+        let (mut desk, start) = (Desk::new(PACE), Instant::now());
+        desk.take(held("a"), true, start);
+        for second in 0..3_000 {
+            assert_eq!(desk.take(held("a"), true, start + Duration::from_secs(second)), Taken::Repeated, "{second}");
+        }
+        let message = desk.gathered(start).unwrap();
+        desk.forget(message.ids());
+        assert_ne!(desk.take(held("a"), true, start + Duration::from_secs(3_000)), Taken::Repeated);
+        // The entry from before does not end the memory of the second time.
+        assert_eq!(desk.take(held("a"), true, start + Duration::from_secs(3_601)), Taken::Repeated);
+    }
+
+    #[test]
+    fn without_room_for_a_message_it_is_gathered() {
+        let (mut desk, start) = (Desk::new(PACE), Instant::now());
+        assert_eq!(desk.take(ended("a"), false, start), Taken::Gathered);
+        assert_eq!(desk.take(critical("a"), false, start), Taken::Gathered);
+        assert_eq!(desk.gathered(start).unwrap().count(), 2);
     }
 }

@@ -1,16 +1,21 @@
 //! Notifications: what the journal says is told to people, by Slack or any webhook. (Events on the objects are `act::notify`.)
 //!
 //! Contract: off without `--notifications`. It hears each line of the journal and returns at once: no delete, no lease and no plan waits for
-//! it, and what does not fit into a queue is counted and lost. Only the holder of the lease tells. What is sent says what the journal says.
+//! it. What is critical makes room for itself and is tried for a day; what is lost is counted, and told of in the next message. Only the holder
+//! of the lease tells. What is sent says what the journal says.
 
 mod body;
 pub(crate) mod config;
+mod counts;
 mod courier;
 mod desk;
+mod digest;
 mod notice;
 mod template;
 #[cfg(test)]
 mod tests;
+mod text;
+mod tray;
 
 use crate::{
     act::journal::Listener,
@@ -20,31 +25,47 @@ use crate::{
     rng::Rng,
 };
 use config::{Config, Receiver};
-use courier::{Counts, Courier};
-use desk::{Desk, Message};
+use counts::{Counts, Lost};
+use courier::{Courier, PATIENCE, Patience};
+use desk::Desk;
+use digest::Message;
 use jiff::Timestamp;
-use notice::Notice;
+use notice::{Notice, Severity};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, hash_map::RandomState},
     hash::BuildHasher,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tracing::error;
+use tray::Tray;
 
-/// How many notices may wait for one receiver while a message is tried.
-const WAITING: usize = 1_024;
+/// How long a courier that is told to come to an end by a time is waited for beyond it.
+const MARGIN: Duration = Duration::from_millis(250);
 
 /// Tells people.
 pub(crate) struct Notices {
     config: Config,
-    desks: BTreeMap<String, (mpsc::Sender<Arc<Notice>>, Arc<Counts>)>,
+    desks: BTreeMap<String, (Arc<Tray>, Arc<Counts>)>,
     fence: Fence,
-    closing: CancellationToken,
+    closing: watch::Sender<Option<Instant>>,
     couriers: Mutex<JoinSet<()>>,
+}
+
+/// What became of the notices for one receiver.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tally<'a> {
+    /// The receiver.
+    pub(crate) receiver: &'a str,
+    /// How many had which outcome.
+    pub(crate) outcomes: [(&'static str, u64); 4],
+    /// How many were lost, by how urgent they were.
+    pub(crate) lost: [(&'static str, u64); 3],
+    /// How many critical ones were not taken at first and are tried on.
+    pub(crate) late: u64,
 }
 
 impl Notices {
@@ -53,48 +74,52 @@ impl Notices {
     /// # Errors
     /// A receiver's certificates cannot be used.
     pub(crate) fn start(config: Config, fence: Fence) -> Result<Self, String> {
-        Self::with(config, fence, courier::PATIENCE, courier::FIRST_PAUSE)
+        Self::with(config, fence, PATIENCE)
     }
 
-    fn with(config: Config, fence: Fence, patience: Duration, first_pause: Duration) -> Result<Self, String> {
-        let (mut desks, mut couriers, closing) = (BTreeMap::new(), JoinSet::new(), CancellationToken::new());
+    fn with(config: Config, fence: Fence, patience: Patience) -> Result<Self, String> {
+        let (mut desks, mut couriers, (closing, until)) = (BTreeMap::new(), JoinSet::new(), watch::channel(None));
         let owners = Arc::new(config.owners.clone());
         for receiver in &config.receivers {
-            let (sender, waiting) = mpsc::channel(WAITING);
-            let counts = Arc::<Counts>::default();
+            let (tray, counts) = (Arc::<Tray>::default(), Arc::<Counts>::default());
             let courier = Courier {
-                receiver: receiver.clone(),
+                receiver: Arc::new(receiver.clone()),
                 owners: Arc::clone(&owners),
                 poster: Poster::new(receiver.ca.as_deref()).map_err(|error| format!("receiver `{}`: {error}", receiver.name))?,
                 desk: Desk::new(config.pace),
-                waiting,
+                tray: Arc::clone(&tray),
                 counts: Arc::clone(&counts),
-                closing: closing.clone(),
+                closing: until.clone(),
                 rng: Rng::new(RandomState::new().hash_one(&receiver.name)),
                 patience,
-                first_pause,
-                told_lost: 0,
+                errands: Vec::new(),
+                rests: None,
                 failing: false,
             };
             couriers.spawn(courier.run());
-            desks.insert(receiver.name.clone(), (sender, counts));
+            desks.insert(receiver.name.clone(), (tray, counts));
         }
         Ok(Self { config, desks, fence, closing, couriers: Mutex::new(couriers) })
     }
 
-    /// How many notices had which outcome, by receiver.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, &'static str, u64)> {
-        self.desks.iter().flat_map(|(name, (_, counts))| {
-            let all = [("sent", &counts.sent), ("failed", &counts.failed), ("dropped", &counts.dropped), ("repeated", &counts.repeated)];
-            all.map(|(outcome, count)| (name.as_str(), outcome, count.load(Ordering::Relaxed)))
+    /// What became of the notices, by receiver.
+    pub(crate) fn tallies(&self) -> impl Iterator<Item = Tally<'_>> {
+        self.desks.iter().map(|(receiver, (_, counts))| Tally {
+            receiver,
+            outcomes: counts.outcomes(),
+            lost: counts.lost_by_severity().map(|(severity, count)| (severity.word(), count)),
+            late: counts.late(),
         })
     }
 
-    /// Sends what waits, each once, but takes no longer than that.
+    /// Sends what waits, as one message to each, but takes no longer than that.
     pub(crate) async fn close(&self, within: Duration) {
-        self.closing.cancel();
+        self.closing.send_replace(Some(Instant::now() + within));
         let mut couriers = std::mem::take(&mut *self.couriers.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ = tokio::time::timeout(within, async { while couriers.join_next().await.is_some() {} }).await;
+        let all = async { while couriers.join_next().await.is_some() {} };
+        if tokio::time::timeout(within.saturating_add(MARGIN), all).await.is_err() {
+            error!("Notifications may be lost: sending the last ones did not come to an end. The journal has them.");
+        }
     }
 }
 
@@ -106,10 +131,15 @@ impl Listener for Notices {
         }
         let Some(notice) = Notice::of(line).map(Arc::new) else { return };
         for name in self.config.receivers_of(&notice) {
-            if let Some((sender, counts)) = self.desks.get(name)
-                && sender.try_send(Arc::clone(&notice)).is_err()
-            {
-                counts.dropped.fetch_add(1, Ordering::Relaxed);
+            let Some((tray, counts)) = self.desks.get(name) else { continue };
+            let Some(out) = tray.put(Arc::clone(&notice)) else { continue };
+            counts.dropped(&out);
+            if out.severity == Severity::Critical {
+                error!(
+                    receiver = name,
+                    what = out.text(),
+                    "A critical notification is lost: too many others that are critical wait. The journal has it."
+                );
             }
         }
     }
@@ -121,11 +151,16 @@ impl Listener for Notices {
 /// It was not taken, and why.
 pub(crate) async fn send_sample(config: &Config, receiver: &Receiver) -> Result<String, String> {
     let poster = Poster::new(receiver.ca.as_deref())?;
-    let letter = body::letter(receiver, &config.owners, &Message::One(Arc::new(sample())), 0)?;
-    match courier::once(&poster, receiver, &letter, courier::PATIENCE).await {
-        Answer::Taken(status, text) => Ok(format!("{status} {}", text.trim()).trim().to_owned()),
-        Answer::Later(reason, _) => Err(reason),
-        Answer::Refused(reason, text) => Err([reason.as_str(), text.trim()].join(" ").trim().to_owned()),
+    let letter = body::letter(receiver, &config.owners, &Message::One(Arc::new(sample())), &Lost::default());
+    if let Some(problem) = letter.problem {
+        return Err(format!("its template makes nothing of it: {problem}"));
+    }
+    let (answer, text) = courier::once(&poster, receiver, &letter, PATIENCE.answer).await;
+    let text = receiver.without_secrets(&text);
+    let with_text = |said: &str| format!("{said} {}", text.trim()).trim().to_owned();
+    match answer {
+        Answer::Taken(status, _) => Ok(with_text(&status.to_string())),
+        Answer::Later(reason, _) | Answer::Refused(reason, _) => Err(with_text(&reason)),
     }
 }
 
@@ -149,7 +184,7 @@ fn sample() -> Notice {
         ..Line::new("acted", Timestamp::now())
     };
     let id = line.id.clone().unwrap_or_default();
-    Notice { id, severity: notice::Severity::Info, code: "Test".to_owned(), stands: false, line }
+    Notice { id, severity: Severity::Info, code: "Test".to_owned(), stands: false, line }
 }
 
 /// The JSON Schema of the file, for editors.

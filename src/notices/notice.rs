@@ -2,6 +2,7 @@
 //!
 //! Contract: pure. The words are those of the line; nothing is made up here, and nothing that the journal does not say is said.
 
+use super::text::visible;
 use crate::{act::journal::words, cost::dollars, model::journal::Line, plan::decision::digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,9 +78,14 @@ impl Notice {
         Some(Self { id, severity, code, stands, line: Line { evidence: Vec::new(), ..line.clone() } })
     }
 
-    /// Whose clone it is about, if that is known.
+    /// Whose clone it is said to be, if it is about one.
     pub(crate) fn owner(&self) -> Option<&str> {
         self.line.clone.as_ref()?.owner.as_deref()
+    }
+
+    /// Whose clone it is, if admission has seen that: an annotation alone can be written by anybody who may create a clone.
+    pub(crate) fn proven_owner(&self) -> Option<&str> {
+        self.owner().filter(|_| self.line.clone.as_ref().and_then(|clone| clone.admitted) == Some(true))
     }
 
     /// The namespace that it is about, if it is about one.
@@ -113,7 +119,7 @@ impl Notice {
         let space = if target.is_empty() { "" } else { " " };
         let why = words::why(line);
         let colon = if why.is_empty() { "" } else { ": " };
-        format!("{target}{space}{what}{blocked}{colon}{why}")
+        visible(&format!("{target}{space}{what}{blocked}{colon}{why}"))
     }
 
     /// USD that its end saves, if it is an end and that is known.
@@ -131,6 +137,7 @@ fn severity(line: &Line) -> Option<Severity> {
     match (line.event.as_str(), line.action.as_deref(), line.outcome.as_deref()) {
         ("acted", Some("delete" | "unmark"), Some("done")) => Some(Severity::Info),
         ("acted", Some("delete"), Some("failed")) => Some(Severity::Warning),
+        ("acted", Some("hold" | "alert"), Some("done")) if CRITICAL.contains(&code) => Some(Severity::Critical),
         ("acted", Some("mark" | "hold" | "alert"), Some("done")) => Some(Severity::Warning),
         // A new clone's own end is no news.
         ("acted", Some("warn"), Some("done")) if code == "Announced" => {
@@ -167,7 +174,7 @@ pub(super) mod tests {
             policy: Some("staging".to_owned()),
             target: target.as_object().cloned().unwrap_or_default(),
             reason: Some(Told { code: code.to_owned(), message: "its end has passed".to_owned(), facts: Map::new() }),
-            clone: Some(Whose { namespace: Some("staging".to_owned()), owner: Some(owner.to_owned()), ..Whose::default() }),
+            clone: Some(Whose { namespace: Some("staging".to_owned()), owner: Some(owner.to_owned()), admitted: Some(true), ..Whose::default() }),
             ..Line::new(event, "2026-02-05T16:30:00Z".parse().unwrap())
         }
     }
@@ -187,6 +194,9 @@ pub(super) mod tests {
             ("decided", "hold", None, "EvidenceMissing", Some(Severity::Warning)),
             ("decided", "hold", None, "DefinitionGone", Some(Severity::Critical)),
             ("decided", "alert", None, "BrakeOn", Some(Severity::Critical)),
+            // The same id: whichever is heard first is told.
+            ("acted", "alert", Some("done"), "BrakeOn", Some(Severity::Critical)),
+            ("acted", "alert", Some("done"), "StuckTerminating", Some(Severity::Warning)),
             ("decided", "alert", None, "BudgetExceeded", Some(Severity::Warning)),
             ("decided", "keep", None, "Living", None),
             ("gone", "delete", None, "Expired", None),

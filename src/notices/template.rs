@@ -3,6 +3,7 @@
 //! Contract: what is wrong with a template is found when it is loaded, with line and column: it is tried on a sample of everything
 //! that there may be. It reaches no file, no other template and no environment, and comes to an end: fuel bounds its steps and what it writes.
 
+use super::text::chat;
 use minijinja::{Environment, Error, Output, State, UndefinedBehavior, Value};
 
 /// The most that a template may do: far more than a message needs.
@@ -13,7 +14,7 @@ const LONGEST: usize = 16 << 10;
 /// What a template makes, which says how values are escaped in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Makes {
-    /// A text for Slack: what an object is called cannot mention anybody or be a link.
+    /// A text for a chat: what an object is called cannot mention anybody or be a link.
     SlackText,
     /// A JSON document: each value is put in as JSON, a text with its quotes.
     Json,
@@ -90,22 +91,7 @@ fn escaped(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result
     if value.is_safe() {
         return out.write_str(&value.to_string()).map_err(failed);
     }
-    out.write_str(&slack(&value.to_string())).map_err(failed)
-}
-
-/// A text in which Slack sees no mention, no link and no entity.
-#[must_use]
-pub(super) fn slack(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            letter => safe.push(letter),
-        }
-    }
-    safe
+    out.write_str(&chat(&value.to_string())).map_err(failed)
 }
 
 #[cfg(test)]

@@ -1,15 +1,19 @@
 //! Receivers on real sockets: what they answer, and what they get.
 
 use super::{notice::tests::line, *};
-use std::{fs, path::PathBuf, sync::atomic::AtomicUsize, time::Instant};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
 };
 
-const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
+const QUICK: Patience = Patience { answer: Duration::from_secs(2), first_pause: Duration::from_millis(10), critical: Duration::from_secs(3_600) };
 
 /// What was received: head and body.
 type Got = (String, Value);
@@ -67,6 +71,10 @@ struct Told {
 
 impl Told {
     fn by(address: &str, more: &str) -> Self {
+        Self::with(address, more, QUICK)
+    }
+
+    fn with(address: &str, more: &str, patience: Patience) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
         let folder = std::env::temp_dir().join(format!("clonewarden-told-{}-{number}", std::process::id()));
@@ -81,7 +89,7 @@ impl Told {
         );
         fs::write(folder.join("file"), text).unwrap();
         let config = Config::read(&folder.join("file")).unwrap();
-        Self { notices: Arc::new(Notices::with(config, Fence::open(), PATIENCE, PAUSE).unwrap()), folder }
+        Self { notices: Arc::new(Notices::with(config, Fence::open(), patience).unwrap()), folder }
     }
 
     fn ended(&self, name: &str) {
@@ -89,7 +97,16 @@ impl Told {
     }
 
     fn count(&self, outcome: &str) -> u64 {
-        self.notices.counts().filter(|(_, what, _)| *what == outcome).map(|(.., count)| count).sum()
+        self.notices.tallies().flat_map(|tally| tally.outcomes).filter(|(what, _)| *what == outcome).map(|(_, count)| count).sum()
+    }
+
+    fn critical(&self, name: &str) {
+        // What is carried out is told at once, and not gathered as what stands is.
+        self.notices.hear(&line("acted", "alert", Some("done"), "BrakeOn", name, "ada"));
+    }
+
+    fn late(&self) -> u64 {
+        self.notices.tallies().map(|tally| tally.late).sum()
     }
 
     async fn until(&self, outcome: &str, count: u64) {
@@ -155,17 +172,111 @@ async fn a_long_or_slow_answer_holds_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_receiver_keeps_nobody_waiting_and_what_is_lost_is_counted() {
+async fn a_dead_receiver_keeps_nobody_waiting_and_all_that_is_lost_is_counted() {
     let told = Told::by("http://127.0.0.1:1/s3cret-path", "");
     let begun = Instant::now();
     for number in 0..5_000 {
         told.ended(&format!("clone-{number}"));
     }
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
-    assert!(told.count("dropped") >= 5_000 - 2 * WAITING as u64, "{}", told.count("dropped"));
     let begun = Instant::now();
     told.notices.close(Duration::from_secs(3)).await;
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(told.count("failed") + told.count("dropped"), 5_000);
+    told.ended("after the end");
+    assert_eq!(told.count("failed") + told.count("dropped"), 5_001);
+    let lost: Vec<_> = told.notices.tallies().flat_map(|tally| tally.lost).collect();
+    assert_eq!(lost, [("info", 5_001), ("warning", 0), ("critical", 0)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_critical_is_tried_on_after_a_refusal_and_nothing_waits_for_it() {
+    let mut answers = vec![says("404 Not Found", ""), says("403 Forbidden", ""), says("200 OK", "")];
+    answers.extend([says("200 OK", ""), says("200 OK", "")]);
+    let (address, mut seen) = receiver(answers).await;
+    let told = Told::by(&address, "");
+    told.critical("brake");
+    told.until("sent", 1).await;
+    assert_eq!((told.count("failed"), told.late()), (0, 0));
+    let ids: Vec<Value> = [seen.recv().await, seen.recv().await, seen.recv().await].into_iter().map(|got| got.unwrap().1["id"].clone()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "a repeat can be recognised: {ids:?}");
+
+    let slow = Patience { first_pause: Duration::from_secs(60), ..QUICK };
+    let (address, mut seen) = receiver(vec![says("403 Forbidden", ""), says("200 OK", "")]).await;
+    let told = Told::with(&address, "", slow);
+    told.critical("brake");
+    assert_eq!(seen.recv().await.unwrap().1["severity"], "critical");
+    told.ended("clone-1");
+    told.until("sent", 1).await;
+    assert_eq!((seen.recv().await.unwrap().1["severity"].clone(), told.late()), (json!("info"), 1));
+    told.notices.close(Duration::from_secs(3)).await;
+    assert_eq!((seen.recv().await.unwrap().1["code"].clone(), told.count("sent"), told.late()), (json!("BrakeOn"), 2, 0), "the end is one more try");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_critical_one_that_is_given_up_is_named_in_the_next_and_new_when_it_comes_again() {
+    let answers = vec![says("403 Forbidden", ""), says("200 OK", ""), says("200 OK", ""), says("200 OK", "")];
+    let (address, mut seen) = receiver(answers).await;
+    let told = Told::with(&address, "", Patience { critical: Duration::ZERO, ..QUICK });
+    told.critical("brake");
+    told.until("failed", 1).await;
+    told.ended("clone-1");
+    told.critical("brake");
+    told.until("sent", 2).await;
+    assert_eq!(told.count("repeated"), 0);
+    seen.recv().await.unwrap();
+    let bodies = [seen.recv().await.unwrap().1, seen.recv().await.unwrap().1];
+    let naming: Vec<_> = bodies.iter().filter_map(|body| body["lostCritical"][0].as_str()).collect();
+    assert!(naming.len() == 1 && naming[0].contains("staging/brake") && naming[0].contains("BrakeOn"), "{bodies:?}");
+    assert!(bodies.iter().any(|body| body["code"] == "BrakeOn"));
+    assert_eq!(told.notices.tallies().next().unwrap().lost[2], ("critical", 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_critical_goes_before_what_waits_longer() {
+    let (address, mut seen) = receiver(vec![says("503 Busy", "retry-after: 1\r\n"), says("200 OK", "")]).await;
+    let told = Told::by(&address, "");
+    told.ended("first");
+    assert_eq!(seen.recv().await.unwrap().1["line"]["target"]["name"], "first");
+    for name in ["a", "b", "c"] {
+        told.ended(name);
+    }
+    told.critical("brake");
+    told.until("sent", 5).await;
+    assert_eq!(seen.recv().await.unwrap().1["code"], "BrakeOn");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_end_a_slow_receiver_gets_all_that_waits_as_one() {
+    let (address, mut seen) = receiver(vec![says("200 OK", "")]).await;
+    let told = Told::by("http://127.0.0.1:1/not-yet", "digest: {atMost: 1000}");
+    for number in 0..40 {
+        told.ended(&format!("clone-{number}"));
+    }
+    told.critical("brake");
+    fs::write(told.folder.join("url"), &address).unwrap();
+    told.notices.close(Duration::from_secs(5)).await;
+    assert_eq!((told.count("sent"), told.count("failed"), told.count("dropped")), (41, 0, 0));
+    let mut bodies: Vec<Value> = Vec::new();
+    while let Ok((_, body)) = seen.try_recv() {
+        bodies.push(body);
+    }
+    let last = bodies.last().unwrap();
+    assert!(last["kind"] == "digest" && last["notices"][0]["severity"] == "critical", "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_end_what_cannot_be_sent_takes_no_longer_than_it_may_and_is_counted() {
+    let (address, _seen) = receiver(vec!["hang".to_owned()]).await;
+    let told = Told::with(&address, "", Patience { answer: Duration::from_secs(60), ..QUICK });
+    told.critical("brake");
+    told.ended("clone-1");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    told.notices.close(Duration::from_secs(1)).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(told.count("failed"), 2);
+    assert_eq!(told.notices.tallies().next().unwrap().lost, [("info", 1), ("warning", 0), ("critical", 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +318,13 @@ async fn only_the_holder_tells_and_a_changed_address_counts_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sample_says_what_came_back_and_never_the_address() {
-    for (answer, expected) in [(says("200 OK", ""), Ok("200 ok")), (says("403 Forbidden", ""), Err("it answers 403 Forbidden ok"))] {
+    let quotes = "HTTP/1.1 404 Not Found\r\ncontent-length: 37\r\n\r\nno POST /s3cret-path for Bearer t0ken";
+    for (answer, expected) in [
+        (says("200 OK", ""), Ok("200 ok")),
+        (says("403 Forbidden", ""), Err("it answers 403 Forbidden ok")),
+        (says("503 Busy", ""), Err("it answers 503 Service Unavailable ok")),
+        (quotes.to_owned(), Err("it answers 404 Not Found no POST … for … …")),
+    ] {
         let (address, _seen) = receiver(vec![answer]).await;
         let told = Told::by(&address, "");
         let answer = send_sample(&told.notices.config, told.notices.config.receivers().next().unwrap()).await;

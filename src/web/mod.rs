@@ -18,7 +18,7 @@ mod query;
 mod seen;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod view;
 
 pub use openapi::text as openapi;

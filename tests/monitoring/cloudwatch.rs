@@ -18,7 +18,8 @@ use std::{
 };
 
 /// Alarms on what was counted within a period, which is the range of the rule's `increase`.
-const WITHIN: [(&str, u64, u64); 2] = [("ClonewardenActionsFailing", 1_800, 1), ("ClonewardenJournalFailing", 900, 2)];
+const WITHIN: [(&str, u64, u64); 3] =
+    [("ClonewardenActionsFailing", 1_800, 1), ("ClonewardenJournalFailing", 900, 2), ("ClonewardenNoticesLost", 3_600, 1)];
 
 fn alarms() -> BTreeMap<String, Value> {
     let template = yaml("deploy/monitoring/cloudwatch-alarms.yaml");

@@ -207,6 +207,8 @@ fn every_metric_that_a_person_needs_is_on_some_panel() {
         "clonewarden_journal_lines_total",
         "clonewarden_journal_failures_total",
         "clonewarden_notices_total",
+        "clonewarden_notices_lost_total",
+        "clonewarden_notices_late",
         "clonewarden_spans_total",
         "clonewarden_cloudwatch_requests_total",
         "clonewarden_cloudwatch_datums_total",

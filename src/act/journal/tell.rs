@@ -9,7 +9,7 @@ use crate::{
         names,
     },
     plan::{Action, Decision, Plan, Target, accrual, render, witness},
-    policy::Policies,
+    policy::{Mode, Policies},
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -42,7 +42,7 @@ pub(super) fn applied(approval: &Approval, decision: &Approved, at: Timestamp) -
         name: decision.name.clone(),
         uid: decision.uid.clone(),
         owner: decision.owner.clone(),
-        dedicated: None,
+        ..Whose::default()
     });
     let saved =
         |cost: &Cost| if decision.outcome.as_deref() == Some("done") { cost.clone() } else { Cost { saved: None, instead: None, ..cost.clone() } };
@@ -77,7 +77,7 @@ fn line(event: &str, decision: &Decision, plan: &Plan, policies: &Policies, at: 
         target: target(decision),
         reason: Some(Told { code: reason.code().to_owned(), message: reason.message(at), facts }),
         evidence: witness::evidence(decision, plan, policies),
-        clone: whose(decision),
+        clone: whose(decision).map(|whose| Whose { admitted: admitted(decision, plan, policies), ..whose }),
         cost: if ends { accrual::price(decision, plan, policies, at, done) } else { None },
         ..Line::new(event, at)
     }
@@ -98,8 +98,18 @@ pub(super) fn living(clone: &WordPressClone) -> Whose {
         name: Some(clone.meta.name().to_owned()),
         uid: Some(clone.meta.uid.to_string()),
         owner: clone.owner.as_deref().map(str::to_owned),
+        admitted: None,
         dedicated: Some(clone.database.is_dedicated()),
     }
+}
+
+/// That admission let the clone in: what it was promised then stands on it, and nobody else can write that while its namespace is enforced.
+/// On a clone from before it is whatever its creator wrote there.
+fn admitted(decision: &Decision, plan: &Plan, policies: &Policies) -> Option<bool> {
+    let (Target::Clone(clone) | Target::Secret(clone)) = &decision.target else { return None };
+    let since = plan.state.enforced_since.get(clone.meta.namespace())?;
+    let enforced = policies.policies.iter().any(|policy| Some(&policy.name) == decision.policy.as_ref() && policy.mode == Mode::Enforce);
+    (enforced && clone.reservation.is_some() && clone.meta.created >= *since).then_some(true)
 }
 
 /// The clone that a decision is about, or whose the target was, as far as the target says.

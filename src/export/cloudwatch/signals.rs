@@ -66,6 +66,8 @@ pub const SIGNALS: &[Signal] = &[
     }),
     counted("ClonewardenActionsFailing", |world| Some(world.sum("clonewarden_actions_total", |of| of("outcome") == "failed"))),
     counted("ClonewardenJournalFailing", |world| Some(world.sum("clonewarden_journal_failures_total", |_| true))),
+    level("ClonewardenNoticesLate", |world| world.max_or_none("clonewarden_notices_late", |_| true)),
+    counted("ClonewardenNoticesLost", |world| Some(world.sum("clonewarden_notices_lost_total", |of| of("severity") != "info"))),
     level("ClonewardenPaused", |world| world.max("clonewarden_paused", |_| true)),
     level("ClonewardenPolicyBroken", |world| world.max("clonewarden_policy_load_failed", |_| true)),
     level("ClonewardenCertificateEnding", |world| {

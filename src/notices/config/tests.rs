@@ -21,7 +21,7 @@ fn notice(event: &str, action: &str, outcome: Option<&str>, code: &str, owner: &
 #[test]
 fn the_first_route_that_matches_says_who_is_told() {
     let config = Config::parse(GOOD).unwrap();
-    let told = |notice: &Notice| config.receivers_of(notice).to_vec();
+    let told = |notice: &Notice| config.receivers_of(notice).into_iter().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(told(&notice("acted", "delete", Some("done"), "Expired", "ada@example.com")), ["team"]);
     assert_eq!(told(&notice("decided", "alert", None, "BrakeOn", "ada@example.com")), ["pager", "team"]);
     let noisy = |namespace: &str| {
@@ -32,6 +32,24 @@ fn the_first_route_that_matches_says_who_is_told() {
     };
     assert_eq!((noisy("staging-1"), noisy("other")), (Vec::new(), vec!["team".to_owned()]));
     assert_eq!(config.pace, Pace { window: Duration::from_secs(60), at_most: 3, repeat: Duration::from_secs(7_200) });
+}
+
+#[test]
+fn an_owner_who_is_only_claimed_takes_a_notice_from_nobody() {
+    let text = GOOD.replace("owners: {ada", "# {ada").replace("to: [team]}", "to: [pager]}");
+    let with = |more: &str| Config::parse(&text.replace("routes:\n", &format!("routes:\n{more}"))).unwrap();
+    let mut claimed = notice("acted", "delete", Some("done"), "Expired", "ada@example.com");
+    let config = with("");
+    assert_eq!(config.receivers_of(&claimed), ["pager"]);
+    claimed.line.clone.as_mut().unwrap().admitted = None;
+    assert_eq!(config.receivers_of(&claimed), ["pager", "team"], "the default is told as well");
+    assert_eq!(with("  - {owners: [ada@example.com], to: []}\n").receivers_of(&claimed), ["team"], "nobody can have it told to nobody");
+    assert_eq!(with("  - {namespaces: [staging], to: [pager]}\n").receivers_of(&claimed), ["pager"], "once, by what is no claim");
+    let nobodys = {
+        claimed.line.clone = None;
+        claimed
+    };
+    assert_eq!(config.receivers_of(&nobodys), ["team"]);
 }
 
 #[test]
@@ -64,11 +82,20 @@ fn everything_that_is_wrong_is_said_at_once() {
         .replace("{{ text }}", "{{ txet }}")
         .replace("Authorization", "Content-Length");
     let problems = Config::parse(&bad).unwrap_err().join("\n");
-    for part in ["`Team!`", "`pagger`", "digest.window", "`repeat`", "digest.atMost", "`<!here>`", "`template`: line 1, column", "`Content-Length`"] {
+    for part in [
+        "`Team!`",
+        "`pagger`",
+        "digest.window",
+        "`repeat`",
+        "digest.atMost",
+        "`<!here>`",
+        "line 4: receiver `pager`: `template`: line 1, column",
+        "`Content-Length`",
+    ] {
         assert!(problems.contains(part), "{part} is not in:\n{problems}");
     }
     let unknown = Config::parse(&GOOD.replace("urlFile: /run/team", "url: https://hooks/secret")).unwrap_err().join("\n");
-    assert!(unknown.contains("url") && unknown.contains("line 3"), "{unknown}");
+    assert!(unknown.contains("url") && unknown.contains("line 3") && !unknown.contains("secret"), "{unknown}");
     assert!(Config::parse("receivers: []").is_err());
     assert!(Config::parse(&GOOD.replace("name: pager", "name: team")).unwrap_err().join("").contains("twice"));
 }

@@ -1,5 +1,6 @@
 //! People are told: a warning and an end go to the receiver of their owner, the brake to another one, a storm is a digest. A receiver that
-//! says nothing keeps no clone alive, and no address or token is in anything that the daemon says.
+//! says nothing keeps no clone alive, an owner whom admission has not seen takes nothing from anybody, and no address or token is in
+//! anything that the daemon says.
 
 use crate::harness::{
     clones::Clones,
@@ -18,6 +19,8 @@ const NAMESPACE: &str = "notify";
 const BRAKED: &str = "notify-brake";
 const TTL: &str = "mode: enforce\nttl: {minimum: 5s, default: 1h, maximum: 1h, warnings: [20s], grace: 5s}";
 const MINE: [&str; 2] = ["mine-1", "mine-2"];
+/// Says that it is hers, and no admission has seen that.
+const CLAIMED: &str = "claimed";
 const STORM: usize = 12;
 const AT_MOST: usize = 3;
 const SOON: Duration = Duration::from_secs(90);
@@ -69,21 +72,29 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     until_past(late).await;
     let daemon = install.start_with(&["--cluster-id", CLUSTER_ID, "--notifications", &path])?;
     daemon.until_leading().await?;
+    // Creation is told in whole seconds, and has to lie behind the moment from which the namespace is enforced.
+    until_past(Timestamp::now().checked_add(SignedDuration::from_secs(3))?).await;
     let mut names: Vec<String> = Vec::new();
     for (name, owner) in
         MINE.iter().map(|name| ((*name).to_owned(), "ada@example.com")).chain((0..STORM).map(|n| (format!("storm-{n}"), "bob@example.com")))
     {
-        clones.create(&name, Some(40), &json!({names::OWNER: owner})).await?;
+        // Admission is not what is tried here: this is what it leaves on a clone.
+        clones.create(&name, Some(40), &json!({names::OWNER: owner, names::RESERVATION: format!("promised-{name}")})).await?;
         names.push(name);
     }
+    clones.create(CLAIMED, Some(40), &json!({names::OWNER: "ada@example.com"})).await?;
+    names.push(CLAIMED.to_owned());
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     clones.until_gone(&all).await?;
 
     // Each of hers is warned of and ended, told to her receiver and to nobody else, with the token.
     let told = until("she is told of both", SOON, async || {
         let told = told(&mine.posts());
-        let wanted: BTreeSet<_> =
-            MINE.iter().flat_map(|name| [("ExpiresSoon".to_owned(), (*name).to_owned()), ("Expired".to_owned(), (*name).to_owned())]).collect();
+        let wanted: BTreeSet<_> = MINE
+            .iter()
+            .chain([&CLAIMED])
+            .flat_map(|name| [("ExpiresSoon".to_owned(), (*name).to_owned()), ("Expired".to_owned(), (*name).to_owned())])
+            .collect();
         ensure!(told.is_superset(&wanted), "she is told {told:?}");
         Ok(told)
     })
@@ -100,8 +111,8 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         ensure!(post.headers.get("idempotency-key").is_some_and(|id| post.body["id"] == id.to_str().unwrap_or_default()), "{post:?}");
     }
 
-    // His are a storm: a few messages, then digests.
-    let notices = 2 * STORM as u64;
+    // His are a storm: a few messages, then digests. What is only said to be hers is told there as well.
+    let notices = 2 * (STORM as u64 + 1);
     until("all of his are told", SOON, async || {
         let sent = daemon.metrics().await?.sum("clonewarden_notices_total", &[("receiver", "others"), ("outcome", "sent")]);
         ensure!(sent > notices as f64 - 0.5, "{sent} of {notices} are");

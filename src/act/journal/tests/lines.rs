@@ -144,3 +144,24 @@ fn a_clone_is_followed_until_nothing_of_it_is_left() {
     assert_eq!((told[0].get("outcome"), told[0]["cost"].get("saved")), (None, None), "it is told once how it ended and what that saved");
     assert_eq!(look(&world(&[], later(8)), 8), [], "that is told once");
 }
+
+#[test]
+fn that_admission_let_a_clone_in_is_said_only_where_nobody_else_can_have_written_it() {
+    let now = at(NOW);
+    let admitted = |reserved: bool, since: Option<&str>, policy: &str| {
+        let mut clone = object(false);
+        if reserved {
+            clone["metadata"]["annotations"]["clonewarden.io/reservation"] = json!("r-1");
+        }
+        let (mut plan, _) = planned(&world(&[clone], now), now);
+        plan.state.enforced_since = since.map(|since| ("n".to_owned(), at(since))).into_iter().collect();
+        let policies = load_files(vec![("p.yaml".to_owned(), policy.into())]).unwrap();
+        tell::acted(verdict(&plan), &plan, &policies, now, &Ending::Done).clone.unwrap().admitted
+    };
+    let before = Some("2026-02-05T14:30:22Z");
+    assert_eq!(admitted(true, before, POLICY), Some(true));
+    assert_eq!(admitted(false, before, POLICY), None, "it carries no promise");
+    assert_eq!(admitted(true, Some("2026-02-05T14:30:23Z"), POLICY), None, "it was made in audit, when anybody could write that");
+    assert_eq!(admitted(true, None, POLICY), None);
+    assert_eq!(admitted(true, before, &POLICY.replace("enforce", "audit")), None);
+}
