@@ -75,15 +75,14 @@ impl Metrics {
         let metrics = Self { registry, families, clock, policies, clones_at_most, present: Mutex::default(), sources: RwLock::default() };
         let families = &metrics.families;
         families.build_info.set(&[env!("CARGO_PKG_VERSION")], 1.0);
-        for flag in [&families.leader, &families.paused, &families.policy_broken] {
-            flag.set(&[], 0.0);
-        }
+        [&families.leader, &families.paused, &families.policy_broken].iter().for_each(|flag| flag.set(&[], 0.0));
         families.events_dropped.add(&[], 0.0);
         for action in WRITES {
             for outcome in OUTCOMES {
                 families.actions.add(&[action.word(), outcome], 0.0);
             }
         }
+        families.page_requests.add(&["page", "ok"], 0.0);
         for name in ["plan", "lease", "state"] {
             families.loop_success.set(&[name], 0.0);
         }
@@ -170,6 +169,11 @@ impl Metrics {
     pub fn service_request(&self, route: &str, status: u16, took: Duration) {
         self.families.service_requests.add(&[route, &status.to_string()], 1.0);
         self.families.service_duration.observe(&[route], took.as_secs_f64());
+    }
+
+    /// A request for the page or its JSON was answered.
+    pub(crate) fn page_request(&self, route: &str, outcome: &str) {
+        self.families.page_requests.add(&[route, outcome], 1.0);
     }
 
     /// How many requests to the HTTP API wait for a clone.
