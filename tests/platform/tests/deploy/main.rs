@@ -4,7 +4,10 @@
 //! Run by `clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored`. Nothing runs in the Pods here: the daemon in
 //! its Deployment is for `tests/e2e/scenes/install.rs`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic, and so do its helpers")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic, and so do its helpers")]
 
+#[path = "../common/mod.rs"]
+mod common;
+mod live;
 mod render;
 mod tree;
