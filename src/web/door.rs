@@ -109,7 +109,7 @@ impl Refused {
                 format!("the token's owner may not `list` `wordpressclones.kro.run` in the namespace `{namespace}`: bind a Role there that allows it")
             }
             Self::Unasked => "the API server does not say whose token this is: nothing is shown until it does; try again".to_owned(),
-            Self::MayNotAsk => "the daemon may not create TokenReviews or SubjectAccessReviews: apply the present deploy/rbac.yaml".to_owned(),
+            Self::MayNotAsk => "the daemon may not create TokenReviews or SubjectAccessReviews: apply the present deploy/base/rbac.yaml".to_owned(),
             Self::LocalOnly => "this process shows itself on its own machine alone: open it by http://127.0.0.1 and its port".to_owned(),
         }
     }
