@@ -93,6 +93,7 @@ scenes! {
     schemas Alone;
     crowd Alone;
     idle Beside;
+    install Alone;
 }
 
 /// How a scene ended.
