@@ -153,17 +153,15 @@ impl Node {
             fs::create_dir_all(&place)?;
             let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
             let volume = volumes.into_iter().find(|of| of["name"] == volume).with_context(|| format!("no volume `{volume}`"))?;
-            if volume["projected"].is_object() {
-                // The folder of the account, for which the kubeconfig stands.
-                continue;
-            }
             if let Some(map) = volume["configMap"]["name"].as_str() {
                 if self.stage.admin.find(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{map}")).await?.is_none() {
                     return Ok(None);
                 }
                 mounts.push(Mount::new(&self.stage.admin, NAMESPACE, map, &place).await?);
             } else {
-                ensure!(volume["secret"]["optional"] == true, "a volume that is nowhere: {volume}");
+                // The token of the account: the kubeconfig above.
+                let token = volume["projected"].is_object();
+                ensure!(token || volume["secret"]["optional"] == true, "a volume that is nowhere: {volume}");
             }
             places.push((at.to_owned(), place));
         }

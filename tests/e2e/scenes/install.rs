@@ -13,7 +13,7 @@ use crate::harness::{
     stage::{CLONEWARDEN, Stage},
     wait::until,
 };
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -50,40 +50,39 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     stage.kubectl(&["delete", "wordpressclones", "--all", "--all-namespaces", "--timeout=60s"]).await?;
     let newcomer = Newcomer::arrive(&stage)?;
     let kubelet = Kubelet::start(&stage, newcomer.folder.join("pods"))?;
-    // A command that waits for Pods says that they do not run, and not why.
-    go_through(&stage, &newcomer, &kubelet).await.map_err(|error| kubelet.daemons().err().unwrap_or_else(|| anyhow!("they run")).context(error))
-}
-
-async fn go_through(stage: &Arc<Stage>, newcomer: &Newcomer, kubelet: &Kubelet) -> Result<String> {
     let mut page = Page::read()?;
+
     newcomer.follow(page.take("1. Look, with nothing installed")?).await?;
     newcomer.follow(page.take("2. The definition and the policies")?).await?;
     let clones = Clones { api: stage.admin.clone(), namespace: NAMESPACE.to_owned() };
     let begun = Instant::now();
-    newcomer.follow(page.take("3. Install, in audit")?).await?;
+    let outcome = newcomer.follow(page.take("3. Install, in audit")?).await;
+    // Why no Pod runs says more than that none does.
+    kubelet.daemons()?;
+    outcome?;
     let installed = begun.elapsed();
-    one_acts(kubelet).await?;
+    one_acts(&kubelet).await?;
     newcomer.follow(page.take("4. Read what it would do")?).await?;
     ensure!(clones.one("first").await?.expires_at().is_none(), "in audit nothing is written on a clone");
-    fails_open(stage, true).await?;
+    fails_open(&stage, true).await?;
 
     newcomer.follow(page.take("5. From audit to enforce")?).await?;
-    fails_open(stage, false).await?;
+    fails_open(&stage, false).await?;
     clones.until_announced(&["first"]).await?;
     newcomer.follow(page.take("6. Stop it, now")?).await?;
 
     fs::write(newcomer.folder.join("policies/staging.yaml"), OWN)?;
     newcomer.run("kubectl apply -k deploy/overlays/mine").await?;
-    until_in_force(stage).await?;
-    let rolled = upgrade(stage, newcomer, kubelet, &clones, page.take("7. Upgrade")?).await?;
+    until_in_force(&stage).await?;
+    let rolled = upgrade(&stage, &newcomer, &kubelet, &clones, page.take("7. Upgrade")?).await?;
 
     newcomer.follow(page.take("8. Uninstall")?).await?;
-    gone(stage, true).await?;
+    gone(&stage, true).await?;
     clones.one("first").await?;
     ensure!(fs::read_to_string(newcomer.folder.join("records.yaml"))?.contains("kind: CloneUsage"), "the records were not kept");
     clones.create("free", Some(60), &json!({})).await?;
 
-    by_helm(stage, newcomer, kubelet, page.take("With Helm instead")?).await?;
+    by_helm(&stage, &newcomer, &kubelet, page.take("With Helm instead")?).await?;
     clones.one("first").await?;
     page.is_done()?;
     clones.clear().await?;
