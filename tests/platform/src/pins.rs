@@ -129,6 +129,30 @@ pub(crate) const PINS: &[Pin] = &[
         copied: &[],
         in_assets: false,
     },
+    // No parts of the platform: kinds of others that `deploy/estate` has objects of, for the API server to know them.
+    Pin {
+        name: "argo-cd",
+        folder: "argo-cd",
+        package: None,
+        link: "",
+        copied: &[
+            Copied {
+                module: "github.com/argoproj/argo-cd/v3",
+                from: &["manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"],
+                into: "crds",
+            },
+            Copied { module: "github.com/argoproj/argo-cd/v3", from: &["manifests/base/config/argocd-cm.yaml"], into: "config" },
+        ],
+        in_assets: false,
+    },
+    Pin {
+        name: "karpenter",
+        folder: "karpenter",
+        package: None,
+        link: "",
+        copied: &[Copied { module: "github.com/aws/karpenter-provider-aws", from: &["pkg/apis/crds"], into: "crds" }],
+        in_assets: false,
+    },
     // No part runs it: a test reads the dashboards with it.
     Pin { name: "grafana", folder: "grafana", package: Some("."), link: "", copied: &[], in_assets: false },
 ];
@@ -184,6 +208,12 @@ pub(crate) fn hash(inputs: &[(String, Vec<u8>)]) -> String {
         }
     }
     context.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where the files are that are copied for this pin.
+pub(crate) fn files_of(name: &str, into: &str) -> Result<PathBuf> {
+    let pin = PINS.iter().find(|pin| pin.name == name).with_context(|| format!("nothing is pinned under `{name}`"))?;
+    Ok(cache_root()?.join(pin.cache_key(&go_folder())?).join(into))
 }
 
 /// The folder with the committed pins.
