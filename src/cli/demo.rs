@@ -88,6 +88,7 @@ async fn play(args: &Args, policies: Policies) -> anyhow::Result<()> {
         clone_metrics: 100,
         journal: Arc::clone(&journal),
         reviewer: None,
+        page_token_always: false,
     };
     let shell = Shell::start(args.listen, shown, stop.clone()).await?;
     let narrator = Arc::new(Narrator::new(shell.watcher(), output::colours()));

@@ -1,43 +1,42 @@
 //! The server for `/healthz`, `/readyz` and `/metrics`, and for what is merged into them: the page.
 //!
 //! Contract: the address is taken before anything else starts, so that one that cannot be had is an error at once. One answer a
-//! connection, and a connection has [`PATIENCE`] for all of it: a client that is slow to ask or to read is cut off and pins
-//! nothing. At most [`CONNECTIONS`] are served at a time, the next ones wait. Its own pages answer whoever asks, so nothing secret is
-//! in them; who asks for more is told apart by [`Ends`].
+//! connection; the head of the request has [`HEAD`], and a connection has [`PATIENCE`] for all of it: a client that is slow to ask or to read
+//! is cut off and pins nothing. Health is answered whatever else is asked for ([`visit`]): who waits for it is the kubelet, which kills what
+//! does not answer. Its own pages answer whoever asks, so nothing secret is in them; who asks for more is told apart by [`local`].
+
+pub(crate) mod local;
+#[cfg(test)]
+mod tests;
+pub(crate) mod visit;
 
 use super::health::{Answer, Health};
 use crate::export::registry::{CONTENT_TYPE, Metrics};
 use axum::{
     Router,
-    extract::{State, connect_info::Connected},
-    http::{HeaderValue, StatusCode, header},
-    middleware,
+    extract::{Extension, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
-    serve::{IncomingStream, Listener},
 };
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep_until},
-};
+use axum_server::Handle;
+use local::is_lured;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
+use visit::{Door, Guest, Lobby};
 
 /// How long a connection lasts at most, from its first byte to its last. A scrape has ten seconds by default.
 pub const PATIENCE: Duration = Duration::from_secs(15);
-/// How many connections are served at a time.
-pub const CONNECTIONS: usize = 64;
-/// How much a client may send. Nobody has to send a body.
-pub const REQUEST_BYTES: usize = 16 * 1_024;
+/// How long a client may take to send the head of its request.
+pub const HEAD: Duration = Duration::from_secs(5);
+/// How large the head of a request may be: a token has 16 KiB at most.
+const HEAD_BYTES: usize = 32 * 1_024;
+/// How long answers that are under way may take when the process ends. Whoever takes over must not wait for somebody who reads slowly.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How many write down the metrics at a time. Whoever scrapes does it every few seconds.
+const SCRAPES: usize = 4;
 
 /// Why an address cannot be listened on, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -61,23 +60,8 @@ pub enum ListenError {
 pub struct Listening {
     listener: TcpListener,
     address: SocketAddr,
+    head: Duration,
     patience: Duration,
-}
-
-/// The two ends of a connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Ends {
-    /// Who asks.
-    pub peer: SocketAddr,
-    /// Which of our addresses was asked; one that is nobody's where that is not known.
-    pub local: SocketAddr,
-}
-
-impl Connected<IncomingStream<'_, Door>> for Ends {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
-        Self { peer: *stream.remote_addr(), local: stream.io().stream.local_addr().unwrap_or(nobody) }
-    }
 }
 
 /// What the server shows.
@@ -85,6 +69,7 @@ impl Connected<IncomingStream<'_, Door>> for Ends {
 struct Shown {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    scrapes: Arc<Semaphore>,
 }
 
 /// Takes an address (port 0: any that is free).
@@ -99,7 +84,7 @@ pub async fn listen(address: SocketAddr) -> Result<Listening, ListenError> {
         _ => ListenError::Other(address, error),
     })?;
     let address = listener.local_addr().map_err(|error| ListenError::Other(address, error))?;
-    Ok(Listening { listener, address, patience: PATIENCE })
+    Ok(Listening { listener, address, head: HEAD, patience: PATIENCE })
 }
 
 /// The pages of the daemon. More can be merged into them.
@@ -109,7 +94,7 @@ pub fn pages(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
         .route("/readyz", get(async |State(shown): State<Shown>| plain(shown.health.ready())))
         .route("/metrics", get(exposition))
         .fallback(async || (StatusCode::NOT_FOUND, "there is no such page; see /\n"))
-        .with_state(Shown { metrics, health })
+        .with_state(Shown { metrics, health, scrapes: Arc::new(Semaphore::new(SCRAPES)) })
 }
 
 impl Listening {
@@ -119,18 +104,31 @@ impl Listening {
         self.address
     }
 
-    /// Serves until `stop`; answers that are under way are finished, for at most [`PATIENCE`].
+    /// Serves until `stop`; answers that are under way are finished, for at most [`DRAIN`].
     ///
     /// # Errors
     /// Never in practice: what a connection does wrong ends that connection.
     pub async fn serve(self, pages: Router, stop: CancellationToken) -> io::Result<()> {
-        let pages = pages.layer(middleware::map_response(async |mut response: Response| {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            response
-        }));
-        let door = Door { listener: self.listener, free: Arc::new(Semaphore::new(CONNECTIONS)), patience: self.patience };
-        axum::serve(door, pages.into_make_service_with_connect_info::<Ends>()).with_graceful_shutdown(stop.cancelled_owned()).await
+        let pages = pages.layer(middleware::from_fn(attend));
+        let handle = Handle::new();
+        let door = Door { lobby: Lobby::new(), patience: self.patience };
+        let mut server = axum_server::from_tcp(self.listener.into_std()?)?.acceptor(door).handle(handle.clone()).http1_only();
+        server.http_builder().http1().header_read_timeout(self.head).max_buf_size(HEAD_BYTES);
+        let mut serving = std::pin::pin!(server.serve(pages.into_make_service()));
+        tokio::select! {
+            ended = &mut serving => return ended,
+            () = stop.cancelled_owned() => handle.graceful_shutdown(Some(DRAIN)),
+        }
+        serving.await
     }
+}
+
+/// What every request goes through: whoever sent it is silent no more, and there is no second one.
+async fn attend(Extension(guest): Extension<Arc<Guest>>, request: Request, next: Next) -> Response {
+    guest.has_asked();
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn plain(answer: Answer) -> impl IntoResponse {
@@ -139,206 +137,26 @@ fn plain(answer: Answer) -> impl IntoResponse {
 }
 
 /// Gathering waits for locks and reads files: not on a thread that probes and the lease need.
-async fn exposition(State(shown): State<Shown>) -> Response {
-    match tokio::task::spawn_blocking(move || shown.metrics.render()).await {
+async fn exposition(State(shown): State<Shown>, Extension(guest): Extension<Arc<Guest>>, uri: Uri, headers: HeaderMap) -> Response {
+    if is_lured(guest.ends, &uri, &headers) {
+        let why = "on the daemon's own machine the metrics are shown to whoever asks by an address or `localhost`, not by another name\n";
+        return (StatusCode::FORBIDDEN, why).into_response();
+    }
+    if !guest.is_seated() {
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], "too much is asked for at once; try again\n").into_response();
+    }
+    // It is never closed; whoever waits has one of few places.
+    let turn = Arc::clone(&shown.scrapes).acquire_owned().await;
+    let rendered = tokio::task::spawn_blocking(move || {
+        let text = shown.metrics.render();
+        drop(turn);
+        text
+    });
+    match rendered.await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         failed => {
             tracing::error!(?failed, "The metrics cannot be rendered.");
             (StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be rendered; the log says why\n").into_response()
         }
-    }
-}
-
-/// Lets in a limited number of connections, each for a limited time.
-struct Door {
-    listener: TcpListener,
-    free: Arc<Semaphore>,
-    patience: Duration,
-}
-
-impl Listener for Door {
-    type Io = Visit;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Visit, SocketAddr) {
-        // It is never closed; if it were, connections would only not be counted.
-        let permit = Arc::clone(&self.free).acquire_owned().await.ok();
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
-        let end = Box::pin(sleep_until(Instant::now() + self.patience));
-        (Visit { stream, end, left: REQUEST_BYTES, _permit: permit }, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// One connection: a stream that breaks when its time is up, or when the client has sent more than it may.
-struct Visit {
-    stream: TcpStream,
-    end: Pin<Box<Sleep>>,
-    left: usize,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Visit {
-    /// Breaks once the time is up; until then it makes sure that the task is woken when it is.
-    fn in_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Visit {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.in_time(context)?;
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let read = buffer.filled().len().saturating_sub(before);
-        match self.left.checked_sub(read) {
-            Some(left) => self.left = left,
-            None => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the request is too large"))),
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Visit {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.in_time(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.in_time(context)?;
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.in_time(context)?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        daemon::{engine::Vitals, health},
-        export::tests::{Hands, at, policies},
-    };
-    use std::sync::Mutex;
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        sync::watch,
-        task::JoinHandle,
-    };
-
-    struct Served {
-        address: SocketAddr,
-        vitals: Vitals,
-        health: Arc<Health>,
-        stop: CancellationToken,
-        task: JoinHandle<io::Result<()>>,
-    }
-
-    async fn serve(patience: Duration) -> Served {
-        let vitals = Vitals::default();
-        let health = Arc::new(Health::new(vitals.clone()));
-        let (_, receiver) = watch::channel(Arc::new(policies(Vec::new())));
-        let metrics = Arc::new(Metrics::new(Arc::new(Hands(Mutex::new(at(0)))), receiver, 10).unwrap());
-        let listening = Listening { patience, ..listen("127.0.0.1:0".parse().unwrap()).await.unwrap() };
-        let (address, stop) = (listening.address(), CancellationToken::new());
-        let task = tokio::spawn(listening.serve(pages(metrics, Arc::clone(&health)), stop.clone()));
-        Served { address, vitals, health, stop, task }
-    }
-
-    /// Sends these bytes and returns everything that comes back until the connection ends, however it ends.
-    async fn send(address: SocketAddr, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let _ = stream.write_all(request).await;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8(answer).unwrap()
-    }
-
-    async fn get_page(address: SocketAddr, path: &str) -> String {
-        send(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await
-    }
-
-    #[tokio::test]
-    async fn the_pages_answer() {
-        let served = serve(PATIENCE).await;
-        let answer = get_page(served.address, "/healthz").await;
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("starting"), "{answer}");
-        let answer = get_page(served.address, "/readyz").await;
-        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("not ready: "), "{answer}");
-        health::tests::fill(&served.vitals).await;
-        served.health.beat();
-        let answer = get_page(served.address, "/readyz").await;
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("stands by"), "{answer}");
-        let answer = get_page(served.address, "/metrics").await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{answer}");
-        assert!(answer.contains("\n# TYPE clonewarden_leader gauge\nclonewarden_leader 0\n"), "{answer}");
-        let answer = get_page(served.address, "/nothing").await;
-        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
-        let answer = send(served.address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
-    }
-
-    #[tokio::test]
-    async fn a_busy_address_is_an_error_that_says_what_to_do() {
-        let first = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let problem = listen(first.address()).await.unwrap_err();
-        assert!(matches!(problem, ListenError::InUse(_)), "{problem}");
-        assert!(problem.to_string().contains("--listen"), "{problem}");
-        // TEST-NET-1: nobody's machine.
-        let foreign = listen("192.0.2.1:8080".parse().unwrap()).await.unwrap_err();
-        assert!(matches!(foreign, ListenError::NotOurs(_)) && foreign.to_string().contains("0.0.0.0:8080"), "{foreign}");
-    }
-
-    #[tokio::test]
-    async fn clients_that_never_finish_their_request_pin_nothing() {
-        let served = serve(Duration::from_millis(300)).await;
-        let mut slow = Vec::new();
-        for _ in 0..CONNECTIONS + 8 {
-            let mut stream = TcpStream::connect(served.address).await.unwrap();
-            stream.write_all(b"GET /healthz HTT").await.unwrap();
-            slow.push(stream);
-        }
-        // It waits for a place, and gets one as soon as the first of them are cut off.
-        let answer = get_page(served.address, "/healthz").await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        for mut stream in slow {
-            let mut rest = Vec::new();
-            let _ = stream.read_to_end(&mut rest).await;
-            assert!(!rest.starts_with(b"HTTP/1.1 200"));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_request_that_is_too_large_is_cut_off() {
-        let served = serve(PATIENCE).await;
-        let header = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(REQUEST_BYTES));
-        assert!(!send(served.address, header.as_bytes()).await.starts_with("HTTP/1.1 200"));
-    }
-
-    #[tokio::test]
-    async fn it_stops_when_told() {
-        let served = serve(PATIENCE).await;
-        served.stop.cancel();
-        served.task.await.unwrap().unwrap();
-        assert!(TcpStream::connect(served.address).await.is_err());
     }
 }

@@ -101,6 +101,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         clone_metrics: settings.clone_metrics,
         journal: Arc::clone(&journal),
         reviewer: Some(Arc::<KubeCluster>::clone(&kube)),
+        page_token_always: settings.page_token_always,
     };
     let shell = Shell::start(settings.listen, shown, stop.clone()).await?;
     let requests = kube.requests();

@@ -36,6 +36,9 @@ pub struct RunArgs {
     /// Where to serve the page, /healthz, /readyz and /metrics.
     #[arg(long, env = "CLONEWARDEN_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Ask for a token even on the daemon's own machine before the page is shown: true or false.
+    #[arg(long, env = "CLONEWARDEN_PAGE_TOKEN_ALWAYS", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub page_token_always: Option<String>,
     /// Where to serve the admission webhook, over TLS; default: not at all.
     #[arg(long, env = "CLONEWARDEN_WEBHOOK_LISTEN", value_name = "ADDR")]
     pub webhook_listen: Option<String>,
@@ -138,6 +141,8 @@ pub struct Settings {
     pub cluster_id: Option<Arc<str>>,
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Whether even the daemon's own machine has to show a token for the page.
+    pub page_token_always: bool,
     /// The admission webhook, if it is to be served.
     pub webhook: Option<Webhook>,
     /// The HTTP API for services, if it is to be served.
@@ -221,6 +226,8 @@ impl RunArgs {
             valid.then(|| Arc::from(id))
         });
         let listen = check.parse("--listen", self.listen.or(file.listen), "0.0.0.0:8080", "an address and a port such as 0.0.0.0:8080");
+        let page_token_always = self.page_token_always.or(file.page_token_always);
+        let page_token_always = check.parse::<bool>("--page-token-always", page_token_always, "false", "true or false").unwrap_or_default();
         let sweep_every = check.parse::<Span>("--sweep-every", self.sweep_every.or(file.sweep_every), "5m", "a duration such as 5m");
         if let Some(every) = sweep_every {
             let seconds = every.as_secs();
@@ -279,6 +286,7 @@ impl RunArgs {
                 policies,
                 cluster_id,
                 listen,
+                page_token_always,
                 webhook,
                 api,
                 namespace,

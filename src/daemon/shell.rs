@@ -44,6 +44,8 @@ pub struct Shown {
     pub journal: Arc<Journal>,
     /// Who can be asked whether somebody may see the page; `None`: nobody but this machine may.
     pub reviewer: Option<Arc<dyn Reviewer>>,
+    /// Even this machine has to show a token for the page.
+    pub page_token_always: bool,
 }
 
 impl Shell {
@@ -65,6 +67,8 @@ impl Shell {
             health: Arc::clone(&health),
             gallery: Arc::clone(&gallery),
             reviewer: shown.reviewer.clone(),
+            token_always: shown.page_token_always,
+            metrics: Arc::clone(&metrics),
         });
         metrics.before_gathering(move |metrics| {
             metrics.leader(shown.vitals.fence.holds());

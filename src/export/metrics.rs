@@ -216,6 +216,8 @@ metrics! {
         "Requests to the HTTP API for services, by what for (`create`, `get`, `extend`, `delete`, `document`, `other`) and by the status of the answer.";
     service_duration: Histograms Seconds "clonewarden_service_request_duration_seconds" ["route"] buckets SERVING,
         "How long a request to the HTTP API took, with what it waited for the API server and, on `get`, for the clone.";
+    page_requests: Counters Count "clonewarden_page_requests_total" ["route", "outcome"]
+        "Requests for the page (`page`) and for what it shows as JSON (`view`, `clones`), by how they ended: `ok`, `unchanged` (the asker has it), `refused` (no token, or one that does not do), `wrong` (a query or a method that there is not), `unavailable` (no plan yet, nobody says whose the token is, or too much at once), `failed`.";
     service_waits: Gauges Count "clonewarden_service_waits" []
         "Requests to the HTTP API that wait for a clone to work.";
 

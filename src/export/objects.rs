@@ -108,7 +108,7 @@ pub struct OrphanOwner {
     pub name: Option<String>,
 }
 
-/// The CRDs of our own kinds, each with the name of the file under `deploy/crds` that holds it.
+/// The CRDs of our own kinds, each with the name of the file under `deploy/base/crds` that holds it.
 ///
 /// # Errors
 /// When one of them cannot be written as YAML.

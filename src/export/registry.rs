@@ -78,6 +78,7 @@ impl Metrics {
                 families.actions.add(&[action.word(), outcome], 0.0);
             }
         }
+        families.page_requests.add(&["page", "ok"], 0.0);
         Ok(metrics)
     }
 
@@ -160,6 +161,11 @@ impl Metrics {
     pub fn service_request(&self, route: &str, status: u16, took: Duration) {
         self.families.service_requests.add(&[route, &status.to_string()], 1.0);
         self.families.service_duration.observe(&[route], took.as_secs_f64());
+    }
+
+    /// A request for the page or its JSON was answered.
+    pub(crate) fn page_request(&self, route: &str, outcome: &str) {
+        self.families.page_requests.add(&[route, outcome], 1.0);
     }
 
     /// How many requests to the HTTP API wait for a clone.

@@ -77,7 +77,7 @@ impl Finding {
             Self::BillingUnread(since, why) => format!("what AWS bills could not be read since {since:.0}: {why}"),
             Self::NotCounted(lack) => {
                 format!(
-                    "what clones cost is not counted until this is known ({lack}): apply the present deploy/rbac.yaml and deploy/crds if that is why"
+                    "what clones cost is not counted until this is known ({lack}): apply the present deploy/base/rbac.yaml and deploy/base/crds if that is why"
                 )
             }
             Self::Unpriced(what) => format!(

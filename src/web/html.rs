@@ -27,6 +27,8 @@ pub(super) struct Page<'a> {
 #[derive(Template)]
 #[template(path = "note.html")]
 pub(super) struct Note<'a> {
+    /// The status of the answer: the script looks for another one.
+    pub(super) status: u16,
     pub(super) title: &'a str,
     pub(super) detail: &'a str,
     /// Whether it is worth asking again.

@@ -27,9 +27,11 @@ pub use seen::Gallery;
 use crate::{
     act::journal::Journal,
     daemon::{engine::Vitals, health::Health},
+    export::registry::Metrics,
     ports::{Clock, Reviewer},
 };
 use axum::Router;
+use door::Door;
 use permits::Permits;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
@@ -53,12 +55,16 @@ pub struct Shared {
     pub gallery: Arc<Gallery>,
     /// Who can be asked whether somebody may look; `None`: nobody but this machine may.
     pub reviewer: Option<Arc<dyn Reviewer>>,
+    /// Even this machine has to show a token.
+    pub token_always: bool,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What the handlers work with.
 struct Desk {
     shared: Shared,
-    permits: Option<Permits>,
+    door: Door,
     making: Semaphore,
     /// Tells this process from the one before it, which numbered its plans from 0, too.
     run: String,
@@ -66,7 +72,7 @@ struct Desk {
 
 /// The routes of the page.
 pub fn routes(shared: Shared) -> Router {
-    let permits = shared.reviewer.clone().map(Permits::new);
+    let door = Door { permits: shared.reviewer.clone().map(Permits::new), token_always: shared.token_always };
     let run = crate::admission::reservations::random();
-    pages::routes(Arc::new(Desk { shared, permits, making: Semaphore::new(AT_ONCE), run }))
+    pages::routes(Arc::new(Desk { shared, door, making: Semaphore::new(AT_ONCE), run }))
 }

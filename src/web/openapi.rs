@@ -26,7 +26,7 @@ const PROBLEMS: [(&str, &str); 5] = [
     ("401", "There is no usable token, or the API server does not take it."),
     ("403", "The token's owner may not list clones, in this namespace nor in all."),
     ("500", "The answer cannot be made; the log says why."),
-    ("503", "Try again: no plan was made yet, or the API server does not say whose token it is."),
+    ("503", "Try again: no plan was made yet, the API server does not say whose token it is, or too much is asked for at once."),
 ];
 
 fn document() -> Value {

@@ -2,20 +2,23 @@
 
 use super::{
     Desk, assets,
-    door::{self, Entry, Refused},
+    door::{Entry, Refused},
     html::{Note, Page},
     openapi, query,
     seen::Seen,
     view::{Filter, Look, Standing, View},
 };
-use crate::daemon::http::Ends;
+use crate::daemon::http::{
+    local::Ends,
+    visit::{Guest, PLACES},
+};
 use askama::Template;
 use axum::{
     Json, Router,
     body::Body,
-    extract::{ConnectInfo, State},
+    extract::{Extension, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
-    middleware,
+    middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
@@ -62,10 +65,31 @@ enum Form {
     Clones,
 }
 
+impl Form {
+    /// What is asked for by this path, if it is one of these.
+    fn of(path: &str) -> Option<Self> {
+        match path {
+            "/" => Some(Self::Page),
+            "/view/v1" => Some(Self::Whole),
+            "/view/v1/clones" => Some(Self::Clones),
+            _ => None,
+        }
+    }
+
+    /// Under which name it is counted.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Whole => "view",
+            Self::Clones => "clones",
+        }
+    }
+}
+
 pub(super) fn routes(desk: Arc<Desk>) -> Router {
     let answering = |form: Form| {
-        get(move |State(desk): State<Arc<Desk>>, ConnectInfo(ends): ConnectInfo<Ends>, uri: Uri, headers: HeaderMap| async move {
-            match answer(&desk, form, ends, &uri, &headers).await {
+        get(move |State(desk): State<Arc<Desk>>, Extension(guest): Extension<Arc<Guest>>, uri: Uri, headers: HeaderMap| async move {
+            match answer(&desk, form, guest.ends, &uri, &headers).await {
                 Ok(response) => response,
                 Err(lack) => lack.told(form),
             }
@@ -78,14 +102,42 @@ pub(super) fn routes(desk: Arc<Desk>) -> Router {
         .route(openapi::PATH, get(async || ([(header::CONTENT_TYPE, "application/json")], openapi::text())))
         .route(assets::STYLE.path, get(async || assets::STYLE.answer()))
         .route(assets::SCRIPT.path, get(async || assets::SCRIPT.answer()))
+        .route(assets::AGAIN.path, get(async || assets::AGAIN.answer()))
         .route(assets::SIGN.path, get(async || assets::SIGN.answer()))
-        .layer(middleware::map_response(async |mut response: Response| {
-            for (name, value) in SAFETY {
-                response.headers_mut().insert(name, HeaderValue::from_static(value));
-            }
-            response
-        }))
+        .layer(middleware::from_fn_with_state(Arc::clone(&desk), attend))
         .with_state(desk)
+}
+
+/// What every request goes through: it needs a place, and whatever is answered is safe to show and is counted.
+async fn attend(State(desk): State<Arc<Desk>>, Extension(guest): Extension<Arc<Guest>>, request: Request, next: Next) -> Response {
+    let form = Form::of(request.uri().path());
+    let mut response = if guest.is_seated() { next.run(request).await } else { Lack::Busy.told(form.unwrap_or(Form::Page)) };
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = Lack::ReadOnly.told(form.unwrap_or(Form::Whole));
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    for (name, value) in SAFETY {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if let Some(form) = form {
+        desk.shared.metrics.page_request(form.word(), outcome(response.status()));
+    }
+    response
+}
+
+/// How a request ended, for the metric.
+fn outcome(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_MODIFIED => "unchanged",
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "refused",
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+        status if status.is_success() => "ok",
+        status if status.is_client_error() => "wrong",
+        _ => "failed",
+    }
 }
 
 /// Why there is no answer.
@@ -93,13 +145,15 @@ enum Lack {
     Refused(Refused),
     Wrong(String),
     Starting(String),
+    Busy,
+    ReadOnly,
     Failed,
 }
 
 async fn answer(desk: &Arc<Desk>, form: Form, ends: Ends, uri: &Uri, headers: &HeaderMap) -> Result<Response, Lack> {
     let filter = query::read(uri.query());
     let namespace = filter.as_ref().ok().and_then(|filter| filter.namespace.as_deref());
-    let entry = door::admit(desk.permits.as_ref(), ends, uri, headers, namespace).await.map_err(Lack::Refused)?;
+    let entry = desk.door.admit(ends, uri, headers, namespace).await.map_err(Lack::Refused)?;
     let filter = filter.map_err(Lack::Wrong)?;
     let Some(seen) = desk.shared.gallery.last() else { return Err(Lack::Starting(desk.shared.health.ready().text)) };
     let now = desk.shared.clock.now();
@@ -174,11 +228,16 @@ impl Lack {
             Self::Refused(refused) => (refused.status(), refused.title(), refused.detail()),
             Self::Wrong(what) => (StatusCode::BAD_REQUEST, "the query cannot be understood", what.clone()),
             Self::Starting(lack) => (StatusCode::SERVICE_UNAVAILABLE, "no plan was made yet", lack.clone()),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too much is asked for at once", format!("{PLACES} answers are under way: try again")),
+            Self::ReadOnly => {
+                (StatusCode::METHOD_NOT_ALLOWED, "this is read-only", "nothing can be changed here: ask with `GET` or `HEAD`".to_owned())
+            }
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made", "the daemon's log says why".to_owned()),
         };
         let mut response = match form {
             Form::Page => {
-                let note = Note { title, detail: &detail, again: status.is_server_error(), ways: matches!(self, Self::Refused(_)) };
+                let note =
+                    Note { status: status.as_u16(), title, detail: &detail, again: status.is_server_error(), ways: matches!(self, Self::Refused(_)) };
                 (status, Html(note.render().unwrap_or(detail))).into_response()
             }
             Form::Whole | Form::Clones => {

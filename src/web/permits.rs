@@ -1,7 +1,8 @@
 //! Who may see what, by the API server's word, remembered for a short while.
 //!
 //! Contract: nobody sees anything that was not affirmed; an API server that does not answer lets nobody in. What is remembered is
-//! bounded, is known by a hash of the token, and lasts [`GOOD`] or [`BAD`]. Neither token nor name is logged.
+//! bounded, is known by a hash of the token, and lasts [`GOOD`] or [`BAD`] from when the question was put. Strangers, of whom there may be any
+//! number, take no room from those who may look. Neither token nor name is logged.
 
 use crate::{
     observe::kube::callers::Token,
@@ -10,7 +11,7 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -22,7 +23,7 @@ use tokio::{
 pub(super) const GOOD: Duration = Duration::from_secs(60);
 /// How long a bad one does: a right that was given is felt at once, and a wrong token cannot be asked about in a loop.
 pub(super) const BAD: Duration = Duration::from_secs(5);
-/// How many answers are remembered.
+/// How many good answers are remembered, and how many bad ones.
 const REMEMBERED: usize = 1_024;
 /// How many questions are under way at a time. The API server has more to do.
 const AT_ONCE: usize = 4;
@@ -45,13 +46,18 @@ pub(super) enum Permit {
 /// Asks, and remembers.
 pub(super) struct Permits {
     reviewer: Arc<dyn Reviewer>,
-    known: Mutex<HashMap<[u8; 32], (Permit, Instant)>>,
+    good: Known,
+    bad: Known,
     turns: Semaphore,
 }
 
+/// Answers, by what was asked, each with until when it stands.
+#[derive(Default)]
+struct Known(Mutex<HashMap<[u8; 32], (Permit, Instant)>>);
+
 impl Permits {
     pub(super) fn new(reviewer: Arc<dyn Reviewer>) -> Self {
-        Self { reviewer, known: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+        Self { reviewer, good: Known::default(), bad: Known::default(), turns: Semaphore::new(AT_ONCE) }
     }
 
     /// What the owner of this token may see; a namespace that they ask for suffices if they may not see all.
@@ -66,8 +72,13 @@ impl Permits {
         if let Some(known) = self.known(&key) {
             return Ok(known);
         }
+        // The right may be taken away while the answer is on its way.
+        let asked = Instant::now();
         let permit = self.ask(token, namespace).await?;
-        self.remember(key, &permit);
+        match permit {
+            Permit::All | Permit::Only(_) => self.good.remember(key, &permit, asked + GOOD),
+            Permit::Nobody | Permit::Denied => self.bad.remember(key, &permit, asked + BAD),
+        }
         Ok(permit)
     }
 
@@ -83,20 +94,28 @@ impl Permits {
     }
 
     fn known(&self, key: &[u8; 32]) -> Option<Permit> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).filter(|(_, until)| *until > Instant::now()).map(|(permit, _)| permit.clone())
+        self.good.of(key).or_else(|| self.bad.of(key))
+    }
+}
+
+impl Known {
+    fn answers(&self) -> MutexGuard<'_, HashMap<[u8; 32], (Permit, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, key: [u8; 32], permit: &Permit) {
+    fn of(&self, key: &[u8; 32]) -> Option<Permit> {
+        self.answers().get(key).filter(|(_, until)| *until > Instant::now()).map(|(permit, _)| permit.clone())
+    }
+
+    fn remember(&self, key: [u8; 32], permit: &Permit, until: Instant) {
         let now = Instant::now();
-        let lasts = if matches!(permit, Permit::All | Permit::Only(_)) { GOOD } else { BAD };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.retain(|_, (_, until)| *until > now);
+        let mut answers = self.answers();
+        if answers.len() >= REMEMBERED {
+            answers.retain(|_, (_, until)| *until > now);
         }
         // So many at once are no people: they are asked about each time.
-        if known.len() < REMEMBERED {
-            known.insert(key, (permit.clone(), now + lasts));
+        if answers.len() < REMEMBERED {
+            answers.insert(key, (permit.clone(), until));
         }
     }
 }
@@ -106,15 +125,20 @@ pub(super) mod tests {
     use super::*;
     use crate::ports::Asker;
     use futures::{FutureExt, future::BoxFuture};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// Knows `all` (may list everywhere), `one` (in the namespace `a`), `none` (nowhere); `down` is never answered.
+    /// Knows `all` (may list everywhere), `one` (in the namespace `a`), `none` (nowhere); `down` is never answered, nor whether `half` may
+    /// list; `hang` is waited for without an end.
     #[derive(Default)]
     pub(in crate::web) struct Book(pub(in crate::web) Mutex<Vec<String>>);
 
     impl Reviewer for Book {
         fn who<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Asker>, ApiError>> {
             self.0.lock().unwrap().push(format!("who {token}"));
-            let known = ["all", "one", "none"].contains(&token);
+            let known = ["all", "one", "none", "half"].contains(&token);
+            if token == "hang" {
+                return std::future::pending().boxed();
+            }
             let answer = match token {
                 "down" => Err(ApiError::Unavailable("no route".to_owned())),
                 "unasked" => Err(ApiError::Forbidden("tokenreviews is forbidden".to_owned())),
@@ -126,7 +150,8 @@ pub(super) mod tests {
         fn may_list_clones<'a>(&'a self, who: &'a Asker, namespace: Option<&'a str>) -> BoxFuture<'a, Result<bool, ApiError>> {
             self.0.lock().unwrap().push(format!("may {} {}", who.username, namespace.unwrap_or("*")));
             let may = who.username == "all" || who.username == "one" && namespace == Some("a");
-            std::future::ready(Ok(may)).boxed()
+            let answer = if who.username == "half" { Err(ApiError::Unavailable("no route".to_owned())) } else { Ok(may) };
+            std::future::ready(answer).boxed()
         }
     }
 
@@ -163,24 +188,62 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_taken_away_stops_within_a_minute_of_the_question() {
+        /// Takes its time, and takes everything away once it is told to.
+        #[derive(Default)]
+        struct Slow(AtomicBool);
+        const SLOW: Duration = Duration::from_secs(7);
+        impl Reviewer for Slow {
+            fn who<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Asker>, ApiError>> {
+                let asker = Asker { username: token.to_owned(), ..Asker::default() };
+                let asker = Some(asker).filter(|_| !self.0.load(Ordering::Relaxed));
+                async move {
+                    tokio::time::sleep(SLOW).await;
+                    Ok(asker)
+                }
+                .boxed()
+            }
+            fn may_list_clones<'a>(&'a self, _: &'a Asker, _: Option<&'a str>) -> BoxFuture<'a, Result<bool, ApiError>> {
+                std::future::ready(Ok(true)).boxed()
+            }
+        }
+        let slow = Arc::new(Slow::default());
+        let permits = Permits::new(Arc::<Slow>::clone(&slow));
+        let asked = Instant::now();
+        assert_eq!(permits.of(&token("ada"), None).await.unwrap(), Permit::All);
+        slow.0.store(true, Ordering::Relaxed);
+        tokio::time::sleep_until(asked + GOOD - Duration::from_secs(1)).await;
+        assert_eq!(permits.of(&token("ada"), None).await.unwrap(), Permit::All, "it is remembered");
+        tokio::time::sleep_until(asked + GOOD).await;
+        assert_eq!(permits.of(&token("ada"), None).await.unwrap(), Permit::Nobody);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_answer_lets_nobody_in_and_is_not_remembered() {
         let book = Arc::new(Book::default());
         let permits = Permits::new(Arc::<Book>::clone(&book));
         for _ in 0..2 {
             assert!(matches!(permits.of(&token("down"), None).await, Err(ApiError::Unavailable(_))));
+            assert!(matches!(permits.of(&token("half"), Some("a")).await, Err(ApiError::Unavailable(_))));
         }
-        assert_eq!(book.0.lock().unwrap().len(), 2);
+        assert_eq!(book.0.lock().unwrap().len(), 6);
     }
 
     #[tokio::test(start_paused = true)]
     async fn strangers_fill_no_memory() {
-        let permits = Permits::new(Arc::new(Book::default()));
+        let book = Arc::new(Book::default());
+        let permits = Permits::new(Arc::<Book>::clone(&book));
         for number in 0..REMEMBERED + 100 {
             permits.of(&token(&format!("stranger{number}")), None).await.unwrap();
         }
-        assert_eq!(permits.known.lock().unwrap().len(), REMEMBERED);
-        tokio::time::advance(BAD).await;
+        assert_eq!(permits.bad.answers().len(), REMEMBERED);
+        // Meanwhile those who may look are remembered all the same.
         permits.of(&token("all"), None).await.unwrap();
-        assert_eq!(permits.known.lock().unwrap().len(), 1);
+        book.0.lock().unwrap().clear();
+        permits.of(&token("all"), None).await.unwrap();
+        assert_eq!(*book.0.lock().unwrap(), [] as [String; 0], "strangers had it forgotten");
+        tokio::time::advance(BAD).await;
+        permits.of(&token("stranger"), None).await.unwrap();
+        assert_eq!((permits.good.answers().len(), permits.bad.answers().len()), (1, 1));
     }
 }

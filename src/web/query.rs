@@ -2,7 +2,7 @@
 
 use super::view::{Filter, clones};
 
-/// The longest that a value may be: the longest that a name, an owner or a place may be.
+/// How many letters a value may have: the longest that a name, an owner or a place may be.
 const LONGEST: usize = 600;
 
 /// Reads a query.
@@ -14,7 +14,7 @@ pub(super) fn read(query: Option<&str>) -> Result<Filter, String> {
     let mut said = std::collections::BTreeSet::new();
     for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        let value = decoded(value).filter(|value| value.len() <= LONGEST);
+        let value = decoded(value).filter(|value| value.chars().count() <= LONGEST);
         let value = value.ok_or_else(|| format!("`{}` has a value that cannot be read, or is too long", plain(key)))?;
         if !said.insert(key.to_owned()) {
             return Err(format!("`{}` is there twice: say it once", plain(key)));
@@ -27,7 +27,8 @@ pub(super) fn read(query: Option<&str>) -> Result<Filter, String> {
             "after" => filter.after = text,
             "limit" => {
                 let wrong = || format!("`limit` is a number from 1 to {}", clones::MOST);
-                filter.limit = value.parse().ok().filter(|limit| (1..=clones::MOST).contains(limit)).ok_or_else(wrong)?;
+                let digits = Some(&value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+                filter.limit = digits.and_then(|value| value.parse().ok()).filter(|limit| (1..=clones::MOST).contains(limit)).ok_or_else(wrong)?;
             }
             _ => return Err(format!("there is no parameter `{}`: there are `namespace`, `owner`, `q`, `limit` and `after`", plain(key))),
         }
@@ -68,7 +69,22 @@ mod tests {
         assert_eq!(filter, expected);
         assert_eq!(read(Some("namespace=&q=+")).unwrap(), Filter { limit: clones::USUAL, ..Filter::default() }, "an empty form asks for all");
         let long = format!("q={}", "x".repeat(LONGEST + 1));
-        for wrong in ["limit=0", "limit=1001", "limit=-1", "q=%zz", "q=%f", "q=%ff", "q=a&q=b", "nope=1", "%3Cscript%3E=1", &long] {
+        assert!(read(Some(&format!("q={}", "%C3%A9".repeat(LONGEST)))).is_ok(), "what is counted are letters");
+        for wrong in [
+            "limit=0",
+            "limit=%2B5",
+            "limit=",
+            "limit=1.0",
+            "limit=1001",
+            "limit=-1",
+            "q=%zz",
+            "q=%f",
+            "q=%ff",
+            "q=a&q=b",
+            "nope=1",
+            "%3Cscript%3E=1",
+            &long,
+        ] {
             assert!(read(Some(wrong)).is_err(), "{wrong}");
         }
     }

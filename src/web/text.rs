@@ -115,7 +115,8 @@ pub(super) fn parts(sentence: &str) -> impl Iterator<Item = (bool, &str)> {
 /// A name without the namespace, where that is told beside it.
 pub(super) fn local<'a>(name: &'a str, namespace: &Option<String>) -> &'a str {
     let rest = namespace.as_deref().and_then(|namespace| name.strip_prefix(namespace)?.strip_prefix('/'));
-    rest.unwrap_or(name)
+    // What is in no namespace, and could not be read, has an empty one.
+    rest.unwrap_or(name).trim_start_matches('/')
 }
 
 /// A value as a query holds it.

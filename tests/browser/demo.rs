@@ -1,6 +1,6 @@
 //! What the program itself serves while `clonewarden demo` runs, and what is said when it is gone.
 
-use crate::{driver::Browser, live::SOON, row, unblemished, world::STAGING};
+use crate::{driver::Browser, live::SOON, looks::findings, row, unblemished, world::STAGING};
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -67,4 +67,8 @@ fn the_demo_is_followed_and_a_daemon_that_is_gone_is_told_of() {
     browser.until("it says since when", SOON, "return /last seen [1-9]\\d*s ago/.test(document.querySelector('#link').textContent)");
     let stays = browser.run("return [document.querySelectorAll('[data-clone]').length > 0, document.querySelector('#link [role=status]') !== null]");
     assert_eq!(stays, serde_json::json!([true, true]), "what was known last is still to be read, and a reader is told");
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        assert_eq!(findings(&browser), [] as [String; 0], "a daemon that is gone, {scheme}");
+    }
 }

@@ -16,6 +16,9 @@ use std::{
 /// How long anything may take that a person would hardly notice. The machine may have other things to do.
 const WITHIN: Duration = Duration::from_secs(30);
 
+/// A stranger's name, whose DNS leads the browser to this machine.
+pub(crate) const STRANGER: &str = "stranger.example";
+
 /// A browser with one window, and a profile of its own.
 pub(crate) struct Browser {
     driver: Child,
@@ -44,6 +47,7 @@ impl Browser {
     /// Root may not have a sandbox, and nothing but the page is to be asked for by the network.
     fn wish(&self) -> Value {
         let profile = format!("--user-data-dir={}", self.profile.display());
+        let stranger = format!("--host-resolver-rules=MAP {STRANGER} 127.0.0.1");
         let flags = [
             "--headless",
             "--no-sandbox",
@@ -54,6 +58,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            &stranger,
             "--hide-scrollbars",
             &profile,
         ];

@@ -31,11 +31,14 @@ fn a_clone_that_ends_leaves_the_page_without_a_reload() {
     let different: BTreeSet<_> = ticks.iter().collect();
     assert!((4..=7).contains(&different.len()) && ticks.iter().all(|text| text.starts_with("in 59m")), "{ticks:?}");
 
+    // Somebody reads on in it while it goes.
+    browser.run(&format!("{soon}.querySelector('summary').focus()"));
     browser.until("its end is near", SOON, &format!("return {soon} === null || {soon}.querySelector('time.soon') !== null"));
     browser.until("it is gone", SOON * 2, &format!("return {soon} === null"));
     let same = browser
         .run(&format!("return window.mark?.isConnected && window.mark === {stays} && performance.getEntriesByType('navigation').length === 1"));
     assert_eq!(same, true, "the page was loaded again, or what had not changed was made anew");
+    assert_eq!(browser.run("return document.activeElement.id"), "clones", "whoever was in it goes on among the clones");
     browser.until("what was done is told", SOON, "return document.querySelector('#actions').innerText.includes('clone-soon')");
     let link = browser.run("return document.querySelector('#link').textContent.trim()");
     assert_eq!(link, "Live");

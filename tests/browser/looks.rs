@@ -1,7 +1,7 @@
 //! How the page looks in each of its states: narrow and wide, dark and light, and to a checker of accessibility.
 
 use crate::{
-    driver::Browser,
+    driver::{Browser, STRANGER},
     live::{QUICK, SOON},
     unblemished,
     world::{PRODUCTION, STAGING, World},
@@ -70,7 +70,7 @@ fn enter(browser: &Browser, state: &str) -> World {
 }
 
 /// What axe-core finds wrong: each rule that is broken, where, and why.
-fn findings(browser: &Browser) -> Vec<String> {
+pub(crate) fn findings(browser: &Browser) -> Vec<String> {
     let axe = clonewarden_platform::axe().expect("axe-core");
     let source = std::fs::read_to_string(axe).unwrap();
     let loaded = browser.chromium("Runtime.evaluate", &json!({"expression": format!("{source};axe.version")}));
@@ -129,6 +129,34 @@ fn a_checker_of_accessibility_finds_nothing_in_any_state() {
         browser.leave();
     }
     assert!(wrong.is_empty(), "{}", wrong.concat());
+}
+
+#[test]
+fn a_strangers_name_that_leads_here_shows_nothing_and_the_refusal_is_as_good_to_read() {
+    let world = World::start(QUICK);
+    world.arrive(STAGING, "clone-one", 3_600, false);
+    let browser = Browser::start(1_400);
+    let lured = world.page().replace("127.0.0.1", STRANGER);
+    let mut wrong = Vec::new();
+    for (scheme, width) in [("light", 1_400), ("dark", 390), ("light", 320)] {
+        browser.prefer(scheme);
+        browser.resize(width);
+        browser.open(&lured);
+        let landmarks = browser.run("return ['header', 'main', 'footer', 'h1', '.skip'].map(one => document.querySelectorAll(one).length)");
+        assert_eq!(landmarks, json!([1, 1, 1, 1, 1]));
+        wrong.extend(findings(&browser).into_iter().map(|what| format!("\nrefused, {scheme}, {width} pixels wide: {what}")));
+        let sideways = browser.run("return document.documentElement.scrollWidth - innerWidth");
+        assert_eq!(sideways, 0, "{width} pixels wide: it scrolls sideways");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.concat());
+    // What the stranger's page could ask for by itself, with whatever it may say beside.
+    let asked = browser.run_async(
+        "const asked = []; for (const path of ['/', '/view/v1', '/view/v1/clones', '/metrics']) {
+             const answer = await fetch(path, { headers: { 'X-Forwarded-Host': 'localhost' } });
+             asked.push([answer.status, (await answer.text()).includes('clone-one')]);
+         } return asked",
+    );
+    assert_eq!(asked, json!([[403, false], [403, false], [403, false], [403, false]]));
 }
 
 #[test]

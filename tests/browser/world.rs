@@ -175,6 +175,7 @@ async fn serve(
         clone_metrics: 100,
         journal: Arc::clone(&journal),
         reviewer: None,
+        page_token_always: false,
     };
     let shell = Shell::start(SocketAddr::from(([127, 0, 0, 1], 0)), shown, stop.clone()).await.unwrap();
     let address = shell.address();

@@ -12,6 +12,7 @@ mod lint;
 mod notify;
 mod page;
 mod pages;
+mod reference;
 mod simulate;
 
 use std::{
@@ -343,17 +344,17 @@ fn the_credentials_of_another_account_end_the_daemon() {
     ran.refused(2, &["error: the credentials belong to account 210987654321, not to 123456789012 (`--aws-account`)"]);
 }
 
-/// The manifests under `deploy/crds` are what `clonewarden crds` prints. After a change of the types:
+/// The manifests under `deploy/base/crds` are what `clonewarden crds` prints. After a change of the types:
 /// `clonewarden crds` into the two files, split at `---`.
 #[test]
 fn the_crds_that_are_deployed_are_those_that_the_types_say() {
     let ran = Place::new().run(&["crds"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/crds");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base/crds");
     let documents: Vec<&str> = ran.out.split("---\n").collect();
     for (name, printed) in ["orphans.yaml", "cloneusages.yaml"].iter().zip(&documents) {
         let deployed = fs::read_to_string(folder.join(name)).unwrap();
-        assert!(deployed == *printed, "deploy/crds/{name} is not what `clonewarden crds` prints");
+        assert!(deployed == *printed, "deploy/base/crds/{name} is not what `clonewarden crds` prints");
     }
     assert_eq!(documents.len(), 2);
 }

@@ -72,7 +72,7 @@ fn the_demo_shows_itself_to_its_own_machine_alone() {
     for never in [" style=", " onclick", "<style", "<script>", "https://"] {
         assert!(!page.contains(never), "`{never}` is in the page");
     }
-    for asset in ["/view/page.css", "/view/page.js", "/view/sign.svg", "/view/v1/openapi.json", "/healthz", "/metrics"] {
+    for asset in ["/view/page.css", "/view/page.js", "/view/sign.svg", "/view/v1/openapi.json", "/healthz"] {
         assert!(demo.get(asset, "Host: elsewhere\r\n").0.starts_with("HTTP/1.1 200 "), "{asset}");
     }
     let view: serde_json::Value = serde_json::from_str(&demo.get("/view/v1", local).1).unwrap();
@@ -86,5 +86,8 @@ fn the_demo_shows_itself_to_its_own_machine_alone() {
             assert!(head.starts_with("HTTP/1.1 403 ") && !body.contains("clone-"), "{path} {stranger}: {head}\n{body}");
         }
     }
+    // A browser that is made to connect here names whoever made it.
+    assert!(demo.get("/metrics", "Host: evil.example\r\n").0.starts_with("HTTP/1.1 403 "));
+    assert!(demo.get("/metrics", local).0.starts_with("HTTP/1.1 200 "));
     assert!(demo.get("/view/v1?limit=0", local).0.starts_with("HTTP/1.1 400 "));
 }

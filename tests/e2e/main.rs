@@ -93,7 +93,6 @@ scenes! {
     billing Sky;
     cloudwatch Sky;
     prices Sky;
-    services Beside;
     expiry Beside;
     rebirth Beside;
     snooze Beside;
@@ -112,6 +111,7 @@ scenes! {
     people UnderSky;
     reload Beside;
     alerts Beside;
+    services Alone;
     admission Alone;
     traces Beside;
     outage Alone;

@@ -47,6 +47,14 @@ fn prometheus_takes_the_rules_and_they_fire_when_they_should() {
 }
 
 #[test]
+fn the_operator_is_given_the_same_alerts() {
+    let (plain, given) = (read("deploy/monitoring/rules.yaml"), read("deploy/components/monitoring/rules.yaml"));
+    let (_, plain) = plain.split_at(plain.find("\ngroups:\n").unwrap());
+    let given = given.split_once("\nspec:").unwrap().1.replace("\n  ", "\n");
+    assert!(plain == given, "deploy/components/monitoring/rules.yaml does not hold deploy/monitoring/rules.yaml; its first lines say how it is made");
+}
+
+#[test]
 fn every_alert_has_a_page_and_is_seen_to_fire_and_not_to() {
     let pages = read("docs/runbooks.md");
     let tests = yaml("deploy/monitoring/rules_test.yaml")["tests"].as_array().cloned().unwrap();

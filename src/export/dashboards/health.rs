@@ -130,9 +130,15 @@ const REQUESTS: Row = Row {
             ..PANEL
         },
         Panel {
+            title: "requests for the page and its JSON",
+            unit: Unit::PerSecond,
+            about: "By how they ended. An open page asks every 2 s, mostly to hear that nothing has changed. refused: no token, or not the right one.",
+            queries: &[ask("sum by (route, outcome) (rate(clonewarden_page_requests_total[$__rate_interval]))", "{{route}}: {{outcome}}")],
+            ..PANEL
+        },
+        Panel {
             title: "answers of the HTTP API",
             unit: Unit::PerSecond,
-            width: 16,
             about: "By route and status.",
             queries: &[ask("sum by (route, code) (rate(clonewarden_service_requests_total[$__rate_interval]))", "{{route}} {{code}}")],
             needs: SERVICE,

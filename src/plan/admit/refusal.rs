@@ -215,14 +215,14 @@ impl fmt::Display for Refusal {
             }
             Self::NotReviewed => f.write_str(
                 "no place was promised to this clone: its policy changed this very moment (try again), or the MutatingWebhookConfiguration of \
-                 clonewarden is missing or did not select it (install deploy/webhooks.yaml whole)",
+                 clonewarden is missing or did not select it (install deploy/base/webhooks.yaml whole)",
             ),
             Self::Altered { field } => {
                 write!(f, "another webhook changed `{field}` after clonewarden had decided it; let that webhook leave WordPressClones alone")
             }
             Self::NotSealed => f.write_str(
                 "`spec.sourcePassword` would be stored as plain text: the MutatingWebhookConfiguration of clonewarden is missing or did not select \
-                 this clone (install deploy/webhooks.yaml whole), or another webhook wrote the password after it",
+                 this clone (install deploy/base/webhooks.yaml whole), or another webhook wrote the password after it",
             ),
             Self::ForeignSeal => f.write_str(
                 "`spec.sourcePassword` is sealed, and not for this clone under the present key: a sealed password cannot be copied; give the password \

@@ -115,12 +115,17 @@
   const swap = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const focused = document.activeElement;
+    const home = focused?.closest("section");
     for (const part of fresh.querySelectorAll("[data-live]")) {
       const old = document.querySelector(`[data-live="${CSS.escape(part.dataset.live)}"]`);
       if (old) morph(old, part);
     }
     if (document.title !== fresh.title) document.title = fresh.title;
-    if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
+    if (focused === document.activeElement) return;
+    // What had the focus may have gone, with a clone that ended: whoever reads on goes on from where it was, not from the top.
+    const next = focused?.isConnected ? focused : home;
+    if (next === home) home?.setAttribute("tabindex", "-1");
+    next?.focus({ preventScroll: true });
   };
 
   const ask = async () => {

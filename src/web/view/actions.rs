@@ -61,8 +61,8 @@ pub(crate) struct Deed {
 
 impl Actions {
     pub(super) fn of(look: &Look<'_>) -> Self {
-        let deeds = look.standing.deeds.iter().filter(|line| look.may_see(namespace(line)));
-        let items: Vec<Deed> = deeds.take(LISTED).map(|line| Deed::of(line)).collect();
+        let deeds = look.standing.deeds.iter().filter(|line| look.may_see_line(line));
+        let items: Vec<Deed> = deeds.take(LISTED).map(|line| Deed::of(look, line)).collect();
         Self { acting: look.standing.acts, total: items.len(), items }
     }
 }
@@ -73,7 +73,7 @@ fn namespace(line: &Line) -> Option<&str> {
 }
 
 impl Deed {
-    fn of(line: &Line) -> Self {
+    fn of(look: &Look<'_>, line: &Line) -> Self {
         let (kind, name) = (line.target("kind"), [line.target("id"), line.target("name"), line.target("host")]);
         let name = name.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
         let path = match line.target("namespace") {
@@ -87,9 +87,9 @@ impl Deed {
             action: line.action.clone(),
             target: (!kind.is_empty()).then_some(target),
             code: line.reason.as_ref().map(|reason| reason.code.clone()),
-            message: line.reason.as_ref().map(|reason| reason.message.clone()),
+            message: line.reason.as_ref().map(|reason| look.sentence(&reason.code, &reason.message)),
             outcome: line.outcome.clone(),
-            detail: line.detail.clone(),
+            detail: look.words(line.detail.clone()),
             saved: line.cost.as_ref().and_then(|cost| cost.saved),
         }
     }

@@ -225,7 +225,10 @@ impl<'a> Around<'a> {
             }
         }
         let kinds = [Kind::Clone, Kind::Job, Kind::Pod, Kind::DbInstance, Kind::DbCluster];
-        let lack = |kind: Kind| Some((kind, format!("{}: {}", kind.source(), look.plan.evidence.lack(&Source::Objects(kind), look.now())?)));
+        let lack = |kind: Kind| {
+            let lack = look.words(look.plan.evidence.lack(&Source::Objects(kind), look.now()))?;
+            Some((kind, format!("{}: {lack}", kind.source())))
+        };
         let hosts = look.policies.hosts.iter().map(|host| (host.address().as_ref(), host.name.as_str())).collect();
         Self { children, alerts, unseen: kinds.into_iter().filter_map(lack).collect(), hosts }
     }
@@ -259,8 +262,8 @@ impl<'a> Row<'a> {
             cost: look.tariff_known().then(|| accrual::spent(&look.rates.of_database(&clone.database), clone.meta.created, now)).flatten(),
             verdict: decision.action.word(),
             blocked_by: look.blocked(decision).filter(|_| decision.action != Action::Hold).map(BlockedBy::word),
-            reason: Why::of(decision, now),
-            alerts: alerts.map(|alert| Why::of(alert, now)).collect(),
+            reason: look.why(decision),
+            alerts: alerts.map(|alert| look.why(alert)).collect(),
         }
     }
 }

@@ -69,7 +69,7 @@ fn grouped(look: &Look<'_>, is_one: impl Fn(&Decision) -> bool) -> Vec<Group> {
             group.items.push(Held {
                 target: Thing::of(decision),
                 policy: decision.policy.as_deref().map(str::to_owned),
-                message: decision.reason.message(look.now()),
+                message: look.why(decision).message,
             });
         }
     }

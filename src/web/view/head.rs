@@ -173,14 +173,15 @@ impl Head {
         let is_shown = |policy: &str| look.only.is_none_or(|only| governs(look, policy, only));
         let brakes = state.brakes.iter().filter(|(policy, _)| is_shown(policy)).filter_map(|(policy, brake)| {
             let trip = brake.tripped.as_ref()?;
-            Some(BrakeOn { policy: policy.clone(), since: trip.since, waiting: trip.waiting.len() })
+            let waiting = trip.waiting.values().filter(|path| look.may_see(path.split_once('/').map(|(namespace, _)| namespace)));
+            Some(BrakeOn { policy: policy.clone(), since: trip.since, waiting: waiting.count() })
         });
         let policies = look.policies.policies.iter().filter(|policy| is_shown(&policy.name));
         let mut evidence: Vec<Known> = plan
             .evidence
             .iter()
             .map(|(source, evidence)| {
-                let lack = evidence.lack(plan.now);
+                let lack = look.words(evidence.lack(plan.now));
                 Known { source: source.to_string(), suffices: lack.is_none(), observed_at: evidence.observed_at, lack }
             })
             .collect();
@@ -189,8 +190,12 @@ impl Head {
             planned_at: plan.now,
             next_look: plan.next_wakeup,
             role: if look.standing.acts { "acting" } else { "standby" },
-            trouble: look.standing.trouble.clone(),
-            paused: state.paused.as_ref().map(|pause| Paused { since: pause.since, reason: pause.reason.clone(), by: pause.by.clone() }),
+            trouble: look.words(look.standing.trouble.clone()),
+            paused: state.paused.as_ref().map(|pause| Paused {
+                since: pause.since,
+                reason: look.words(Some(pause.reason.clone())).unwrap_or_default(),
+                by: if look.only.is_none() { pause.by.clone() } else { String::new() },
+            }),
             brakes: brakes.collect(),
             clock: Clock { trusted: lack.is_none(), lack },
             policies: PolicySet {

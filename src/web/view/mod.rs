@@ -1,11 +1,12 @@
 //! What the page and `/view/v1` show: made of a plan, the snapshot that it was made of and the policies, and nothing else.
 //!
 //! Contract: pure. A reason is the decision's own, words and all; a sum is one that the plan or a ledger holds. What is not known is
-//! not there. No spec of a clone, no Secret, and no password of a source is in any of it. It is bounded whatever there is: lists say
-//! how many there are in all. Money is USD as a decimal string, dates are RFC 3339 in UTC.
+//! not there. No spec of a clone, no Secret, and no password of a source is in any of it; whoever may see one namespace is told of no other
+//! ([`discretion`]). It is bounded whatever there is: lists say how many there are in all. Money is USD as a decimal string, dates are RFC 3339 in UTC.
 
 pub(super) mod actions;
 pub(super) mod clones;
+mod discretion;
 pub(super) mod groups;
 pub(super) mod head;
 pub(super) mod namespaces;
@@ -80,13 +81,6 @@ pub(crate) struct Thing {
 impl Thing {
     fn of(decision: &Decision) -> Self {
         Self { kind: decision.target.kind().to_owned(), name: decision.target.display(), namespace: namespace_of(decision).map(str::to_owned) }
-    }
-}
-
-impl Why {
-    fn of(decision: &Decision, now: Timestamp) -> Self {
-        let reason = &decision.reason;
-        Self { code: reason.code().to_owned(), message: reason.message(now), facts: reason.facts() }
     }
 }
 
@@ -168,16 +162,6 @@ impl<'a> Look<'a> {
 
     fn policy(&self, decision: &Decision) -> Option<&'a Arc<ClonePolicy>> {
         self.by_name.get(decision.policy.as_deref()?).copied()
-    }
-
-    /// Whether something in this namespace (`None`: it is in none) may be seen. Who may see one namespace sees that alone.
-    fn may_see(&self, namespace: Option<&str>) -> bool {
-        self.only.is_none_or(|only| namespace == Some(only))
-    }
-
-    /// The decisions that may be seen.
-    fn decisions(&self) -> impl Iterator<Item = &'a Decision> {
-        self.plan.decisions.iter().filter(|decision| self.may_see(namespace_of(decision)))
     }
 
     /// Why the daemon would not do what this decision comes to, now or later.

@@ -102,7 +102,7 @@ impl Orphans {
     pub(super) fn of(look: &Look<'_>) -> Self {
         let judged = look.decisions().filter_map(|decision| {
             let course = decision.course()?;
-            let shown = Orphan::new(&course.status, course.record.as_deref())?;
+            let shown = Orphan::new(look, &course.status, course.record.as_deref())?;
             Some(shown.judged(decision, look))
         });
         // One that cannot be seen this time is what was written on it last; one that is unmarked now is none.
@@ -110,7 +110,7 @@ impl Orphans {
         let unmarked = look.plan.decisions.iter().filter(|decision| decision.action == Action::Unmark).filter_map(|decision| decision.target.meta());
         let said: HashSet<&str> = courses.map(|record| record.meta.uid.as_ref()).chain(unmarked.map(|meta| meta.uid.as_ref())).collect();
         let unjudged = look.snapshot.orphans.iter().filter(|record| !said.contains(&*record.meta.uid) && look.may_see(record.namespace.as_deref()));
-        let unjudged = unjudged.filter_map(|record| Orphan::new(record.status.as_deref()?, Some(record)));
+        let unjudged = unjudged.filter_map(|record| Orphan::new(look, record.status.as_deref()?, Some(record)));
         let mut items: Vec<Orphan> = judged.chain(unjudged).collect();
         items.sort_by_key(|orphan| (orphan.deletes_at.is_none(), orphan.deletes_at));
         let total = items.len();
@@ -122,7 +122,7 @@ impl Orphans {
 
 impl Orphan {
     /// What its `Orphan` says; `None`: it is gone.
-    fn new(status: &OrphanStatus, record: Option<&OrphanRecord>) -> Option<Self> {
+    fn new(look: &Look<'_>, status: &OrphanStatus, record: Option<&OrphanRecord>) -> Option<Self> {
         let phase = status.phase.filter(|phase| *phase != OrphanPhase::Deleted)?;
         let text = |of: fn(&OrphanRecord) -> Option<&str>| record.and_then(of).map(str::to_owned);
         let place = text(|record| record.region.as_deref()).or_else(|| text(|record| Some(record.schema()?.0)));
@@ -138,7 +138,11 @@ impl Orphan {
             clone: None,
             policy: text(|record| record.policy.as_deref()),
             phase: phase.word(),
-            reason: status.reason.clone().unwrap_or_default(),
+            reason: status
+                .reason
+                .as_ref()
+                .map(|told| StatusReason { message: look.sentence(&told.code, &told.message), ..told.clone() })
+                .unwrap_or_default(),
             first_seen: status.first_seen,
             last_seen: status.last_seen,
             observations: status.observations,
@@ -147,9 +151,9 @@ impl Orphan {
             cost_per_hour: status.cost_per_hour,
             final_snapshot: status.final_snapshot.as_ref().map(|snapshot| snapshot.id.clone()),
             vetoed: record.is_some_and(|record| record.keep),
-            refused: status.refusal().map(str::to_owned),
+            refused: look.words(status.refusal().map(str::to_owned)),
             blocked_by: None,
-            evidence: status.evidence.clone(),
+            evidence: look.grounds(&status.evidence),
         })
     }
 

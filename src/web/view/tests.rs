@@ -2,7 +2,13 @@
 
 use super::{Filter, Look, Standing, View, clones};
 use crate::{
-    model::{Child, Evidence, Kind, Snapshot, Source, WordPressClone, names, orphan::OrphanRecord, state::Pause},
+    model::{
+        Child, Evidence, Kind, Snapshot, Source, WordPressClone,
+        journal::{Line, Told, Whose},
+        names,
+        orphan::OrphanRecord,
+        state::{Brake, Pause, Trip},
+    },
     plan::{Plan, plan, render},
     policy::{Policies, load_files},
     web::html::Page,
@@ -153,6 +159,17 @@ fn orphans_are_shown_with_what_they_stand_on_and_gone_ones_are_not() {
 }
 
 #[test]
+fn what_is_called_like_its_namespace_is_named_once() {
+    let mut world = World::new();
+    world.clone("b", "b", 5_000, json!({names::EXTEND_UNTIL: "odd"})).clone("b", "other", 5_000, json!({names::EXTEND_UNTIL: "odd"}));
+    let page = html(&world.view(None, &all()), &all());
+    let alerts = page.split("id=\"alerts\"").nth(1).and_then(|rest| rest.split("</section>").next()).unwrap();
+    let named: Vec<_> = alerts.split("<span class=\"name\">").skip(1).map(|one| one.split("</span> <code>").next().unwrap()).collect();
+    assert_eq!(named.len(), 2, "{alerts}");
+    assert_eq!(named.iter().map(|one| one.matches(">b</span>").count()).collect::<Vec<_>>(), [1, 1], "{named:?}");
+}
+
+#[test]
 fn who_may_see_one_namespace_sees_that_alone() {
     let mut world = World::new();
     world.clone("a", "mine", 5_000, json!({})).clone("b", "theirs", 900, json!({names::EXTEND_UNTIL: "odd"}));
@@ -162,6 +179,96 @@ fn who_may_see_one_namespace_sees_that_alone() {
     assert!(!text.contains("theirs") && !text.contains("\"b\""), "{text}");
     let filter = Filter { namespace: Some("b".to_owned()), ..all() };
     assert!(world.view(Some("a"), &filter).clones.items.is_empty(), "a filter opens nothing");
+}
+
+/// A world in which everything that can be said about another namespace is said, each time by another word that begins with `zebra`.
+fn told_of() -> (World, Standing) {
+    let mut world = World::new();
+    world.policies = load_files(vec![("p.yaml".to_owned(), POLICY.replace("[a, b]", "[a, zebra]").into())]).unwrap();
+    world.snapshot.namespaces = ["a", "zebra"].map(|name| (name.to_owned(), Default::default())).into();
+    world.clone("a", "mine", 5_000, json!({})).clone("zebra", "zebra-clone", 900, json!({names::EXTEND_UNTIL: "zebra-value"}));
+    world.snapshot.evidence.insert(Source::Objects(Kind::Pod), Evidence::incomplete(at(0), "pods is forbidden in the namespace \"zebra-pods\""));
+    let state = &mut world.snapshot.state;
+    state.paused = Some(Pause::new(at(-60), "zebra-pause burns", "zebra-person"));
+    let waiting = [("uid-a-mine", "a/mine"), ("uid-zebra-1", "zebra/1"), ("uid-zebra-2", "zebra/2")];
+    let waiting = waiting.map(|(uid, path)| (uid.to_owned(), path.to_owned())).into();
+    state.brakes.insert("p".to_owned(), Brake { tripped: Some(Trip { since: at(-30), waiting }), ..Brake::default() });
+    let record = |name: &str, namespace: &str, said: &str| {
+        let object = json!({
+            "metadata": {"name": name, "uid": name, "resourceVersion": "1", "creationTimestamp": at(-600)},
+            "spec": {"target": {"kind": "DBInstance", "provider": "aws", "region": "eu-west-1", "arn": format!("arn:aws:rds:eu-west-1:1:db:{name}"), "id": name},
+                     "owner": {"uid": "uid-gone", "namespace": namespace}, "policy": "p"},
+            "status": {"phase": "Held", "observations": 4, "firstSeen": at(-600), "costPerHour": "0.017",
+                       "reason": {"code": "Claimed", "message": format!("`DBInstance zebra/{said}` in the cluster claims it")},
+                       "evidence": [{"source": "pods", "complete": false, "observedAt": at(0), "reason": format!("zebra-lack of {said}")}],
+                       "conditions": [{"type": "Refused", "status": "True", "reason": "Refused", "message": format!("zebra-refusal of {said}"), "lastTransitionTime": at(0)}]},
+        });
+        Arc::new(OrphanRecord::read(&object).unwrap())
+    };
+    world.snapshot.orphans = vec![record("left-in-a", "a", "claim"), record("zebra-left", "zebra", "theirs")];
+    let line = |clone: Option<&str>, target: Value, code: &str, said: &str| {
+        let mut line = Line::new("acted", at(-5));
+        line.clone = clone.map(|namespace| Whose { namespace: Some(namespace.to_owned()), ..Whose::default() });
+        line.target = target.as_object().unwrap().clone();
+        line.reason = Some(Told { code: code.to_owned(), message: format!("because of {said}"), facts: Default::default() });
+        line.detail = Some(format!("zebra-detail of {said}"));
+        Arc::new(line)
+    };
+    let own = json!({"kind": "WordPressClone", "namespace": "a", "name": "went"});
+    let deeds = vec![
+        line(Some("a"), own.clone(), "EvidenceMissing", "zebra-evidence"),
+        line(None, own, "Expired", "its end"),
+        line(Some("a"), json!({"kind": "Job", "namespace": "zebra", "name": "zebra-job"}), "OwnerGone", "nothing"),
+        line(Some("zebra"), json!({"kind": "DBInstance", "id": "zebra-base"}), "OwnerGone", "nothing"),
+        line(None, json!({"kind": "Source", "name": "zebra-source"}), "BrakeOn", "nothing"),
+    ];
+    let trouble = Some("configmaps is forbidden in the namespace \"zebra-state\"".to_owned());
+    (world, Standing { acts: true, deeds, trouble, ..Standing::default() })
+}
+
+#[test]
+fn no_field_tells_of_what_lies_in_another_namespace() {
+    let (world, standing) = told_of();
+    let (made, filter) = (world.plan(), all());
+    let look = |only| Look::new((&world.snapshot, &made, &world.policies), &standing, only, &filter);
+    let whole = look(None).view();
+    let text = serde_json::to_string(&whole).unwrap();
+    for planted in [
+        "zebra-clone",
+        "zebra-value",
+        "zebra-pods",
+        "zebra-pause",
+        "zebra-person",
+        "zebra/claim",
+        "zebra-lack",
+        "zebra-refusal",
+        "zebra-left",
+        "zebra-evidence",
+        "zebra-detail",
+        "zebra-job",
+        "zebra-base",
+        "zebra-source",
+        "zebra-state",
+    ] {
+        assert!(text.contains(planted), "whoever may see all is not told of {planted}: {text}");
+    }
+    let view = look(Some("a")).view();
+    let page = Page { view: &view, filter: &filter, only: Some("a"), now: at(0) }.render().unwrap();
+    for (what, text) in
+        [("JSON", serde_json::to_string(&view).unwrap()), ("page", page), ("clones", serde_json::to_string(&look(Some("a")).clones()).unwrap())]
+    {
+        let leak = text.find("zebra").map(|place| text.get(place.saturating_sub(200)..).unwrap_or(&text).chars().take(300).collect::<String>());
+        assert_eq!(leak, None, "{what}");
+    }
+    // What there is to know of their own is still there.
+    assert_eq!((names(&view), view.orphans.items[0].id.as_str(), view.orphans.items[0].reason.code.as_str()), (vec!["mine"], "left-in-a", "Claimed"));
+    assert_eq!((view.head.brakes[0].waiting, whole.head.brakes[0].waiting), (1, 3));
+    assert!(view.head.paused.as_ref().unwrap().reason.starts_with("more is known"), "{:?}", view.head.paused);
+    let deeds: Vec<_> = view.actions.items.iter().map(|deed| (deed.code.as_deref(), deed.message.as_deref().unwrap())).collect();
+    assert!(
+        matches!(deeds[..], [(Some("EvidenceMissing"), hidden), (Some("Expired"), "because of its end")] if hidden.starts_with("more is known")),
+        "{deeds:?}"
+    );
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Upcoming {
             target: Thing::of(decision),
             policy: decision.policy.as_deref().map(str::to_owned),
             blocked_by: look.blocked(decision).map(BlockedBy::word),
-            reason: Why::of(decision, look.now()),
+            reason: look.why(decision),
         };
         Self { total, items: coming.into_iter().map(shown).collect() }
     }

@@ -68,10 +68,7 @@ impl Drop for Balancer {
 /// Registers the shipped webhook configurations for these namespaces, under the installation's own name.
 pub(crate) async fn register(install: &Install, door: SocketAddr, namespaces: &[&str]) -> Result<()> {
     let mut documents = Vec::new();
-    for mut object in manifests("webhooks.yaml")? {
-        if !object["kind"].as_str().is_some_and(|kind| kind.ends_with("WebhookConfiguration")) {
-            continue;
-        }
+    for mut object in manifests("base/webhooks.yaml")? {
         object["metadata"]["name"] = json!(install.namespace);
         for webhook in object["webhooks"].as_array_mut().context("a configuration without webhooks")? {
             let path = webhook.pointer("/clientConfig/service/path").and_then(Value::as_str).context("a webhook without a path")?;
@@ -86,7 +83,7 @@ pub(crate) async fn register(install: &Install, door: SocketAddr, namespaces: &[
         }
         documents.push(object);
     }
-    ensure!(documents.len() == 2, "deploy/webhooks.yaml has {} configurations", documents.len());
+    ensure!(documents.len() == 2, "deploy/base/webhooks.yaml has {} configurations", documents.len());
     allow(install).await?;
     install.stage.apply(&json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string()).await
 }
@@ -101,7 +98,7 @@ pub(crate) async fn unregister(stage: &Stage, install: &Install) -> Result<()> {
 /// The shipped rights on the configurations are for one name: the same rights for this installation's.
 async fn allow(install: &Install) -> Result<()> {
     let name = format!("{}-webhooks", install.namespace);
-    let role = manifests("rbac.yaml")?.into_iter().find(|object| object["kind"] == "ClusterRole").context("rbac.yaml has no ClusterRole")?;
+    let role = manifests("base/rbac.yaml")?.into_iter().find(|object| object["kind"] == "ClusterRole").context("rbac.yaml has no ClusterRole")?;
     let ours = |rule: &&Value| rule["apiGroups"] == json!(["admissionregistration.k8s.io"]);
     let rules: Vec<Value> = role["rules"].as_array().into_iter().flatten().filter(ours).cloned().collect();
     ensure!(!rules.is_empty(), "rbac.yaml allows nothing on webhook configurations");

@@ -23,9 +23,9 @@ use std::{
     time::Duration,
 };
 
-/// The name of everything in `deploy/rbac.yaml`.
+/// The name of everything in `deploy/base/rbac.yaml`.
 const NAME: &str = "clonewarden";
-/// The account that `deploy/guard.yaml` is about.
+/// The account that `deploy/base/guard.yaml` is about.
 const SHIPPED: &str = "system:serviceaccount:clonewarden:clonewarden";
 /// The ConfigMap that every namespace has.
 const PROBE: &str = "kube-root-ca.crt";
@@ -66,8 +66,8 @@ impl Install {
         fs::create_dir(folder.join("policies"))?;
         let namespace = format!("cw-{scene}");
         let user = format!("system:serviceaccount:{namespace}:{NAME}");
-        let mut documents: Vec<Value> = manifests("rbac.yaml")?.into_iter().filter_map(|object| render(object, &namespace)).collect();
-        documents.extend(manifests("guard.yaml")?.into_iter().map(|object| guard(object, &namespace, &user)));
+        let mut documents: Vec<Value> = manifests("base/rbac.yaml")?.into_iter().filter_map(|object| render(object, &namespace)).collect();
+        documents.extend(manifests("base/guard.yaml")?.into_iter().map(|object| guard(object, &namespace, &user)));
         stage.apply(&json!({"apiVersion": "v1", "kind": "List", "items": documents}).to_string()).await?;
         let of = namespace.clone();
         let kubeconfig = stage.parts(move |platform| platform.kubeconfig_for_service_account(&of, NAME)).await?;

@@ -16,4 +16,5 @@ pub(crate) mod orphans;
 pub(crate) mod prometheus;
 pub(crate) mod service;
 pub(crate) mod stage;
+pub(crate) mod tried;
 pub(crate) mod wait;

@@ -44,7 +44,7 @@ impl Stage {
         super::wait::until("the API server has a store for orphans", ACCEPTED_WITHIN, || stage.admin.list(orphans)).await?;
         stage.apply_definition().await?;
         // The rights are the same for all installations; who gets them differs.
-        let rules = manifests("rbac.yaml")?.into_iter().filter(|object| object["kind"] == "ClusterRole");
+        let rules = manifests("base/rbac.yaml")?.into_iter().filter(|object| object["kind"] == "ClusterRole");
         for rule in rules {
             stage.apply(&rule.to_string()).await?;
         }

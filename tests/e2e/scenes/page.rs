@@ -1,10 +1,12 @@
-//! The page and its JSON on the real API server: who may look, by real tokens and real RBAC, and that what is shown is so.
+//! The page and its JSON on the real API server: who may look, by real tokens and real RBAC, and that what is shown is so. And schemathesis
+//! tries the JSON against its own OpenAPI document.
 
 use crate::harness::{
     clones::{Clones, Part},
     daemon::Daemon,
     install::Install,
     stage::Stage,
+    tried::Trial,
     wait::until,
 };
 use anyhow::{Context, Result, ensure};
@@ -104,6 +106,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let deeds: Value = serde_json::from_str(&asked(&daemon, "/view/v1", Some(&all)).await?.1)?;
     let deeds = deeds["actions"]["items"].as_array().context("actions")?.clone();
     ensure!(deeds.iter().any(|deed| deed["action"] == "warn" && deed["outcome"] == "done" && deed["target"]["name"] == "page/shown"), "{deeds:?}");
+    let cases = tried(&stage, &install, &daemon, &all).await?;
     let said = daemon.said()?;
     ensure!(![&all, &one, &none].iter().any(|token| said.contains(token.as_str())), "the log holds a token");
     stage.parts(|platform| platform.restart("kro")).await?;
@@ -121,7 +124,18 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         clones.clear().await?;
     }
     stage.admin.delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/page-all").await?;
-    Ok(format!("{} clones shown, a page of {} KiB", items.len(), page.len() / 1_024))
+    Ok(format!("{} clones shown, a page of {} KiB; {cases}", items.len(), page.len() / 1_024))
+}
+
+/// Schemathesis: anything that the document allows, and much that it does not. Where the document lies it says so.
+async fn tried(stage: &Arc<Stage>, install: &Install, daemon: &Daemon, token: &str) -> Result<String> {
+    let url = format!("http://{}", daemon.address);
+    let trial = Trial { stage, install, url: url.clone(), ca: None, token, head: Some("Host: clonewarden.example") };
+    let cases = trial.finds_nothing(&format!("{url}/view/v1/openapi.json"), &["--mode", "all", "--max-time", "15"], None).await?;
+    let mut lie: Value = serde_json::from_str(&daemon.page("/view/v1/openapi.json").await?.1)?;
+    lie["components"]["schemas"]["Clones"]["properties"]["total"] = json!({"type": "string"});
+    trial.notices(&lie, "total").await?;
+    Ok(cases)
 }
 
 fn path(part: &Part) -> String {

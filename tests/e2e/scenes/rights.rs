@@ -301,7 +301,7 @@ async fn try_changes(account: &Api, path: &str) -> Result<usize> {
 /// It was refused, and by the guard.
 fn is_guarded(answer: Result<()>, what: &str) -> Result<()> {
     let error = answer.err().with_context(|| format!("the account could {what}"))?;
-    ensure!(is_forbidden(&error) && format!("{error:#}").contains("deploy/guard.yaml"), "{what}: not refused by the guard, but: {error:#}");
+    ensure!(is_forbidden(&error) && format!("{error:#}").contains("deploy/base/guard.yaml"), "{what}: not refused by the guard, but: {error:#}");
     Ok(())
 }
 
@@ -312,7 +312,7 @@ type Right = (String, String, String);
 fn granted() -> Result<BTreeSet<Right>> {
     let list = |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>();
     let mut granted = BTreeSet::new();
-    for object in manifests("rbac.yaml")? {
+    for object in manifests("base/rbac.yaml")? {
         for rule in object["rules"].as_array().into_iter().flatten() {
             for group in list(&rule["apiGroups"]) {
                 for resource in list(&rule["resources"]) {
@@ -344,7 +344,7 @@ fn check_unused(deeds: &[Deed], granted: &BTreeSet<Right>) -> Result<()> {
         JUSTIFIED.iter().map(|(group, resource, verb, why)| (((*group).to_owned(), (*resource).to_owned(), (*verb).to_owned()), *why)).collect();
     let named = |(group, resource, verb): &Right| format!("{verb} {resource}.{group}");
     let unused: Vec<_> = granted.iter().filter(|right| !used.contains(*right) && !justified.contains_key(*right)).map(named).collect();
-    ensure!(unused.is_empty(), "granted in deploy/rbac.yaml, neither used by any scene of a whole run nor justified: {}", unused.join("; "));
+    ensure!(unused.is_empty(), "granted in deploy/base/rbac.yaml, neither used by any scene of a whole run nor justified: {}", unused.join("; "));
     let stale: Vec<_> = justified.iter().filter(|(right, _)| !granted.contains(*right)).collect();
     ensure!(stale.is_empty(), "justified, but not granted: {stale:?}");
     Ok(())

@@ -14,6 +14,7 @@ use crate::mariadb::MariaDb;
 use crate::pins;
 use crate::python;
 use crate::record::PartRecord;
+use crate::site;
 
 /// The platform that this process runs under. Cheap to make; holds nothing open; may be used from many tests at once.
 #[derive(Debug, Clone)]
@@ -179,6 +180,12 @@ impl Platform {
         self.dir.join("apiserver").join("apiserver.crt")
     }
 
+    /// The socket by which the API server reaches Services (HTTP CONNECT): whoever listens there plays the network of the cluster.
+    #[must_use]
+    pub fn services(&self) -> PathBuf {
+        self.dir.join(site::SERVICES)
+    }
+
     /// A part's log so far.
     ///
     /// # Errors
@@ -291,6 +298,18 @@ pub fn axe() -> Result<PathBuf> {
     let folders = fs::read_dir(&library).with_context(|| format!("cannot read {}", library.display()))?;
     let script = folders.flatten().map(|folder| folder.path().join("site-packages/axe_playwright_python/axe.min.js")).find(|path| path.is_file());
     script.with_context(|| format!("there is no axe.min.js under {}: run `clonewarden-platform build`", library.display()))
+}
+
+/// Folder with the CRDs of Prometheus' operator that `deploy/` has objects of.
+///
+/// # Errors
+/// When they were not copied.
+pub fn operator_crds() -> Result<PathBuf> {
+    let folder = pins::files_of(pins::OPERATOR, "crds")?;
+    if !folder.is_dir() {
+        bail!("{} is not there: run `clonewarden-platform build`", folder.display());
+    }
+    Ok(folder)
 }
 
 /// A program of a Python environment.

@@ -30,7 +30,7 @@ mod run;
 mod site;
 mod supervise;
 
-pub use attach::{Platform, axe};
+pub use attach::{Platform, axe, operator_crds};
 pub use mariadb::MariaDb;
 pub use record::PartRecord;
 pub use run::main_with;

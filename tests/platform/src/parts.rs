@@ -117,6 +117,7 @@ pub(crate) const PARTS: &[Part] = &[
                 "--endpoint-reconciler-type=none",
                 format!("--secure-port={}", site.port("kube-apiserver")?),
                 "--service-cluster-ip-range=10.0.0.0/24",
+                format!("--egress-selector-config-file={}", site.path("egress.yaml")),
                 "--service-account-issuer=https://kubernetes.default.svc",
                 format!("--service-account-key-file={}", site.path("service-account.pub")),
                 format!("--service-account-signing-key-file={}", site.path("service-account.key")),

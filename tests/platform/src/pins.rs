@@ -21,6 +21,10 @@ const KUBERNETES_VERSION: &str = "-X k8s.io/component-base/version.gitVersion=v1
 const KRO_VERSION: &str = "-X sigs.k8s.io/release-utils/version.gitVersion=v0.9.3";
 /// ACK writes this into the tags of what it makes; without it, it says `rds-unknown`.
 const ACK_VERSION: &str = "-X github.com/aws-controllers-k8s/rds-controller/pkg/version.GitVersion=v1.10.1";
+/// What a release says it was made by; without it, it says `v4.1`.
+const HELM_VERSION: &str = "-X helm.sh/helm/v4/internal/version.version=v4.1.4";
+/// Prometheus' operator.
+pub(crate) const OPERATOR: &str = "prometheus-operator";
 
 /// Files that a part needs from its module's own source folder, such as its CRDs.
 #[derive(Debug)]
@@ -155,6 +159,32 @@ pub(crate) const PINS: &[Pin] = &[
     },
     // No part runs it: a test reads the dashboards with it.
     Pin { name: "grafana", folder: "grafana", package: Some("."), link: "", copied: &[], in_assets: false },
+    // What renders, installs and lints deploy/; kustomize is in kubectl.
+    Pin { name: "helm", folder: "helm", package: Some("helm.sh/helm/v4/cmd/helm"), link: HELM_VERSION, copied: &[], in_assets: false },
+    Pin {
+        name: "kube-score",
+        folder: "kube-score",
+        package: Some("github.com/zegl/kube-score/cmd/kube-score"),
+        link: "",
+        copied: &[],
+        in_assets: false,
+    },
+    Pin {
+        // Only its kinds, for the API server to know them.
+        name: OPERATOR,
+        folder: "prometheus-operator",
+        package: None,
+        link: "",
+        copied: &[Copied {
+            module: "github.com/prometheus-operator/prometheus-operator",
+            from: &[
+                "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+                "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+            ],
+            into: "crds",
+        }],
+        in_assets: false,
+    },
 ];
 
 impl Pin {

@@ -110,11 +110,14 @@ impl Site {
         write("service-account.pub", &public)?;
         write("audit-policy.yaml", AUDIT_POLICY)?;
         write("nodes.json", &nodes())?;
+        write("egress.yaml", &egress(&self.path(SERVICES)))?;
         mariadb::write_files(&self.dir, &random_hex(16)?, &random_hex(16)?)?;
         let mut stages = String::new();
         for file in yaml_files(Path::new(&self.files_of("kwok", "stages")?))? {
+            let stage = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let of_pods = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("pod-"));
             stages.push_str("---\n");
-            stages.push_str(&fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?);
+            stages.push_str(&if of_pods { stage.replace(MATCHES, &format!("{MATCHES}{NOT_OURS}")) } else { stage });
         }
         write("stages.yaml", &stages)
     }
@@ -127,6 +130,21 @@ kind: Policy
 omitStages: [RequestReceived]
 rules: [{level: Metadata}]
 ";
+
+/// Where the conditions begin on which kwok does something to a Pod.
+const MATCHES: &str = "    matchExpressions:\n";
+/// Pods of clonewarden's own Deployment are left to the tests, which run them: a kubelet would not call one ready before it is.
+const NOT_OURS: &str = "    - {key: '.metadata.labels[\"app.kubernetes.io/name\"]', operator: NotIn, values: [clonewarden]}\n";
+/// The socket behind which a test may play the network of the cluster.
+pub(crate) const SERVICES: &str = "services.sock";
+
+/// Whatever the API server sends to a Service goes by HTTP CONNECT through that socket. While nobody listens there, no Service answers.
+fn egress(socket: &str) -> String {
+    let connection = serde_json::json!({"proxyProtocol": "HTTPConnect", "transport": {"uds": {"udsName": socket}}});
+    let selections = serde_json::json!([{"name": "cluster", "connection": connection}]);
+    let config = serde_json::json!({"apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration", "egressSelections": selections});
+    format!("{config:#}\n")
+}
 
 /// Four nodes that are what their label says (a t3.2xlarge has 8 vCPU and 32 GiB): room for 128 clones of 250m / 512Mi.
 fn nodes() -> String {

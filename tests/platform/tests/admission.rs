@@ -1,4 +1,4 @@
-//! `deploy/webhooks.yaml` and `deploy/admission-policy.yaml` on the real API server, with the daemon down: what is refused,
+//! `deploy/base/webhooks.yaml` and `deploy/base/admission-policy.yaml` on the real API server, with the daemon down: what is refused,
 //! what goes through all the same, and in which words.
 //!
 //! Run by `clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored`. One test, because both files are
@@ -193,11 +193,10 @@ fn unreachable(document: &Value) -> Value {
 
 /// Each webhook by itself, with the daemon down; leaves both in force.
 fn webhooks(platform: &Platform) {
-    let documents = shipped(platform, "webhooks.yaml");
-    let (configurations, services): (Vec<_>, Vec<_>) = documents.iter().partition(|document| document["webhooks"].is_array());
-    assert_eq!((configurations.len(), services.len()), (2, 1));
-    // As it is shipped: the API server takes the Service and both configurations.
-    for document in &documents {
+    let configurations = shipped(platform, "base/webhooks.yaml");
+    assert_eq!(configurations.len(), 2);
+    // As it is shipped.
+    for document in &configurations {
         platform.kubectl_with_input(&["create", DRY_RUN, "--filename=-"], &document.to_string()).unwrap();
     }
     for field in ["matchConditions", "namespaceSelector", "rules", "failurePolicy", "timeoutSeconds", "matchPolicy"] {
@@ -319,7 +318,7 @@ fn changes() -> Vec<Attempt> {
 
 /// The policy as it is shipped warns; with `[Deny]` it refuses, by the same rules.
 fn policy(platform: &Platform) {
-    let documents = shipped(platform, "admission-policy.yaml");
+    let documents = shipped(platform, "base/admission-policy.yaml");
     for document in &documents {
         apply(platform, document);
     }
@@ -354,7 +353,7 @@ fn policy(platform: &Platform) {
 fn the_rules_stand_while_the_daemon_is_down_and_stand_in_nobodys_way() {
     let platform = Platform::attach().unwrap();
     define(&platform, &rendered(&platform, ""));
-    platform.kubectl(&["apply", "--filename", &deploy("rbac.yaml").to_string_lossy()]).unwrap();
+    platform.kubectl(&["apply", "--filename", &deploy("base/rbac.yaml").to_string_lossy()]).unwrap();
     for name in ["governed", "governed-too", ELSEWHERE] {
         namespace(&platform, name);
     }
@@ -364,6 +363,6 @@ fn the_rules_stand_while_the_daemon_is_down_and_stand_in_nobodys_way() {
     kro_goes_on(&platform);
 
     undefine(&platform);
-    platform.kubectl(&["delete", "--filename", &deploy("rbac.yaml").to_string_lossy(), "--wait=false"]).unwrap();
+    platform.kubectl(&["delete", "--filename", &deploy("base/rbac.yaml").to_string_lossy(), "--wait=false"]).unwrap();
     platform.kubectl(&["delete", "namespace", "governed", "governed-too", ELSEWHERE, "--wait=false"]).unwrap();
 }

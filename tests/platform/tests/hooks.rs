@@ -93,7 +93,7 @@ fn pre_commit_runs_the_hooks_where_policies_change() {
 
 #[test]
 #[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
-fn actionlint_finds_nothing_in_the_workflow() {
+fn actionlint_finds_nothing_in_the_workflows() {
     let actionlint = Platform::attach().unwrap().program("actionlint");
     let folder = Folder::new("workflow");
     folder.write("config.yaml", "self-hosted-runner: {labels: [REPLACE-LABEL]}\n");
@@ -102,10 +102,13 @@ fn actionlint_finds_nothing_in_the_workflow() {
         command.args(["-no-color", "-shellcheck=", "-pyflakes=", "-config-file"]).arg(folder.0.join("config.yaml")).arg(file);
         command.output().unwrap()
     };
-    let workflow = repository().join("deploy/ci/github-policies.yaml");
-    let found = lint(&workflow);
-    assert!(found.status.success(), "{}{}", String::from_utf8_lossy(&found.stdout), String::from_utf8_lossy(&found.stderr));
-    // It does look.
-    folder.write("wrong.yaml", &fs::read_to_string(&workflow).unwrap().replace("contents: read", "contents: reed"));
-    assert!(!lint(&folder.0.join("wrong.yaml")).status.success());
+    let workflows: Vec<_> = fs::read_dir(repository().join("deploy/ci")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(workflows.len(), 2);
+    for workflow in workflows {
+        let found = lint(&workflow);
+        assert!(found.status.success(), "{}{}", String::from_utf8_lossy(&found.stdout), String::from_utf8_lossy(&found.stderr));
+        // It does look.
+        folder.write("wrong.yaml", &fs::read_to_string(&workflow).unwrap().replace("contents: read", "contents: reed"));
+        assert!(!lint(&folder.0.join("wrong.yaml")).status.success());
+    }
 }
