@@ -12,6 +12,7 @@ mod common;
 mod definition;
 mod live;
 mod reach;
+mod rights;
 
 use clonewarden_platform::Platform;
 use serde_json::Value;
