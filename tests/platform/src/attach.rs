@@ -91,6 +91,18 @@ impl Platform {
         installed(python::PRE_COMMIT, "pre-commit")
     }
 
+    /// A folder of files that were copied for a pin, such as `crds`.
+    ///
+    /// # Errors
+    /// When nothing is pinned under that name, or it was not built.
+    pub fn copied(&self, pin: &str, folder: &str) -> Result<PathBuf> {
+        let place = pins::files_of(pin, folder)?;
+        if !place.is_dir() {
+            bail!("{} is not there: run `clonewarden-platform build`", place.display());
+        }
+        Ok(place)
+    }
+
     /// The cluster admin's kubeconfig (`system:masters`).
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {

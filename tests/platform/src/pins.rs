@@ -133,6 +133,30 @@ pub(crate) const PINS: &[Pin] = &[
         copied: &[],
         in_assets: false,
     },
+    // No parts of the platform: kinds of others that `deploy/estate` has objects of, for the API server to know them.
+    Pin {
+        name: "argo-cd",
+        folder: "argo-cd",
+        package: None,
+        link: "",
+        copied: &[
+            Copied {
+                module: "github.com/argoproj/argo-cd/v3",
+                from: &["manifests/crds/application-crd.yaml", "manifests/crds/appproject-crd.yaml"],
+                into: "crds",
+            },
+            Copied { module: "github.com/argoproj/argo-cd/v3", from: &["manifests/base/config/argocd-cm.yaml"], into: "config" },
+        ],
+        in_assets: false,
+    },
+    Pin {
+        name: "karpenter",
+        folder: "karpenter",
+        package: None,
+        link: "",
+        copied: &[Copied { module: "github.com/aws/karpenter-provider-aws", from: &["pkg/apis/crds"], into: "crds" }],
+        in_assets: false,
+    },
     // No part runs it: a test reads the dashboards with it.
     Pin { name: "grafana", folder: "grafana", package: Some("."), link: "", copied: &[], in_assets: false },
     // What renders, installs and lints deploy/; kustomize is in kubectl.

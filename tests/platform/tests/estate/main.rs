@@ -1,0 +1,28 @@
+//! `deploy/estate`: what the platform around the daemon consists of. The API server takes all of it, who reaches whom is as it is said, and
+//! Argo CD has nothing to do with clones.
+//!
+//! Run by `clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored`.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic, and so do its helpers")]
+
+mod argocd;
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/definition.rs"]
+mod definition;
+mod live;
+mod reach;
+mod rights;
+
+use clonewarden_platform::Platform;
+use serde_json::Value;
+
+/// The two namespaces of clones, as their environments are called.
+const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
+
+/// What kustomize makes of a folder of `deploy/estate`, as documents and as objects.
+fn rendered(platform: &Platform, folder: &str) -> (String, Vec<Value>) {
+    let documents = platform.kubectl(&["kustomize", &definition::deploy("estate").join(folder).to_string_lossy()]).unwrap();
+    let objects = serde_saphyr::from_multiple(&documents).unwrap();
+    (documents, objects)
+}
