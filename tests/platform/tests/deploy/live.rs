@@ -120,7 +120,7 @@ fn held_to_its_rights(platform: &Platform) {
     // RBAC would let it, and the guard does not.
     wait("the guard is in force", WITHIN, || {
         let tried = platform.kubectl(&[DAEMON, "delete", "configmap", "kube-root-ca.crt", "-n", "clonewarden", "--dry-run=server"]);
-        let said = tried.map_or_else(|error| error.to_string(), |done| done);
+        let said = tried.unwrap_or_else(|error| error.to_string());
         if said.contains("deploy/base/guard.yaml") { Ok(()) } else { Err(said) }
     });
 }
