@@ -105,7 +105,7 @@ impl Node {
         let pods = self.stage.admin.list(&format!("{PODS}?labelSelector=app.kubernetes.io%2Fname%3Dclonewarden")).await?;
         let there = |name: &str| pods.iter().any(|pod| pod["metadata"]["name"] == name);
         self.pods.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| there(name));
-        for pod in pods.iter() {
+        for pod in &pods {
             let name = pod["metadata"]["name"].as_str().context("a Pod has a name")?;
             let known = self.pods.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name);
             let leaves = pod["metadata"]["deletionTimestamp"].is_string();
@@ -151,8 +151,8 @@ impl Node {
             let place = folder.join(volume);
             let _ = fs::remove_dir_all(&place);
             fs::create_dir_all(&place)?;
-            let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-            let volume = volumes.into_iter().find(|of| of["name"] == volume).with_context(|| format!("no volume `{volume}`"))?;
+            let mut volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+            let volume = volumes.find(|of| of["name"] == volume).with_context(|| format!("no volume `{volume}`"))?;
             if let Some(map) = volume["configMap"]["name"].as_str() {
                 if self.stage.admin.find(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{map}")).await?.is_none() {
                     return Ok(None);
