@@ -126,6 +126,7 @@ scenes! {
     rights Alone;
     schemas Alone;
     crowd Alone;
+    install Alone;
 }
 
 /// How a scene ended.

@@ -9,6 +9,7 @@ pub(crate) mod door;
 pub(crate) mod gate;
 pub(crate) mod hook;
 pub(crate) mod install;
+pub(crate) mod kubelet;
 pub(crate) mod mariadb;
 pub(crate) mod metrics;
 pub(crate) mod mount;

@@ -18,6 +18,7 @@ pub(crate) mod expiry;
 pub(crate) mod failover;
 pub(crate) mod hosts;
 pub(crate) mod idle;
+pub(crate) mod install;
 pub(crate) mod journal;
 pub(crate) mod leaks;
 pub(crate) mod messages;

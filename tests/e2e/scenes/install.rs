@@ -1,0 +1,323 @@
+//! `docs/install.md`, as somebody new would go through it: every block of commands on that page, in its order, by kustomize and then by Helm. The
+//! daemon runs by the Deployment that ships, under the rights, the guard, the policies and the webhooks that ship.
+//!
+//! The upgrade goes on under load: creations that never stop, with lives of seconds. None is refused, and each clone is deleted once.
+//!
+//! The last of all scenes: it ends with the uninstallation, which takes our kinds away from everybody.
+
+use crate::harness::{
+    audit,
+    clones::Clones,
+    daemon::Daemon,
+    kubelet::Kubelet,
+    stage::{CLONEWARDEN, Stage},
+    wait::until,
+};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const NAMESPACE: &str = "wordpress-staging";
+const DAEMON: &str = "system:serviceaccount:clonewarden:clonewarden";
+const USAGES: &str = "/apis/clonewarden.io/v1alpha1/cloneusages";
+const ORPHANS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/orphans.clonewarden.io";
+const WITHIN: Duration = Duration::from_secs(60);
+/// How often a clone is made while the replicas are rolled.
+const EVERY: Duration = Duration::from_millis(400);
+/// The numbers of somebody's own, so that lives end while the scene plays.
+const OWN: &str = "apiVersion: clonewarden.io/v1alpha1
+kind: ClonePolicy
+metadata: {name: staging}
+spec:
+  mode: enforce
+  namespaces: {names: [wordpress-staging]}
+  ttl: {default: 1h, minimum: 5s, maximum: 24h, warnings: [], grace: 5s}
+  limits: {clones: 200}
+";
+
+pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
+    // As if nobody had been here: the key of credentials is made where no clone lives by another one.
+    stage.kubectl(&["delete", "wordpressclones", "--all", "--all-namespaces", "--timeout=60s"]).await?;
+    let newcomer = Newcomer::arrive(&stage)?;
+    let kubelet = Kubelet::start(&stage, newcomer.folder.join("pods"))?;
+    let mut page = Page::read()?;
+
+    newcomer.follow(page.take("1. Look, with nothing installed")?).await?;
+    newcomer.follow(page.take("2. The definition and the policies")?).await?;
+    let clones = Clones { api: stage.admin.clone(), namespace: NAMESPACE.to_owned() };
+    let begun = Instant::now();
+    let outcome = newcomer.follow(page.take("3. Install, in audit")?).await;
+    // Why no Pod runs says more than that none does.
+    kubelet.daemons()?;
+    outcome?;
+    let installed = begun.elapsed();
+    one_acts(&kubelet).await?;
+    newcomer.follow(page.take("4. Read what it would do")?).await?;
+    ensure!(clones.one("first").await?.expires_at().is_none(), "in audit nothing is written on a clone");
+    fails_open(&stage, true).await?;
+
+    newcomer.follow(page.take("5. From audit to enforce")?).await?;
+    fails_open(&stage, false).await?;
+    clones.until_announced(&["first"]).await?;
+    newcomer.follow(page.take("6. Stop it, now")?).await?;
+
+    fs::write(newcomer.folder.join("policies/staging.yaml"), OWN)?;
+    newcomer.run("kubectl apply -k deploy/overlays/mine").await?;
+    until_in_force(&stage).await?;
+    let rolled = upgrade(&stage, &newcomer, &kubelet, &clones, page.take("7. Upgrade")?).await?;
+
+    newcomer.follow(page.take("8. Uninstall")?).await?;
+    gone(&stage, true).await?;
+    clones.one("first").await?;
+    ensure!(fs::read_to_string(newcomer.folder.join("records.yaml"))?.contains("kind: CloneUsage"), "the records were not kept");
+    clones.create("free", Some(60), &json!({})).await?;
+
+    by_helm(&stage, &newcomer, &kubelet, page.take("With Helm instead")?).await?;
+    clones.one("first").await?;
+    page.is_done()?;
+    clones.clear().await?;
+    Ok(format!("installed and ready in {:.1} s; {rolled}", installed.as_secs_f64()))
+}
+
+/// Both replicas run, and one of them acts.
+async fn one_acts(kubelet: &Kubelet) -> Result<Vec<Arc<Daemon>>> {
+    until("two replicas, of which one acts", WITHIN, async || {
+        let daemons: Vec<_> = kubelet.daemons()?.into_values().collect();
+        let mut acting = 0;
+        for daemon in &daemons {
+            acting += usize::from(daemon.leads().await?);
+        }
+        ensure!(daemons.len() == 2 && acting == 1, "{} run, {acting} act", daemons.len());
+        Ok(daemons)
+    })
+    .await
+}
+
+/// Whether clones are let in while nobody answers, as the configurations stand; and the daemon is trusted by its own authority.
+async fn fails_open(stage: &Stage, open: bool) -> Result<()> {
+    for kind in ["mutating", "validating"] {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations/clonewarden");
+        until(&format!("{kind}: the daemon has put its authority in"), WITHIN, async || {
+            let found = stage.admin.get(&path).await?;
+            let webhook = &found["webhooks"][0];
+            ensure!(webhook["clientConfig"]["caBundle"].is_string(), "there is none");
+            ensure!(webhook["failurePolicy"] == if open { "Ignore" } else { "Fail" }, "{}", webhook["failurePolicy"]);
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The policy that was rolled out last is the one that reviews are judged by.
+async fn until_in_force(stage: &Stage) -> Result<()> {
+    let path = format!("/apis/kro.run/v1alpha1/namespaces/{NAMESPACE}/wordpressclones?dryRun=All");
+    until("lives of seconds are taken as they are", WITHIN, async || match stage.admin.try_create(&path, &clone("dry")).await? {
+        Ok(made) if made["spec"]["ttlSeconds"] == 5 => Ok(()),
+        other => bail!("{other:?}"),
+    })
+    .await
+}
+
+fn clone(name: &str) -> Value {
+    json!({
+        "apiVersion": "kro.run/v1alpha1",
+        "kind": "WordPressClone",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"cloneId": name, "sourceUrl": "https://example.com", "ttlSeconds": 5},
+    })
+}
+
+/// The next version is applied while clones come and go.
+async fn upgrade(stage: &Arc<Stage>, newcomer: &Newcomer, kubelet: &Kubelet, clones: &Clones, blocks: Vec<String>) -> Result<String> {
+    let record = until("the daemon has a record of what clones cost", WITHIN, async || {
+        stage.admin.list(USAGES).await?.into_iter().next().context("there is none")
+    })
+    .await?;
+    let kind = stage.admin.get(ORPHANS).await?["metadata"]["uid"].clone();
+    newcomer.check_out_the_next_version()?;
+    let before: Vec<String> = kubelet.daemons()?.into_keys().collect();
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn(load(clones.clone(), Arc::clone(&stop)));
+    let begun = Instant::now();
+    newcomer.follow(blocks).await?;
+    let took = begun.elapsed();
+    // The old ones are on their way for as long as their hook says.
+    until("only new replicas run", WITHIN, async || {
+        let now = kubelet.daemons()?;
+        ensure!(now.len() == 2 && before.iter().all(|old| !now.contains_key(old)), "{:?} run", now.keys());
+        Ok(())
+    })
+    .await?;
+    stop.store(true, Ordering::Relaxed);
+    let made = load.await??;
+    ensure!(made.len() >= 10, "only {} creations: that was no load", made.len());
+    one_acts(kubelet).await?;
+
+    clones.until_gone(&made.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    until("each was deleted once", WITHIN, async || {
+        let deeds = audit::deeds(&stage.platform.audit_log(), DAEMON).await?;
+        let mut times: BTreeMap<&str, usize> = made.iter().map(|name| (name.as_str(), 0)).collect();
+        for deed in deeds.iter().filter(|deed| deed.verb == "delete" && deed.resource == "wordpressclones" && deed.done()) {
+            *times.get_mut(deed.name.as_str()).with_context(|| format!("{} was deleted", deed.name))? += 1;
+        }
+        let otherwise: Vec<_> = times.iter().filter(|(_, times)| **times != 1).collect();
+        ensure!(otherwise.is_empty(), "not once: {otherwise:?}");
+        Ok(())
+    })
+    .await?;
+    let now = stage.admin.get(ORPHANS).await?;
+    ensure!(now["metadata"]["uid"] == kind, "the kind was made anew");
+    ensure!(now["metadata"]["annotations"]["version"] == "next", "the kind is as it was");
+    let kept = stage.admin.list(USAGES).await?.into_iter().any(|one| one["metadata"]["uid"] == record["metadata"]["uid"]);
+    ensure!(kept, "the record is gone");
+    Ok(format!("rolled in {:.1} s under {} creations, none refused, each deleted once", took.as_secs_f64(), made.len()))
+}
+
+/// Creates clones until it is told to stop; every one has to be let in.
+async fn load(clones: Clones, stop: Arc<AtomicBool>) -> Result<Vec<String>> {
+    let path = format!("/apis/kro.run/v1alpha1/namespaces/{NAMESPACE}/wordpressclones");
+    let mut made = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let name = format!("load-{}", made.len());
+        if let Err((code, said)) = clones.api.try_create(&path, &clone(&name)).await? {
+            bail!("{name} was refused: {code}: {said}");
+        }
+        made.push(name);
+        tokio::time::sleep(EVERY).await;
+    }
+    Ok(made)
+}
+
+/// Nothing that could be in anybody's way is left; by kustomize, nothing at all.
+async fn gone(stage: &Stage, all: bool) -> Result<()> {
+    let cluster = [
+        "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/clonewarden",
+        "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/clonewarden",
+        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/clonewarden",
+        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/clonewarden-guard",
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/clonewarden",
+    ];
+    let more = [ORPHANS, "/api/v1/namespaces/clonewarden"];
+    for path in cluster.iter().chain(more.iter().filter(|_| all)) {
+        until(&format!("{path} is gone"), WITHIN, async || {
+            ensure!(stage.admin.find(path).await?.is_none(), "it is there");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Three blocks: install, upgrade, uninstall.
+async fn by_helm(stage: &Arc<Stage>, newcomer: &Newcomer, kubelet: &Kubelet, blocks: Vec<String>) -> Result<()> {
+    let [install, upgrade, uninstall] = <[String; 3]>::try_from(blocks).map_err(|blocks| anyhow::anyhow!("{} blocks for Helm", blocks.len()))?;
+    newcomer.run(&install).await?;
+    one_acts(kubelet).await?;
+    fails_open(stage, true).await?;
+    newcomer.run(&upgrade).await?;
+    one_acts(kubelet).await?;
+    fails_open(stage, false).await?;
+    until_in_force(stage).await?;
+    newcomer.run(&uninstall).await?;
+    gone(stage, false).await?;
+    newcomer.run("kubectl delete namespace clonewarden --timeout=60s").await
+}
+
+/// The page, as blocks of commands under headings.
+struct Page(Vec<(String, String)>);
+
+impl Page {
+    fn read() -> Result<Self> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/install.md");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let (mut heading, mut blocks) = (String::new(), Vec::new());
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            if let Some(next) = line.strip_prefix("## ") {
+                next.clone_into(&mut heading);
+            } else if let Some(language) = line.strip_prefix("```") {
+                ensure!(language == "sh", "nothing runs what is written in `{language}`");
+                let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+                blocks.push((heading.clone(), block.join("\n")));
+            }
+        }
+        Ok(Self(blocks))
+    }
+
+    /// The blocks under a heading, which come next on the page.
+    fn take(&mut self, heading: &str) -> Result<Vec<String>> {
+        let count = self.0.iter().take_while(|(of, _)| of == heading).count();
+        ensure!(count > 0, "`{heading}` is not what comes next: {:?}", self.0.first());
+        Ok(self.0.drain(..count).map(|(_, block)| block).collect())
+    }
+
+    fn is_done(&self) -> Result<()> {
+        ensure!(self.0.is_empty(), "not run: {:?}", self.0);
+        Ok(())
+    }
+}
+
+/// Somebody with a checkout, the binary and an administrator's kubeconfig.
+struct Newcomer {
+    folder: PathBuf,
+    path: String,
+    kubeconfig: PathBuf,
+}
+
+impl Newcomer {
+    fn arrive(stage: &Stage) -> Result<Self> {
+        let folder = stage.folder("install")?;
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let copied =
+            std::process::Command::new("cp").arg("-a").args([repository.join("deploy"), repository.join("policies")]).arg(&folder).status()?;
+        ensure!(copied.success(), "the tree cannot be copied");
+        fs::create_dir(folder.join("bin"))?;
+        symlink(CLONEWARDEN, folder.join("bin/clonewarden"))?;
+        for program in ["kubectl", "helm"] {
+            symlink(stage.platform.program(program), folder.join("bin").join(program))?;
+        }
+        let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+        Ok(Self { folder, path, kubeconfig: stage.platform.kubeconfig() })
+    }
+
+    /// Another image, and a kind that has changed.
+    fn check_out_the_next_version(&self) -> Result<()> {
+        for (file, from, to) in [
+            ("deploy/base/deployment.yaml", "image: clonewarden:0.1.0", "image: clonewarden:0.2.0"),
+            ("deploy/base/crds/orphans.yaml", "\nmetadata:\n", "\nmetadata:\n  annotations: {version: next}\n"),
+        ] {
+            let text = fs::read_to_string(self.folder.join(file))?;
+            ensure!(text.contains(from), "{file} has no `{from}`");
+            fs::write(self.folder.join(file), text.replacen(from, to, 1))?;
+        }
+        Ok(())
+    }
+
+    async fn follow(&self, blocks: Vec<String>) -> Result<()> {
+        for block in blocks {
+            self.run(&block).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&self, script: &str) -> Result<()> {
+        let mut command = tokio::process::Command::new("bash");
+        command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).current_dir(&self.folder).env_clear();
+        command.env("PATH", &self.path).env("HOME", &self.folder).env("KUBECONFIG", &self.kubeconfig);
+        let output = command.output().await.context("cannot run bash")?;
+        let said = [output.stdout, output.stderr].concat();
+        ensure!(output.status.success(), "{}\n{script}\nsaid: {}", output.status, String::from_utf8_lossy(&said));
+        Ok(())
+    }
+}
