@@ -10,6 +10,7 @@ mod argocd;
 mod common;
 #[path = "../common/definition.rs"]
 mod definition;
+mod docs;
 mod live;
 mod reach;
 mod rights;
