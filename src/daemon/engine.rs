@@ -285,6 +285,8 @@ impl Leading {
                     self.vitals.keeper.refresh(cluster.as_ref()).await;
                     info!("This process holds the lease: it acts.");
                     self.journal.noted("leaseAcquired", clock.now(), json!({"holder": self.elector.holder()}));
+                    // From now on it is waited for.
+                    self.vitals.beat("approvals", clock.now());
                     self.elector.open_fence();
                     self.sweep.notify_one();
                     self.look.notify_one();
@@ -330,7 +332,7 @@ impl Sweeping {
         loop {
             while all.try_join_next().is_some() {}
             if self.vitals.fence.holds() {
-                self.vitals.sweeps.expect(self.cloud.regions(), self.clock.now());
+                self.vitals.sweeps.due(self.cloud.regions(), self.clock.now());
                 for region in self.cloud.regions() {
                     // One that does not answer keeps none of the others waiting; its own next turn comes when this one has ended.
                     if under_way.get(region).is_none_or(AbortHandle::is_finished) {

@@ -71,8 +71,9 @@ impl Health {
         if missing.is_empty() {
             let role = if self.vitals.fence.holds() { "holds the lease: it acts" } else { "does not hold the lease: it stands by" };
             // It still plans, by the state as it was; only nothing is carried out.
-            let trouble = self.vitals.keeper.trouble().map(|trouble| format!("; nothing is written meanwhile: {trouble}"));
-            return Answer { good: true, text: format!("ready: this process {role}{}", trouble.unwrap_or_default()) };
+            // Whoever asks is told, and not everybody may know what the API server said: that is in the log.
+            let trouble = if self.vitals.keeper.trouble().is_some() { "; nothing is written meanwhile: the state cannot be read" } else { "" };
+            return Answer { good: true, text: format!("ready: this process {role}{trouble}") };
         }
         Answer { good: false, text: format!("not ready: {}", missing.join("; ")) }
     }
@@ -89,7 +90,7 @@ impl Health {
             missing.push("not every kind of object has been listed yet".to_owned());
         }
         if self.vitals.keeper.state().is_none() {
-            let why = self.vitals.keeper.trouble().map_or_else(|| "it was not read yet".to_owned(), |trouble| trouble.to_string());
+            let why = if self.vitals.keeper.trouble().is_some() { "it cannot be read" } else { "it was not read yet" };
             missing.push(format!("the state is not known: {why}"));
         }
         if self.vitals.certificate.get().is_some_and(|certificate| certificate.borrow().is_none()) {

@@ -6,7 +6,7 @@
 use super::{capacity::CapacityFigures, hosts::HostFigures, metrics::Series, money::MoneyFigures};
 use crate::{
     model::{
-        Kind, Snapshot, WordPressClone, cloud,
+        Kind, Month, Snapshot, WordPressClone, cloud,
         evidence::CloudList,
         later,
         occupancy::Occupancy,
@@ -255,10 +255,12 @@ impl<'a> Own<'a> {
     }
 }
 
-/// The namespaces with the most clones, as many as may have series of their own. Whoever has a ledger is among those
-/// who ask for one: where each branch has a namespace of its own, most of them are gone.
+/// The namespaces with the most clones, as many as may have series of their own, and before others without a clone those that are governed:
+/// a budget may be spent where nobody lives at the moment. Whoever has a ledger of this month is among those who ask: where each branch has a
+/// namespace of its own, most of them are gone.
 fn own_series<'a>(snapshot: &'a Snapshot, plan: &'a Plan, governed: &HashMap<&'a str, &'a ClonePolicy>, bound: usize) -> Own<'a> {
-    let paid = snapshot.usages.iter().map(|record| record.namespace.as_str());
+    let month = Month::of(plan.now);
+    let paid = snapshot.usages.iter().filter(|record| record.month == month).map(|record| record.namespace.as_str());
     let mut sizes: HashMap<&str, usize> = governed.keys().copied().chain(paid).map(|namespace| (namespace, 0)).collect();
     for decision in &plan.decisions {
         let namespace = match &decision.target {
@@ -274,7 +276,8 @@ fn own_series<'a>(snapshot: &'a Snapshot, plan: &'a Plan, governed: &HashMap<&'a
         return Own { names: None, merged };
     }
     let mut sizes: Vec<(&str, usize)> = sizes.into_iter().collect();
-    sizes.sort_unstable_by(|(one, few), (other, many)| many.cmp(few).then_with(|| one.cmp(other)));
+    let left = |namespace: &str| !governed.contains_key(namespace);
+    sizes.sort_unstable_by(|(one, few), (other, many)| many.cmp(few).then_with(|| (left(one), one).cmp(&(left(other), other))));
     Own { names: Some(sizes.into_iter().take(bound).map(|(namespace, _)| namespace).collect()), merged }
 }
 

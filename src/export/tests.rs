@@ -309,6 +309,10 @@ fn namespaces_that_are_gone_have_no_more_series_than_those_that_live() {
     world.plan(60, None);
     assert!(world.series() < 3_000, "{} series", world.series());
     assert_eq!(world.value("clonewarden_cost_estimated_usd{namespace=\"_other\"}"), Some(800.0));
+    // One that is governed and empty at the moment comes before them, by whatever letter it begins.
+    world.snapshot.namespaces.insert("zebra".to_owned(), BTreeMap::new());
+    world.plan(120, None);
+    assert_eq!(world.value("clonewarden_limit_allowed_clones{limit=\"clones\",namespace=\"zebra\",policy=\"wide\"}"), Some(10.0));
     assert_eq!(world.value("clonewarden_budget_usd{namespace=\"_other\",policy=\"wide\"}"), None, "800 budgets are not one");
 }
 

@@ -22,13 +22,14 @@ impl<'a> Occupancy<'a> {
     #[must_use]
     pub fn of(snapshot: &'a Snapshot) -> HashMap<&'a str, Self> {
         let mut all: HashMap<&str, Self> = HashMap::new();
-        let mut living: HashSet<&str> = HashSet::new();
+        // As admission does, in each namespace by itself.
+        let mut living: HashSet<(&str, &str)> = HashSet::new();
         for clone in &snapshot.clones {
             let here = all.entry(clone.meta.namespace()).or_default();
             here.clones = here.clones.saturating_add(1);
             if clone.database.is_dedicated() {
                 here.dedicated = here.dedicated.saturating_add(1);
-                living.insert(&clone.meta.uid);
+                living.insert((clone.meta.namespace(), &clone.meta.uid));
             }
             if let Some(owner) = clone.owner.as_deref() {
                 let theirs = here.owners.entry(owner).or_default();
@@ -42,7 +43,7 @@ impl<'a> Occupancy<'a> {
         let databases = snapshot.children.iter().filter(|child| matches!(child.kind, Kind::DbInstance | Kind::DbCluster));
         for database in databases {
             // A cluster and its member are one database.
-            if database.owner.as_ref().is_some_and(|owner| living.insert(&owner.uid)) {
+            if database.owner.as_ref().is_some_and(|owner| living.insert((database.meta.namespace(), &owner.uid))) {
                 let here = all.entry(database.meta.namespace()).or_default();
                 here.dedicated = here.dedicated.saturating_add(1);
             }

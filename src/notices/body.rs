@@ -27,10 +27,14 @@ pub(super) struct Letter {
     pub(super) body: String,
     /// Why the receiver's template was not used, if it has one that could not be.
     pub(super) problem: Option<String>,
+    /// Whether a template made it.
+    pub(super) by_template: bool,
+    /// Whether it tells of what was lost before it.
+    pub(super) tells_lost: bool,
 }
 
-/// A message as this receiver gets it. `lost`: what before it could not be sent.
-pub(super) fn letter(receiver: &Receiver, owners: &BTreeMap<String, String>, message: &Message, lost: &Lost) -> Letter {
+/// A message as this receiver gets it. `lost`: what before it could not be sent; `refused`: how the receiver refused what its template made.
+pub(super) fn letter(receiver: &Receiver, owners: &BTreeMap<String, String>, message: &Message, lost: &Lost, refused: Option<&str>) -> Letter {
     let id = match message {
         Message::One(notice) => notice.id.clone(),
         Message::Digest(many) => {
@@ -42,18 +46,26 @@ pub(super) fn letter(receiver: &Receiver, owners: &BTreeMap<String, String>, mes
         Message::One(_) => receiver.template.as_ref(),
         Message::Digest(_) => receiver.digest_template.as_ref(),
     };
-    let made = template.map(|template| template.render(context(message, owners, receiver.kind, lost))).transpose();
+    let made = match refused {
+        Some(refused) => Err(format!("the receiver does not take what it makes: {refused}")),
+        None => template.map(|template| template.render(context(message, owners, receiver.kind, lost))).transpose(),
+    };
     let (made, problem) = made.map_or_else(|problem| (None, Some(visible(&problem))), |made| (made, None));
+    let by_template = made.is_some();
+    let by_its_own = by_template && template.is_some_and(|template| template.uses("lostCritical"));
     let body = match (receiver.kind, made) {
         (Kind::Webhook, Some(body)) => body,
         (Kind::Webhook, None) => plain(&id, message, lost, problem.as_deref()).to_string(),
         (Kind::Slack, made) => {
-            let text = made.unwrap_or_else(|| for_slack(message, owners, lost, problem.as_deref()));
+            let remarks = if by_its_own { String::new() } else { remarks(lost, problem.as_deref()) };
+            let text = made.unwrap_or_else(|| for_slack(message, owners));
             // Nothing that a text names is looked up and shown in the channel, and nobody is found by a bare name.
-            json!({"text": shortened(text), "mrkdwn": true, "link_names": false, "unfurl_links": false, "unfurl_media": false}).to_string()
+            json!({"text": shortened(text, &remarks), "mrkdwn": true, "link_names": false, "unfurl_links": false, "unfurl_media": false}).to_string()
         }
     };
-    Letter { id, body, problem }
+    // A document that its template makes has no place for what that does not name: it waits for one that tells it.
+    let tells_lost = by_its_own || !by_template || receiver.kind == Kind::Slack;
+    Letter { id, body, problem, by_template, tells_lost }
 }
 
 /// One notice of each sort, and a digest of them: what templates are tried on.
@@ -128,16 +140,21 @@ fn mention(notice: &Notice, owners: &BTreeMap<String, String>, kind: Kind) -> An
     }
 }
 
-fn for_slack(message: &Message, owners: &BTreeMap<String, String>, lost: &Lost, problem: Option<&str>) -> String {
+fn for_slack(message: &Message, owners: &BTreeMap<String, String>) -> String {
     let safe = |notice: &Notice| chat(&notice.text());
-    let mut text = match message {
+    match message {
         Message::One(notice) => {
             let mention = mention(notice, owners, Kind::Slack);
             let space = if mention.as_str().is_none_or(str::is_empty) { "" } else { " " };
             format!("*{}* {mention}{space}{}", notice.severity.word(), safe(notice))
         }
         Message::Digest(many) => digest_text(many, safe),
-    };
+    }
+}
+
+/// What is said below a text: what was lost before it, and why it is in these words.
+fn remarks(lost: &Lost, problem: Option<&str>) -> String {
+    let mut text = String::new();
     if lost.count > 0 {
         text.push_str(&format!("\n({} before this could not be sent; the journal has them)", lost.count));
     }
@@ -200,11 +217,14 @@ fn of_service(notice: &Notice) -> Map<String, Value> {
     fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-fn shortened(text: String) -> String {
-    if text.chars().nth(LONGEST).is_none() {
-        return text;
-    }
-    text.chars().take(LONGEST).chain(['…']).collect()
+/// A text that a chat takes, with what stands below it: that is not what is cut.
+fn shortened(text: String, below: &str) -> String {
+    let cut = |text: &str, longest: usize| match text.char_indices().nth(longest) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned() + "…",
+        None => text.to_owned(),
+    };
+    let below = cut(below, LONGEST / 2);
+    cut(&text, LONGEST.saturating_sub(below.chars().count())) + &below
 }
 
 #[cfg(test)]
@@ -224,7 +244,7 @@ mod tests {
     fn sent(kind: Kind, template: Option<&str>, message: &Message, lost: u64) -> Value {
         let owners = BTreeMap::from([("ada@example.com".to_owned(), "U123".to_owned())]);
         let receiver = Receiver::for_test("r", kind, template);
-        serde_json::from_str(&letter(&receiver, &owners, message, &Lost { count: lost, ..Lost::default() }).body).unwrap()
+        serde_json::from_str(&letter(&receiver, &owners, message, &Lost { count: lost, ..Lost::default() }, None).body).unwrap()
     }
 
     #[test]
@@ -266,7 +286,9 @@ mod tests {
 
     #[test]
     fn a_text_without_end_is_cut() {
-        assert_eq!(shortened("ü".repeat(LONGEST + 5)).chars().count(), LONGEST + 1);
+        assert_eq!(shortened("ü".repeat(LONGEST + 5), "").chars().count(), LONGEST + 1);
+        let long = shortened("ü".repeat(LONGEST + 5), "lost");
+        assert!(long.chars().count() == LONGEST + 1 && long.ends_with("…lost"), "what is below stays");
     }
 
     #[test]
@@ -303,7 +325,7 @@ mod tests {
         let template = "`{{ name }}` {{ owner }} {{ text }} {{ message }} {{ target }} {{ detail }} {{ lostCritical }}";
         let lost = Lost { count: 1, critical: vec![bites.to_owned()], ..Lost::default() };
         for (template, message) in [(None, &message), (Some(template), &message), (None, &Message::Digest(many))] {
-            let body = letter(&Receiver::for_test("r", Kind::Slack, template), &BTreeMap::new(), message, &lost).body;
+            let body = letter(&Receiver::for_test("r", Kind::Slack, template), &BTreeMap::new(), message, &lost, None).body;
             let text = serde_json::from_str::<Value>(&body).unwrap()["text"].as_str().unwrap().to_owned();
             assert!(text.contains("evil"), "{text}");
             for bite in ["](", "://", "@all", "<!", "\u{202e}", "``"] {
@@ -322,7 +344,7 @@ mod tests {
         {
             let mut receiver = Receiver::for_test("r", kind, None);
             receiver.template = Some(Template::new(template, if kind == Kind::Slack { Makes::SlackText } else { Makes::Json }, &[]).unwrap());
-            let letter = letter(&receiver, &BTreeMap::new(), &one("a"), &lost);
+            let letter = letter(&receiver, &BTreeMap::new(), &one("a"), &lost, None);
             let problem = letter.problem.unwrap();
             assert!(problem.starts_with("line 1"), "{problem}");
             let body: Value = serde_json::from_str(&letter.body).unwrap();
@@ -339,6 +361,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_template_without_a_place_for_what_is_lost_hides_none_of_it() {
+        let lost = Lost { count: 1, critical: vec!["BrakeOn".to_owned()], ..Lost::default() };
+        let of = |kind, template, refused| letter(&Receiver::for_test("r", kind, Some(template)), &BTreeMap::new(), &one("a"), &lost, refused);
+        let slack = of(Kind::Slack, "{{ text }}", None);
+        assert!(slack.tells_lost && slack.body.contains("lost: BrakeOn"), "{}", slack.body);
+        let own = of(Kind::Slack, "{{ text }} {{ lostCritical }}", None);
+        assert!(own.tells_lost && own.body.matches("BrakeOn").count() == 1, "{}", own.body);
+        let document = r#"{"text": {{ text }}}"#;
+        assert!(!of(Kind::Webhook, document, None).tells_lost, "it is told by a later message");
+        assert!(of(Kind::Webhook, r#"{"text": {{ text }}, "lost": {{ lostCritical }}}"#, None).tells_lost);
+        // What the receiver does not take is put in other words.
+        let refused = of(Kind::Webhook, document, Some("HTTP 400"));
+        assert!(!refused.by_template && refused.tells_lost && refused.body.contains("HTTP 400"), "{}", refused.body);
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub(super) struct Errand {
     tries: u32,
     /// Critical, and not taken at first: it waits by itself and nothing waits for it.
     late: bool,
+    /// How the receiver refused what its template made: it is put in our own words now.
+    refused: Option<String>,
 }
 
 /// A message that is being tried.
@@ -152,12 +154,13 @@ impl Courier {
         errand.tries = errand.tries.saturating_add(1);
         let (letter, _) = errand.letter.get_or_insert_with(|| {
             let lost = self.counts.lost();
-            let letter = letter(&self.receiver, &self.owners, &errand.message, &lost);
+            let letter = letter(&self.receiver, &self.owners, &errand.message, &lost, errand.refused.as_deref());
             if let Some(problem) = &letter.problem {
                 let receiver = &self.receiver.name;
                 error!(receiver, problem, "A template makes nothing of a notification, which is sent in the words of the daemon instead.");
             }
-            (Arc::new(letter), lost)
+            let told = if letter.tells_lost { lost } else { Lost::default() };
+            (Arc::new(letter), told)
         });
         let (poster, receiver, letter, patience) = (self.poster.clone(), Arc::clone(&self.receiver), Arc::clone(letter), self.patience.answer);
         Trying { errand, answer: Box::pin(async move { once(&poster, &receiver, &letter, patience).await.0 }) }
@@ -167,14 +170,18 @@ impl Courier {
         let (reason, wait) = match answer {
             Answer::Taken(..) => return self.taken(&errand),
             Answer::Refused(reason, _) if !errand.is_critical() => return self.give_up(&errand.message, &reason),
-            Answer::Refused(reason, _) => (reason, None),
+            Answer::Refused(reason, _) => {
+                if errand.letter.as_ref().is_some_and(|(letter, _)| letter.by_template) {
+                    errand.letter = None;
+                    errand.refused = Some(reason.clone());
+                }
+                (reason, None)
+            }
             Answer::Later(reason, wait) => {
                 let pause = self.pause(errand.tries, wait);
-                // What it asks for is meant for everything; so is, at first, that it does not answer.
-                if errand.tries < TRIES || wait.is_some() {
-                    self.rests = Some(now + pause);
-                }
+                // What it asks for is meant for everything, and so is that it does not answer; later each critical one waits by itself.
                 if errand.tries < TRIES {
+                    self.rests = Some(now + pause);
                     errand.next = now + pause;
                     self.errands.push(errand);
                     return;
@@ -213,7 +220,7 @@ impl Courier {
         let next = late.iter().map(|errand| errand.next).max().unwrap_or(now);
         let tries = late.iter().map(|errand| errand.tries).min().unwrap_or_default();
         let message = Message::merged(late.into_iter().map(|errand| errand.message));
-        self.errands.extend(message.map(|message| Errand { message, letter: None, since, next, tries, late: true }));
+        self.errands.extend(message.map(|message| Errand { message, letter: None, since, next, tries, late: true, refused: None }));
     }
 
     fn count_late(&self) {
@@ -291,7 +298,7 @@ impl Courier {
 
 impl Errand {
     fn new(message: Message, now: Instant) -> Self {
-        Self { message, letter: None, since: now, next: now, tries: 0, late: false }
+        Self { message, letter: None, since: now, next: now, tries: 0, late: false, refused: None }
     }
 
     fn is_critical(&self) -> bool {

@@ -32,6 +32,9 @@ pub(super) const REMEMBERED: usize = 10_000;
 const SETTLING: Duration = Duration::from_secs(10);
 /// How long a critical notice is gathered at most, however long the window of the digest is.
 const CRITICAL_WAITS: Duration = Duration::from_secs(300);
+/// How long the same critical notice is not told again, however long others are not: a brake that trips in the afternoon is another
+/// one than that of the morning, and one that flaps is no storm.
+const CRITICAL_AGAIN: Duration = Duration::from_secs(900);
 
 /// One receiver's desk.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Desk {
 
     /// Takes a notice. `room`: whether there is room for one more message.
     pub(super) fn take(&mut self, notice: Arc<Notice>, room: bool, now: Instant) -> Taken {
-        if !self.is_new(&notice.id, now) {
+        if !self.is_new(&notice, now) {
             return Taken::Repeated;
         }
         if notice.stands {
@@ -116,7 +119,9 @@ impl Desk {
     }
 
     /// Whether this has not been told for so long that it may be told again; from now on it has been.
-    fn is_new(&mut self, id: &str, now: Instant) -> bool {
+    fn is_new(&mut self, notice: &Notice, now: Instant) -> bool {
+        let (id, critical) = (&notice.id, notice.severity == Severity::Critical);
+        let repeat = if critical { self.pace.repeat.min(CRITICAL_AGAIN) } else { self.pace.repeat };
         while let Some((first, at)) = self.order.front() {
             if now.saturating_duration_since(*at) < self.pace.repeat && self.order.len() < REMEMBERED {
                 break;
@@ -127,11 +132,11 @@ impl Desk {
             }
             self.order.pop_front();
         }
-        if self.told.contains_key(id) {
+        if self.told.get(id).is_some_and(|at| now.saturating_duration_since(*at) < repeat) {
             return false;
         }
-        self.told.insert(id.to_owned(), now);
-        self.order.push_back((id.to_owned(), now));
+        self.told.insert(id.clone(), now);
+        self.order.push_back((id.clone(), now));
         true
     }
 }
@@ -168,6 +173,21 @@ mod tests {
         assert_eq!((digest.count, digest.first.len(), digest.codes["Expired"]), (500, FIRST, 500));
         assert_eq!((desk.due(), desk.gathered(due)), (None, None));
         assert!(matches!(desk.take(ended("c"), true, due + PACE.window), Taken::Now(_)));
+    }
+
+    #[test]
+    fn a_brake_that_trips_in_the_afternoon_is_another_one_than_that_of_the_morning() {
+        let day = Pace { repeat: Duration::from_secs(86_400), ..PACE };
+        let (mut desk, start) = (Desk::new(day), Instant::now());
+        let brake = || Arc::new(Notice::of(&line("decided", "alert", None, "BrakeOn", "a", "ada")).unwrap());
+        assert_eq!(brake().severity, Severity::Critical);
+        let minutes = |minutes: u64| start + Duration::from_secs(60 * minutes);
+        desk.take(brake(), true, start);
+        assert_eq!(desk.take(brake(), true, minutes(10)), Taken::Repeated, "it flaps");
+        assert_ne!(desk.take(brake(), true, minutes(240)), Taken::Repeated);
+        assert_eq!(desk.take(brake(), true, minutes(245)), Taken::Repeated);
+        desk.take(ended("a"), true, start);
+        assert_eq!(desk.take(ended("a"), true, minutes(240)), Taken::Repeated, "what is not critical is told once a day");
     }
 
     #[test]

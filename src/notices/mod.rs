@@ -151,7 +151,7 @@ impl Listener for Notices {
 /// It was not taken, and why.
 pub(crate) async fn send_sample(config: &Config, receiver: &Receiver) -> Result<String, String> {
     let poster = Poster::new(receiver.ca.as_deref())?;
-    let letter = body::letter(receiver, &config.owners, &Message::One(Arc::new(sample())), &Lost::default());
+    let letter = body::letter(receiver, &config.owners, &Message::One(Arc::new(sample())), &Lost::default(), None);
     if let Some(problem) = letter.problem {
         return Err(format!("its template makes nothing of it: {problem}"));
     }

@@ -51,6 +51,11 @@ impl Template {
         Ok(template)
     }
 
+    /// Whether it uses this field.
+    pub(super) fn uses(&self, field: &str) -> bool {
+        self.environment.template_from_str(&self.source).is_ok_and(|template| template.undeclared_variables(false).contains(field))
+    }
+
     /// What it makes of this.
     ///
     /// # Errors

@@ -52,11 +52,18 @@ impl Sweeps {
     pub fn expect(&self, regions: &[Arc<str>], now: Timestamp) {
         let mut held = self.held();
         for region in regions {
-            held.expected.entry(Arc::clone(region)).or_insert(now);
             for list in CloudList::ALL {
                 let unknown = || Known { evidence: Evidence::incomplete(now, "no sweep has ended yet"), resources: Vec::new(), tagless: 0 };
                 held.lists.entry(Source::Cloud(Arc::clone(region), list)).or_insert_with(unknown);
             }
+        }
+    }
+
+    /// From now on this process sweeps them: it holds the lease.
+    pub fn due(&self, regions: &[Arc<str>], now: Timestamp) {
+        let mut held = self.held();
+        for region in regions {
+            held.expected.entry(Arc::clone(region)).or_insert(now);
         }
     }
 
@@ -192,6 +199,8 @@ mod tests {
         let sweeps = Sweeps::default();
         sweeps.expect(&[Arc::from("us-east-1")], "2026-02-05T13:59:00Z".parse().unwrap());
         assert_eq!(look(&sweeps).0.as_deref(), Some("no sweep has ended yet"));
+        assert!(sweeps.successes().is_empty(), "a standby sweeps nothing, and nothing is silent");
+        sweeps.due(&[Arc::from("us-east-1")], "2026-02-05T13:59:00Z".parse().unwrap());
         let waited_for = || sweeps.successes().values().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(waited_for(), ["2026-02-05T13:59:00Z"], "a region that never answers is silent since the start");
         sweeps.take(sweep("2026-02-05T14:00:00Z", Ok(vec![database("a", "available", &json!([]))])), EVERY);

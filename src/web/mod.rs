@@ -65,7 +65,7 @@ pub struct Shared {
 struct Desk {
     shared: Shared,
     door: Door,
-    making: Semaphore,
+    making: Arc<Semaphore>,
     /// Tells this process from the one before it, which numbered its plans from 0, too.
     run: String,
 }
@@ -74,5 +74,5 @@ struct Desk {
 pub fn routes(shared: Shared) -> Router {
     let door = Door { permits: shared.reviewer.clone().map(Permits::new), token_always: shared.token_always };
     let run = crate::admission::reservations::random();
-    pages::routes(Arc::new(Desk { shared, door, making: Semaphore::new(AT_ONCE), run }))
+    pages::routes(Arc::new(Desk { shared, door, making: Arc::new(Semaphore::new(AT_ONCE)), run }))
 }

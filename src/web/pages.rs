@@ -168,8 +168,13 @@ async fn answer(desk: &Arc<Desk>, form: Form, ends: Ends, uri: &Uri, headers: &H
     if headers.get_all(header::IF_NONE_MATCH).iter().any(|known| known.to_str().is_ok_and(|known| known.split(',').any(|one| one.trim() == tag))) {
         return Ok(finished(StatusCode::NOT_MODIFIED.into_response(), now, &tag));
     }
-    let Ok(_turn) = desk.making.acquire().await else { return Err(Lack::Failed) };
-    let made = tokio::task::spawn_blocking(move || made(form, &seen, &standing, &entry, &filter, now)).await;
+    let Ok(turn) = Arc::clone(&desk.making).acquire_owned().await else { return Err(Lack::Failed) };
+    let made = tokio::task::spawn_blocking(move || {
+        // Whoever hangs up ends the waiting, not the work: the turn is over when that is.
+        let _turn = turn;
+        made(form, &seen, &standing, &entry, &filter, now)
+    })
+    .await;
     match made {
         Ok(Some(response)) => Ok(finished(response, now, &tag)),
         failed => {

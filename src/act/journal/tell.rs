@@ -103,8 +103,8 @@ pub(super) fn living(clone: &WordPressClone) -> Whose {
     }
 }
 
-/// That admission let the clone in: what it was promised then stands on it, and nobody else can write that while its namespace is enforced.
-/// On a clone from before it is whatever its creator wrote there.
+/// That admission let the clone in: what it was promised then stands on it, and where reviews are served and must succeed nobody else can
+/// write that while its namespace is enforced. On a clone from before it is whatever its creator wrote there.
 fn admitted(decision: &Decision, plan: &Plan, policies: &Policies) -> Option<bool> {
     let (Target::Clone(clone) | Target::Secret(clone)) = &decision.target else { return None };
     let since = plan.state.enforced_since.get(clone.meta.namespace())?;

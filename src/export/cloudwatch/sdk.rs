@@ -110,8 +110,8 @@ where
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             match (answer.err().code(), status) {
-                // Something between us and AWS, which may have passed it on.
-                (None, 500..) => Err(PutError::Unknown(format!("HTTP {status}"))),
+                // Something between us and AWS, which may have passed it on; or AWS, which does not know itself.
+                (None, 500..) | (_, 500 | 502 | 504) => Err(PutError::Unknown(format!("HTTP {status}"))),
                 (code, _) => {
                     let code = code.unwrap_or("without a code");
                     not_taken(kind(code, status), format!("{code} (HTTP {status}): {}", answer.err().message().unwrap_or_default()))

@@ -40,7 +40,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     // One at a time, and each is got over before the next: the wait doubles with each failure in a row.
     let fault = async |what: Value| aws.control("faults", &json!([what])).await;
     for (what, outcome) in [
-        (json!({"op": PUT, "code": "InternalServiceFault", "status": 500, "times": 1}), "unavailable"),
+        (json!({"op": PUT, "code": "ServiceUnavailable", "status": 503, "times": 1}), "unavailable"),
         (json!({"op": PUT, "code": "Throttling", "times": 1}), "throttled"),
         (json!({"op": PUT, "lostAnswer": true}), "unknown"),
     ] {
