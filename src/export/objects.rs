@@ -14,6 +14,7 @@ pub use usage::{CloneUsage, CloneUsageSpec};
 
 pub use crate::model::orphan::status::{Condition, ConditionStatus, FinalSnapshot, OrphanPhase, OrphanStatus, Soak, StatusEvidence, StatusReason};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,11 @@ pub struct OrphanOwner {
 /// When one of them cannot be written as YAML.
 pub fn crds() -> Result<Vec<(&'static str, String)>, serde_saphyr::SerializeError> {
     let header = "# Written by `clonewarden crds`: change the types, not this file.\n";
-    let yaml = |crd| serde_saphyr::to_string(&crd).map(|text| format!("{header}{text}"));
+    let yaml = |mut crd: CustomResourceDefinition| {
+        // With a kind everything goes that is remembered by it, vetoes and all: neither an uninstallation nor Argo CD takes it away.
+        crd.metadata.labels = Some([("clonewarden.io/stays".to_owned(), "true".to_owned())].into());
+        crd.metadata.annotations = Some([("argocd.argoproj.io/sync-options".to_owned(), "Prune=false,Delete=false".to_owned())].into());
+        serde_saphyr::to_string(&crd).map(|text| format!("{header}{text}"))
+    };
     Ok(vec![("orphans.yaml", yaml(Orphan::crd())?), ("cloneusages.yaml", yaml(CloneUsage::crd())?)])
 }

@@ -44,7 +44,6 @@ fn the_chart_knows_every_setting() {
     let itself = [
         "api-listen",
         "config",
-        "database-ca",
         "help",
         "listen",
         "namespace",

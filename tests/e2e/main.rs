@@ -88,7 +88,6 @@ impl Shared {
 scenes! {
     money Beside;
     idle MariaDb;
-    credentials Sky;
     hosts MariaDb;
     billing Sky;
     cloudwatch Sky;
@@ -118,6 +117,7 @@ scenes! {
     definition Alone;
     orphans Alone;
     page Alone;
+    credentials Alone;
     databases Alone;
     leaks Alone;
     adrift Alone;

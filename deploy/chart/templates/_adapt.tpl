@@ -18,7 +18,7 @@
 {{- if eq $kind "Namespace" }}
 {{- $_ := set $object.metadata "name" .root.Release.Namespace }}
 {{- else if eq $kind "CustomResourceDefinition" }}
-{{- $_ := set $object.metadata "annotations" (dict "helm.sh/resource-policy" "keep") }}
+{{- $_ := set $object.metadata.annotations "helm.sh/resource-policy" "keep" }}
 {{- else if and (eq $kind "ServiceAccount") $values.serviceAccount.annotations }}
 {{- $_ := set $object.metadata "annotations" $values.serviceAccount.annotations }}
 {{- else if has $kind (list "MutatingWebhookConfiguration" "ValidatingWebhookConfiguration") }}

@@ -30,9 +30,6 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let watched = Clones::in_new_namespace(&stage.admin, "credentials-audit").await?;
     let daemon = install.start_with_aws(&aws, REGION)?;
     daemon.until_leading().await?;
-    // A clone that is older than the key may have got its credentials from another.
-    let key = format!("/api/v1/namespaces/{}/secrets/{}", install.namespace, names::KEY_SECRET);
-    until("the key is made", WITHIN, async || stage.admin.get(&key).await).await?;
 
     // The database: nobody but the daemon makes the Secret that ACK waits for.
     let first = clones.with_database("shop", 3_000, &dedicated()).await?;
@@ -90,6 +87,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     }
 
     // The key.
+    let key = format!("/api/v1/namespaces/{}/secrets/{}", install.namespace, names::KEY_SECRET);
     let backup = stage.admin.get(&key).await?;
     stage.admin.delete(&key).await?;
     let lost = [("action", "alert"), ("code", "CredentialsKeyLost")];

@@ -13,7 +13,7 @@ use crate::harness::{
     stage::{CLONEWARDEN, Stage},
     wait::until,
 };
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -31,6 +31,7 @@ const NAMESPACE: &str = "wordpress-staging";
 const DAEMON: &str = "system:serviceaccount:clonewarden:clonewarden";
 const USAGES: &str = "/apis/clonewarden.io/v1alpha1/cloneusages";
 const ORPHANS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/orphans.clonewarden.io";
+const KEY: &str = "/api/v1/namespaces/clonewarden/secrets/clonewarden-key";
 const WITHIN: Duration = Duration::from_secs(60);
 /// How often a clone is made while the replicas are rolled.
 const EVERY: Duration = Duration::from_millis(400);
@@ -76,7 +77,13 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     until_in_force(&stage).await?;
     let rolled = upgrade(&stage, &newcomer, &kubelet, &clones, page.take("7. Upgrade")?).await?;
 
-    newcomer.follow(page.take("8. Uninstall")?).await?;
+    let [leave, for_good] = <[String; 2]>::try_from(page.take("8. Uninstall")?).map_err(|blocks| anyhow!("{} blocks to leave", blocks.len()))?;
+    newcomer.run(&leave).await?;
+    gone(&stage, false).await?;
+    for path in [ORPHANS, KEY] {
+        stage.admin.get(path).await.context("what is remembered stays")?;
+    }
+    newcomer.run(&for_good).await?;
     gone(&stage, true).await?;
     clones.one("first").await?;
     ensure!(fs::read_to_string(newcomer.folder.join("records.yaml"))?.contains("kind: CloneUsage"), "the records were not kept");
@@ -221,7 +228,7 @@ async fn gone(stage: &Stage, all: bool) -> Result<()> {
 
 /// Three blocks: install, upgrade, uninstall.
 async fn by_helm(stage: &Arc<Stage>, newcomer: &Newcomer, kubelet: &Kubelet, blocks: Vec<String>) -> Result<()> {
-    let [install, upgrade, uninstall] = <[String; 3]>::try_from(blocks).map_err(|blocks| anyhow::anyhow!("{} blocks for Helm", blocks.len()))?;
+    let [install, upgrade, uninstall] = <[String; 3]>::try_from(blocks).map_err(|blocks| anyhow!("{} blocks for Helm", blocks.len()))?;
     newcomer.run(&install).await?;
     one_acts(kubelet).await?;
     fails_open(stage, true).await?;
@@ -295,7 +302,7 @@ impl Newcomer {
     fn check_out_the_next_version(&self) -> Result<()> {
         for (file, from, to) in [
             ("deploy/base/deployment.yaml", "image: clonewarden:0.1.0", "image: clonewarden:0.2.0"),
-            ("deploy/base/crds/orphans.yaml", "\nmetadata:\n", "\nmetadata:\n  annotations: {version: next}\n"),
+            ("deploy/base/crds/orphans.yaml", "\n  annotations:\n", "\n  annotations:\n    version: next\n"),
         ] {
             let text = fs::read_to_string(self.folder.join(file))?;
             ensure!(text.contains(from), "{file} has no `{from}`");

@@ -50,7 +50,7 @@ fn the_policy_for_iam_allows_what_is_called_and_no_more() {
             let reads = action.starts_with("Describe") || action.starts_with("List");
             assert_eq!(reads, resources == ["*"], "{action}");
             // Either what it is about carries our cluster id, or it is a snapshot of a name that only the daemon gives.
-            let final_snapshots = resources.iter().all(|arn| arn.ends_with("snapshot:*-final-*"));
+            let final_snapshots = resources.iter().all(|arn| arn.ends_with("snapshot:*-????????-final-20????????????"));
             assert!(reads || condition == Some("REPLACE-CLUSTER-ID") || final_snapshots, "{action}");
             let deletes_snapshot = action.starts_with("Delete") && action.contains("Snapshot");
             assert!(!deletes_snapshot || condition.is_some(), "{action}");

@@ -88,9 +88,9 @@ pub(crate) fn objects(documents: &str) -> BTreeMap<String, Value> {
     let all: Vec<Value> = serde_saphyr::from_multiple(documents).unwrap();
     let mut objects = BTreeMap::new();
     for mut object in all.into_iter().filter(|object| !object.is_null()) {
-        let metadata = object["metadata"].as_object_mut().unwrap();
-        if metadata.get("annotations").is_some_and(|annotations| *annotations == serde_json::json!({"helm.sh/resource-policy": "keep"})) {
-            metadata.remove("annotations");
+        if object["kind"] == "CustomResourceDefinition" {
+            let annotations = object["metadata"]["annotations"].as_object_mut().unwrap();
+            assert!(annotations.remove("helm.sh/resource-policy").is_none_or(|policy| policy == "keep"));
         }
         sort(&mut object);
         let name = format!("{} {}/{}", object["kind"], object["metadata"]["namespace"], object["metadata"]["name"]).replace('"', "");
