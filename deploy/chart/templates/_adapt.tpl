@@ -17,6 +17,7 @@
 {{- $kind := $object.kind }}
 {{- if eq $kind "Namespace" }}
 {{- $_ := set $object.metadata "name" .root.Release.Namespace }}
+{{- $_ := set $object.metadata.annotations "helm.sh/resource-policy" "keep" }}
 {{- else if eq $kind "CustomResourceDefinition" }}
 {{- $_ := set $object.metadata.annotations "helm.sh/resource-policy" "keep" }}
 {{- else if and (eq $kind "ServiceAccount") $values.serviceAccount.annotations }}

@@ -82,15 +82,18 @@ impl Drop for Tree {
     }
 }
 
-/// The objects of a stream by kind, namespace and name. What has no order has one here, and what only the chart says of CRDs is
-/// left out: that Helm is to leave them alone.
+/// The objects of a stream by kind, namespace and name. What has no order has one here, and what only the chart says is left out: that
+/// Helm is to leave CRDs, the namespace and the policies alone.
 pub(crate) fn objects(documents: &str) -> BTreeMap<String, Value> {
     let all: Vec<Value> = serde_saphyr::from_multiple(documents).unwrap();
     let mut objects = BTreeMap::new();
     for mut object in all.into_iter().filter(|object| !object.is_null()) {
-        if object["kind"] == "CustomResourceDefinition" {
-            let annotations = object["metadata"]["annotations"].as_object_mut().unwrap();
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
             assert!(annotations.remove("helm.sh/resource-policy").is_none_or(|policy| policy == "keep"));
+            if annotations.is_empty() {
+                metadata.remove("annotations");
+            }
         }
         sort(&mut object);
         let name = format!("{} {}/{}", object["kind"], object["metadata"]["namespace"], object["metadata"]["name"]).replace('"', "");
