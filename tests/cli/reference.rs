@@ -41,17 +41,7 @@ fn the_page_of_the_command_line_is_what_the_binary_says() {
 /// The chart takes every setting of `run` but those that it makes by itself.
 #[test]
 fn the_chart_knows_every_setting() {
-    let itself = [
-        "api-listen",
-        "config",
-        "help",
-        "listen",
-        "namespace",
-        "policies",
-        "webhook-advertise",
-        "webhook-configuration",
-        "webhook-listen",
-    ];
+    let itself = ["api-listen", "config", "help", "listen", "namespace", "policies", "webhook-advertise", "webhook-configuration", "webhook-listen"];
     let help = Place::new().run(&["run", "--help"]).out;
     let flags = help.lines().filter_map(|line| line.trim_start().split("--").nth(1).filter(|_| line.trim_start().starts_with('-')));
     let mut flags: BTreeSet<_> = flags.map(|flag| flag.split([' ', '[', '=']).next().unwrap()).collect();

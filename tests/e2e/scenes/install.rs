@@ -6,10 +6,12 @@
 //! The last of all scenes: it ends with the uninstallation, which takes our kinds away from everybody.
 
 use crate::harness::{
+    api::Api,
     audit,
     clones::Clones,
     daemon::Daemon,
     kubelet::Kubelet,
+    orphans::strip,
     stage::{CLONEWARDEN, Stage},
     wait::until,
 };
@@ -47,8 +49,7 @@ spec:
 ";
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
-    // As if nobody had been here: the key of credentials is made where no clone lives by another one.
-    stage.kubectl(&["delete", "wordpressclones", "--all", "--all-namespaces", "--timeout=60s"]).await?;
+    nobody_was_here(&stage.admin).await?;
     let newcomer = Newcomer::arrive(&stage)?;
     let kubelet = Kubelet::start(&stage, newcomer.folder.join("pods"))?;
     let mut page = Page::read()?;
@@ -94,6 +95,27 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     page.is_done()?;
     clones.clear().await?;
     Ok(format!("installed and ready in {:.1} s; {rolled}", installed.as_secs_f64()))
+}
+
+/// The key of the clones' credentials is made only where no clone lives by another one. What earlier scenes have left is not waited for:
+/// databases that AWS has forgotten meanwhile may keep it for long.
+async fn nobody_was_here(api: &Api) -> Result<()> {
+    const CLONES: &str = "/apis/kro.run/v1alpha1/wordpressclones";
+    for clone in api.list(CLONES).await? {
+        let text = |field: &str| clone["metadata"][field].as_str().unwrap_or_default().to_owned();
+        let path = format!("/apis/kro.run/v1alpha1/namespaces/{}/wordpressclones/{}", text("namespace"), text("name"));
+        if text("deletionTimestamp").is_empty() {
+            api.delete(&path).await?;
+        }
+        // It may be gone by itself in between.
+        let _ = strip(api, &path).await;
+    }
+    until("no clone is there", WITHIN, async || {
+        let left = api.list(CLONES).await?.len();
+        ensure!(left == 0, "{left} are");
+        Ok(())
+    })
+    .await
 }
 
 /// Both replicas run, and one of them acts.

@@ -75,9 +75,11 @@ fn every_call_has_its_right_and_every_right_its_call() {
 fn what_deletes_and_tags_is_bound_to_this_cluster() {
     let policy = read("iam-policy.json");
     let ours = json!("REPLACE-CLUSTER-ID");
-    for sid in ["DeleteDatabasesOfThisCluster", "DeleteFinalSnapshotsOfThisCluster"] {
-        assert_eq!(statement(&policy, sid)["Condition"], json!({"StringEquals": {"aws:ResourceTag/Cluster": ours}}), "{sid}");
-    }
+    let carried = json!({"aws:ResourceTag/Cluster": ours});
+    assert_eq!(statement(&policy, "DeleteFinalSnapshotsOfThisCluster")["Condition"], json!({"StringEquals": carried}));
+    // Others may write that tag, too: what a clone had carries its uid besides.
+    let databases = json!({"StringEquals": carried, "Null": {"aws:ResourceTag/CloneUid": "false"}});
+    assert_eq!(statement(&policy, "DeleteDatabasesOfThisCluster")["Condition"], databases);
     let deletes = |statement: &&Value| texts(&statement["Action"]).iter().any(|action| action.starts_with("rds:Delete"));
     for statement in policy["Statement"].as_array().unwrap().iter().filter(deletes) {
         // On a cluster's final snapshot AWS asks for the cluster's own right; no database is among these resources.
