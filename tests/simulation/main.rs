@@ -46,7 +46,7 @@ use std::{
 };
 
 /// How many seeds are tried unless `SIM_SEEDS` says otherwise.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_000;
 const THREADS: usize = 2;
 
 fn number(variable: &str) -> Option<u64> {
