@@ -254,6 +254,7 @@ fn clone(number: usize, case: Case, created: Timestamp) -> Value {
         "metadata": {
             "namespace": namespace(number, case), "name": format!("clone-{number:07}"), "uid": uid(number), "resourceVersion": number.to_string(),
             "creationTimestamp": created, "labels": {names::KRO_DEFINITION: "wordpress-clone"}, "finalizers": [names::KRO_FINALIZER],
+            "annotations": {names::CREDENTIALS: secret(number)},
         },
         "spec": {"ttlSeconds": 7_200},
     });
@@ -262,7 +263,8 @@ fn clone(number: usize, case: Case, created: Timestamp) -> Value {
     }
     if case.one_in == 0 || !number.is_multiple_of(case.one_in) {
         let end = (created + SignedDuration::from_hours(2)).to_string();
-        object["metadata"]["annotations"] = json!({names::EXPIRES_AT: end, names::ANNOUNCED_AT: created});
+        object["metadata"]["annotations"][names::EXPIRES_AT] = json!(end);
+        object["metadata"]["annotations"][names::ANNOUNCED_AT] = json!(created);
     }
     object
 }
@@ -279,6 +281,11 @@ fn child(owner: usize, number: usize, case: Case, created: Timestamp) -> Value {
         },
         "status": {"phase": "Running"},
     })
+}
+
+/// The Secret that was made for it.
+fn secret(number: usize) -> String {
+    format!("clone-{number:07}-{}-secret", uid(number).split('-').next().unwrap_or_default())
 }
 
 fn uid(number: usize) -> String {
