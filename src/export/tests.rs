@@ -291,16 +291,14 @@ fn ten_thousand_clones_are_not_ten_thousand_series() {
     assert_eq!(world.metrics.render().unwrap().matches("clonewarden_clone_expires_timestamp_seconds{").count(), 1);
 }
 
-/// Each branch has a namespace for a day, and its ledger stays for the month.
 #[test]
-fn namespaces_that_are_gone_have_no_more_series_than_those_that_live() {
+fn namespaces_whose_ledger_outlives_them_have_no_more_series_than_others() {
     let wide = policy("wide", Mode::Enforce, Namespaces::Selector(BTreeMap::new()));
     let mut world = World::new(policies(vec![wide]), 1_000);
     for number in 0..1_000 {
+        let (name, uid) = (format!("n{number}-2026-02"), format!("u{number}"));
         let object = json!({
-            "metadata": {
-                "name": format!("n{number}-2026-02"), "uid": format!("u{number}"), "resourceVersion": "1", "creationTimestamp": at(0),
-            },
+            "metadata": {"name": name, "uid": uid, "resourceVersion": "1", "creationTimestamp": at(0)},
             "spec": {"namespace": format!("n{number}"), "month": "2026-02"},
             "status": {"estimated": "1", "budget": {"policy": "wide", "monthly": "100"}},
         });
@@ -310,7 +308,7 @@ fn namespaces_that_are_gone_have_no_more_series_than_those_that_live() {
     assert!(world.series() < 3_000, "{} series", world.series());
     assert_eq!(world.value("clonewarden_cost_estimated_usd{namespace=\"_other\"}"), Some(800.0));
     // One that is governed and empty at the moment comes before them, by whatever letter it begins.
-    world.snapshot.namespaces.insert("zebra".to_owned(), BTreeMap::new());
+    world.snapshot.namespaces.insert("zebra".into(), BTreeMap::new());
     world.plan(120, None);
     assert_eq!(world.value("clonewarden_limit_allowed_clones{limit=\"clones\",namespace=\"zebra\",policy=\"wide\"}"), Some(10.0));
     assert_eq!(world.value("clonewarden_budget_usd{namespace=\"_other\",policy=\"wide\"}"), None, "800 budgets are not one");

@@ -118,19 +118,10 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::permits::tests::Book;
-
-    fn ends(peer: &str, local: &str) -> Ends {
-        Ends { peer: peer.parse().unwrap(), local: local.parse().unwrap() }
-    }
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
-    }
+    use crate::{
+        daemon::http::local::tests::{ends, headers},
+        web::permits::tests::Book,
+    };
 
     #[tokio::test]
     async fn everybody_else_shows_a_token_of_somebody_who_may() {

@@ -90,14 +90,14 @@ fn split(host: &str) -> Option<(&str, bool)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn ends(peer: &str, local: &str) -> Ends {
+    pub(crate) fn ends(peer: &str, local: &str) -> Ends {
         Ends { peer: peer.parse().unwrap(), local: local.parse().unwrap() }
     }
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    pub(crate) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, value.parse().unwrap());
