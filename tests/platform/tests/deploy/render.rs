@@ -19,12 +19,23 @@ fn texts(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
+/// Every value of an object, a line each, with where it stands.
+fn leaves(at: &str, value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(fields) => fields.iter().flat_map(|(name, value)| leaves(&format!("{at}.{name}"), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().flat_map(|(index, value)| leaves(&format!("{at}[{index}]"), value)).collect(),
+        value => BTreeSet::from([format!("{at}: {value}")]),
+    }
+}
+
 fn same(kustomize: &str, chart: &str) {
     let (kustomize, chart) = (objects(kustomize), objects(chart));
     let names = |all: &std::collections::BTreeMap<String, Value>| all.keys().cloned().collect::<BTreeSet<_>>();
     assert_eq!(names(&kustomize), names(&chart), "the objects (left: kustomize)");
     for (name, object) in &kustomize {
-        assert_eq!(*object, chart[name], "{name} (left: kustomize)");
+        let (kustomize, chart) = (leaves("", object), leaves("", &chart[name]));
+        let other: Vec<_> = kustomize.symmetric_difference(&chart).collect();
+        assert!(other.is_empty(), "{name}, kustomize's and the chart's: {other:#?}");
     }
 }
 
