@@ -53,7 +53,7 @@ pub(super) struct Args {
     /// The document that `plan -o json` wrote, with what is not approved taken out of it; `-`: standard input
     #[arg(value_name = "PLAN")]
     plan: PathBuf,
-    /// The folder with the policy files; they must be those that the plan was made by
+    /// The folder with the policy files, or one of them alone; they must be those that the plan was made by
     #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR")]
     policies: PathBuf,
     /// How old the plan may be

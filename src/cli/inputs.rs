@@ -13,7 +13,7 @@ use std::path::PathBuf;
 /// The flags that say what is looked at, and by which rules.
 #[derive(Debug, clap::Args)]
 pub(super) struct Inputs {
-    /// The folder with the policy files
+    /// The folder with the policy files, or one of them alone
     #[arg(long, env = "CLONEWARDEN_POLICIES", value_name = "DIR")]
     policies: PathBuf,
     #[command(flatten)]

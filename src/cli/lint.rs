@@ -10,7 +10,7 @@ use std::{fmt::Write, path::PathBuf};
 /// `policy lint`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder with the policy files
+    /// The folder with the policy files, or one of them alone
     #[arg(value_name = "DIR", required_unless_present_any = ["policies", "explain"])]
     folder: Option<PathBuf>,
     /// The same as a flag

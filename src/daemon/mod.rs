@@ -5,6 +5,7 @@ pub(crate) mod autoscalers;
 pub mod billing;
 mod edit;
 pub mod engine;
+mod guard;
 pub mod health;
 pub mod http;
 pub mod lease;

@@ -4,7 +4,7 @@ use super::{
     autoscalers,
     billing::Asking,
     engine::{Ended, Engine, Vitals},
-    lease,
+    guard, lease,
     reload::{self, Following, Start},
     schedule,
     settings::Settings,
@@ -178,6 +178,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
         policies: policies.clone(),
     };
     let looking = tokio::spawn(looking.run(Arc::clone(shell.metrics())));
+    let guarded = tokio::spawn(guard::watch(Arc::<KubeCluster>::clone(&kube), Arc::clone(&clock), Arc::clone(shell.metrics())));
     let cluster_id = match settings.cluster_id {
         Some(id) => Some(id),
         None => cluster_id(cluster.as_ref()).await,
@@ -253,6 +254,7 @@ pub async fn run(settings: Settings, start: Start, kube: KubeCluster, rds: Optio
     }
     follower.abort();
     looking.abort();
+    guarded.abort();
     if let Some(shipping) = shipping {
         shipping.end(ended == Ended::Stopped).await;
     }

@@ -60,6 +60,7 @@ pub(super) struct Figures<'a> {
     pub(super) hosts: HostFigures<'a>,
     pub(super) money: MoneyFigures<'a>,
     pub(super) capacity: CapacityFigures<'a>,
+    pub(super) ungoverned: f64,
     pub(super) brake_on: Series<'a, 1>,
     pub(super) brake_waiting: Series<'a, 1>,
 }
@@ -89,6 +90,9 @@ impl<'a> Figures<'a> {
         for decision in &plan.decisions {
             figures.decision(decision, &count, &mut ends);
         }
+        // Each clone in scope has one decision. Two policies that meet in a namespace are a hold, not nobody.
+        let there = snapshot.unreadable.iter().filter(|object| object.kind == Kind::Clone).count().saturating_add(snapshot.clones.len());
+        figures.ungoverned = (number(there) - figures.clones.values().sum::<f64>()).max(0.0);
         figures.unjudged_orphans(snapshot, plan);
         figures.limits(snapshot, &governed, &own);
         figures.brakes(plan, policies);

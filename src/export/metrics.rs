@@ -198,6 +198,8 @@ metrics! {
         "How many clones count against a limit; for `clonesPerOwner` those of the owner who has most.";
     namespaces_merged: Gauges Count "clonewarden_merged_namespaces" []
         "Namespaces beyond the bound, the smallest, which stand together under namespace `_other` and without their limits.";
+    clones_ungoverned: Gauges Count "clonewarden_clones_ungoverned" []
+        "Clones in namespaces that no policy governs: nothing announces their end, and nothing deletes them.";
     clone_expires: Gauges Timestamp "clonewarden_clone_expires_timestamp_seconds" ["namespace", "name"]
         "When each clone ends: the later of the computed and the announced end. Not for clones that are kept or terminating; none at all where there are more than `--clone-metrics`.";
     clones_left_out: Gauges Count "clonewarden_clone_series_left_out" []
@@ -209,6 +211,8 @@ metrics! {
         "How long a review took, from its last byte to the answer: with the write of the ledger, and with the wait for a holder of the lease where there was none.";
     certificate_expires: Gauges Timestamp "clonewarden_webhook_certificate_expires_timestamp_seconds" []
         "Until when the certificate is valid that the webhook shows at present. Absent: it has none.";
+    guarded: Gauges Flag "clonewarden_guarded" ["rule"]
+        "Whether the API server refuses this daemon what `deploy/base/guard.yaml` forbids: `deletions` of what is no clone's, `secrets` that are no clone's. Tried every 10 minutes by dry runs. Absent: not known.";
     reservations: Gauges Count "clonewarden_admission_reservations" []
         "Places that are promised to clones which were not seen yet. Only the holder of the lease has any.";
 

@@ -23,7 +23,7 @@ use crate::{
     notices,
     plan::{Action, Plan, admit::Verdict},
     policy::{Mode, Policies},
-    ports::Clock,
+    ports::{Clock, Guard},
 };
 use jiff::{SignedDuration, Timestamp};
 use prometheus::{Registry, TextEncoder, proto::MetricFamily};
@@ -181,6 +181,12 @@ impl Metrics {
         }
     }
 
+    /// Which guards of the API server narrow what we may do; a guard of which that is not known has no value.
+    pub fn guarded(&self, seen: impl Iterator<Item = (Guard, Option<bool>)>) {
+        let known = seen.filter_map(|(guard, guarded)| Some(([guard.word()], flag(guarded?))));
+        self.families.guarded.replace(&known.collect());
+    }
+
     /// How many places are promised.
     pub fn reservations(&self, promised: u64) {
         self.families.reservations.set(&[], whole(promised));
@@ -288,6 +294,7 @@ impl Metrics {
         families.limit_allowed.replace(&figures.limit_allowed);
         families.limit_used.replace(&figures.limit_used);
         families.namespaces_merged.set(&[], number(figures.own.merged));
+        families.clones_ungoverned.set(&[], figures.ungoverned);
         families.clone_expires.replace(&figures.expires);
         families.clones_left_out.set(&[], number(figures.left_out));
         families.orphans.replace(&figures.orphans);

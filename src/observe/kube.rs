@@ -20,6 +20,7 @@ mod config;
 mod counts;
 #[cfg(test)]
 pub(crate) mod fake;
+mod guard;
 pub(crate) mod person;
 mod review;
 pub(super) mod skew;

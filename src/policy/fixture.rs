@@ -138,7 +138,7 @@ impl Fixtures {
     /// Everything that is wrong with them.
     pub fn read(dir: &Path) -> Result<Self, Problems> {
         let folder = Some(dir.display().to_string());
-        match read_dir(dir, is_test_file) {
+        match read_dir(dir, &is_test_file) {
             Ok((files, unread)) => Self::gather(folder, files, unread),
             Err(error) => {
                 let problem = Problem::new(Code::Unreadable, Place::whole(""), format!("the folder cannot be read: {error}"));

@@ -59,12 +59,14 @@ impl Folder {
         Self::sort(files, Vec::new())
     }
 
-    /// Reads the policy files of a folder.
+    /// Reads the policy files of a folder; of a file, that one alone, as if no other were beside it.
     ///
     /// # Errors
     /// When the folder cannot be listed.
-    pub fn read(dir: &Path) -> Result<Self, Problems> {
-        match read_dir(dir, |name| is_policy_file(name) || name == COMMIT) {
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        let only = path.file_name().filter(|_| path.is_file()).map(|name| name.to_string_lossy());
+        let wanted = |name: &str| name == COMMIT || is_policy_file(name) && only.as_ref().is_none_or(|only| only == name);
+        match read_dir(dir_of(path), &wanted) {
             Ok((files, unread)) => Ok(Self::sort(files, unread)),
             Err(error) => {
                 let problem = Problem::new(Code::Unreadable, Place::whole(""), format!("the folder cannot be read: {error}"));
@@ -107,6 +109,12 @@ impl Folder {
     }
 }
 
+/// The folder that is meant by a path: the file's, where it leads to one.
+pub(super) fn dir_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|_| path.is_file());
+    parent.map_or(path, |parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+}
+
 /// Whether the folder changes as a whole, as a mounted ConfigMap does.
 #[must_use]
 pub fn changes_at_once(dir: &Path) -> bool {
@@ -124,7 +132,7 @@ type Read = (Vec<(String, Vec<u8>)>, Vec<Problem>);
 
 /// Reads the files of a folder. Of a mounted ConfigMap, those that the link leads to: it is turned at once, while the links to single
 /// files come and go one by one after it. If it turns meanwhile, two revisions could be mixed, so the folder is read again.
-pub(super) fn read_dir(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
+pub(super) fn read_dir(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Read> {
     let turn = || fs::read_link(dir.join(MOUNT)).ok();
     let read = |turned: &Option<PathBuf>| read_once(&turned.as_ref().map_or_else(|| dir.to_owned(), |target| dir.join(target)), wanted);
     let mut before = turn();
@@ -140,7 +148,7 @@ pub(super) fn read_dir(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read>
     files
 }
 
-fn read_once(dir: &Path, wanted: fn(&str) -> bool) -> io::Result<Read> {
+fn read_once(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Read> {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
     let mut room = LARGEST_SET;
     for entry in fs::read_dir(dir)? {

@@ -6,7 +6,7 @@
 use super::{
     Policies, Revision,
     code::Code,
-    folder::{Folder, LARGEST},
+    folder::{self, Folder, LARGEST},
     problem::{Place, Problem, Problems, Source},
     set::Set,
     yaml,
@@ -24,7 +24,7 @@ pub struct Linted {
     pub problems: Problems,
 }
 
-/// Reads the policies in a folder, not in those below it.
+/// Reads the policies in a folder, not in those below it; or those of one file.
 ///
 /// # Errors
 /// Everything that keeps the folder, the files and what they say from being used.
@@ -43,7 +43,7 @@ pub fn load_files(files: Vec<(String, Vec<u8>)>) -> Result<Policies, Problems> {
 /// As [`load_dir`], with the warnings too.
 #[must_use]
 pub fn lint_dir(dir: &Path) -> Linted {
-    let folder = dir.display().to_string();
+    let folder = folder::dir_of(dir).display().to_string();
     let linted = Folder::read(dir).map_or_else(|problems| Linted { policies: None, problems }, |read| read.lint());
     Linted { problems: linted.problems.in_folder(folder), ..linted }
 }

@@ -59,6 +59,20 @@ impl Drop for Folder {
 const SMALL: &str = "apiVersion: clonewarden.io/v1alpha1\nkind: ClonePolicy\nmetadata: {name: p}\nspec: {namespaces: {names: [n]}}\n";
 
 #[test]
+fn one_file_is_what_a_folder_with_nothing_else_would_be() {
+    let folder = Folder::new("one-file");
+    for (name, text) in [("p.yaml", SMALL), ("broken.yaml", "kind: {"), ("COMMIT", "abc123\n")] {
+        fs::write(folder.0.join(name), text).unwrap();
+    }
+    assert!(load_dir(&folder.0).is_err());
+    let one = load_dir(&folder.0.join("p.yaml")).unwrap();
+    assert_eq!((one.revision.hash, one.policies.len()), (load_files(vec![("p.yaml".to_owned(), SMALL.into())]).unwrap().revision.hash, 1));
+    assert_eq!(one.revision.commit.as_deref(), Some("abc123"));
+    let broken = load_dir(&folder.0.join("broken.yaml")).unwrap_err().to_string();
+    assert!(broken.contains(&format!("{}/broken.yaml:1", folder.0.display())), "{broken}");
+}
+
+#[test]
 fn bad_files_are_told_what_the_goldens_say() {
     let mut different = Vec::new();
     let mut seen = std::collections::BTreeSet::new();

@@ -5,10 +5,12 @@ mod autoscalers;
 mod billing;
 mod cloud;
 mod figures;
+mod guarded;
 mod host;
 mod review;
 
 pub use autoscalers::Autoscalers;
+pub use guarded::{Guard, Guarded};
 pub use billing::{BillPage, BillQuestion, Billing};
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
 pub use figures::{Datum, FigureStore, Measure, PutError, Said, SeriesId};

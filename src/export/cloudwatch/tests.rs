@@ -245,6 +245,8 @@ fn signals_are_what_the_rules_compare() {
     let orphans: [(&[&str], f64); 3] = [(&["i", "Marked", "false"], 2.0), (&["i", "Deleted", "false"], 5.0), (&["s", "Due", "true"], 7.0)];
     gauge("clonewarden_orphans", &["kind", "phase", "policy_known"], &orphans);
     gauge("clonewarden_webhook_certificate_expires_timestamp_seconds", &[], &[(&[], now + 500.0)]);
+    gauge("clonewarden_guarded", &["rule"], &[(&["deletions"], 1.0), (&["secrets"], 0.0)]);
+    gauge("clonewarden_clones_ungoverned", &[], &[(&[], 3.0)]);
 
     let readings = read(&registry.gather(), at(0)).series;
     let value = |alert: &str| {
@@ -271,6 +273,8 @@ fn signals_are_what_the_rules_compare() {
         ("ClonewardenOrphanCost", 0.75),
         ("ClonewardenOrphanWithoutPolicy", 2.0),
         ("ClonewardenCertificateEnding", 500.0),
+        ("ClonewardenUnguarded", 1.0),
+        ("ClonewardenClonesUngoverned", 3.0),
         ("ClonewardenBrakeOn", 0.0),
     ] {
         let seen = value(alert).unwrap_or_else(|| panic!("{alert} is not sent"));
@@ -278,7 +282,7 @@ fn signals_are_what_the_rules_compare() {
     }
     assert_eq!(value("ClonewardenPaused"), None, "what is not known is not zero");
     let empty = read(&[], at(0)).series;
-    for unknown in ["ClonewardenCertificateEnding", "ClonewardenSilent", "ClonewardenNobodyActs"] {
+    for unknown in ["ClonewardenCertificateEnding", "ClonewardenUnguarded", "ClonewardenSilent", "ClonewardenNobodyActs"] {
         assert!(empty.iter().all(|one| one.id != id("clonewarden_signal", &[("alert", unknown)])), "{unknown}");
     }
 }

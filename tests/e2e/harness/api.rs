@@ -84,6 +84,14 @@ impl Api {
         Ok(())
     }
 
+    /// Deletes exactly this object, as it was read.
+    pub(crate) async fn delete_exactly(&self, path: &str, object: &Value) -> Result<()> {
+        let meta = &object["metadata"];
+        let options = serde_json::json!({"preconditions": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}});
+        self.ask(Method::DELETE, path, Some(("application/json", &options))).await.with_context(|| format!("DELETE {path}"))?;
+        Ok(())
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<Value, Error> {
         let mut request = Request::builder().method(method).uri(path);
         if let Some((content, _)) = body {

@@ -7,6 +7,7 @@ use crate::harness::{
     clones::Clones,
     install::Install,
     stage::{Stage, manifests},
+    wait::until,
 };
 use anyhow::{Context, Result, ensure};
 use clonewarden::model::names;
@@ -14,10 +15,13 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 const OWN: &str = "cw-rights";
 const THEIRS: &str = "rights";
+/// A guard is in or out of force once the API server's own caches have it.
+const GUARDED_WITHIN: Duration = Duration::from_secs(40);
 
 /// What the account must not be allowed: verbs, group, resource, namespace (empty: all), name (empty: any).
 const DENIED: &[(&[&str], &str, &str, &str, &str)] = &[
@@ -117,13 +121,21 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
             }
         }
     }
-    try_it(&stage, &install, &account).await?;
-    let guarded = try_guard(&stage, &account).await? + try_secrets(&account).await?;
+    let clones = Clones::in_new_namespace(&stage.admin, THEIRS).await?;
+    try_it(&stage, &install, &account, &clones).await?;
+    let guarded = try_guard(&stage, &account).await? + try_clone(&stage, &account, &clones).await? + try_secrets(&account).await?;
 
     // Without a cluster id the daemon asks for the one of kube-system.
     let daemon = install.start_with(&[])?;
     daemon.until_leading().await?;
+    until("the daemon knows that it is guarded", GUARDED_WITHIN, async || {
+        let metrics = daemon.metrics().await?;
+        ensure!(metrics.sum("clonewarden_guarded", &[]) == 2.0, "{}", metrics.family("clonewarden_guarded"));
+        Ok(())
+    })
+    .await?;
     daemon.stop().await?;
+    without_guard(&stage, &install, &account).await?;
     let deeds = audit::deeds(&stage.platform.audit_log(), "system:serviceaccount:cw-").await?;
     let granted = granted()?;
     check_refused(&deeds, &granted)?;
@@ -133,6 +145,26 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
         granted.len(),
         JUSTIFIED.len()
     ))
+}
+
+/// Without the binding a daemon sees that nothing narrows what it may delete; what it tries for that does nothing.
+async fn without_guard(stage: &Arc<Stage>, install: &Install, account: &Api) -> Result<()> {
+    let binding = format!("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/clonewarden-guard-{OWN}");
+    let config = format!("/api/v1/namespaces/{OWN}/configmaps/kube-root-ca.crt");
+    let tried = format!("{config}?dryRun=All");
+    let before = stage.admin.get(&config).await?["metadata"]["uid"].clone();
+    stage.admin.delete(&binding).await?;
+    until("the guard is out of force", GUARDED_WITHIN, || account.delete(&tried)).await?;
+    let daemon = install.start_with(&[])?;
+    until("the daemon knows that nothing guards it", GUARDED_WITHIN, async || {
+        let said = daemon.metrics().await?.family("clonewarden_guarded");
+        ensure!(said.contains("{rule=\"deletions\"} 0") && said.contains("{rule=\"secrets\"} 1"), "{said}");
+        Ok(())
+    })
+    .await?;
+    daemon.stop().await?;
+    ensure!(stage.admin.get(&config).await?["metadata"]["uid"] == before, "what was tried has deleted something");
+    Ok(())
 }
 
 /// What the account is told about one right of its own.
@@ -150,8 +182,7 @@ async fn may(account: &Api, verb: &str, group: &str, resource: &str, namespace: 
 }
 
 /// Real requests, against real objects: all of them are refused.
-async fn try_it(stage: &Arc<Stage>, install: &Install, account: &Api) -> Result<()> {
-    let clones = Clones::in_new_namespace(&stage.admin, THEIRS).await?;
+async fn try_it(stage: &Arc<Stage>, install: &Install, account: &Api, clones: &Clones) -> Result<()> {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs"}, "stringData": {"password": "x"}});
     stage.admin.create(&format!("/api/v1/namespaces/{THEIRS}/secrets"), &secret).await?;
     let clone = clones.create("clone", Some(3_000), &json!({})).await?;
@@ -226,9 +257,9 @@ async fn try_guard(stage: &Arc<Stage>, account: &Api) -> Result<usize> {
         for (name, labels) in &not_ours {
             make(name, labels).await?;
             let path = format!("{all}/guarded-{name}");
-            let before = stage.admin.get(&path).await?["metadata"]["uid"].clone();
-            is_guarded(account.delete(&path).await, &format!("delete {kind} {name}"))?;
-            ensure!(stage.admin.get(&path).await?["metadata"]["uid"] == before, "{kind} {name} is another one");
+            let before = stage.admin.get(&path).await?;
+            is_guarded(account.delete_exactly(&path, &before).await, &format!("delete {kind} {name}"))?;
+            ensure!(stage.admin.get(&path).await?["metadata"]["uid"] == before["metadata"]["uid"], "{kind} {name} is another one");
             stage.admin.delete(&path).await?;
             refused += 1;
         }
@@ -237,12 +268,46 @@ async fn try_guard(stage: &Arc<Stage>, account: &Api) -> Result<usize> {
         if plural.starts_with("db") {
             refused += try_changes(account, &path).await?;
         }
-        account.delete(&path).await.with_context(|| format!("{kind}: it has a clone's label"))?;
+        is_guarded(account.delete(&path).await, &format!("delete {kind} without saying which version"))?;
+        refused += 1;
+        account.delete_exactly(&path, &stage.admin.get(&path).await?).await.with_context(|| format!("{kind}: it has a clone's label"))?;
         ended += 1;
     }
     stage.start_part("ack").await?;
     ensure!(ended == kinds().len(), "only {ended} kinds may be deleted");
     Ok(refused)
+}
+
+/// A clone: the account may say on it when it ends, and delete it when that has been said and nobody keeps it. Returns how much was refused.
+async fn try_clone(stage: &Arc<Stage>, account: &Api, clones: &Clones) -> Result<usize> {
+    let clone = clones.create("guarded", Some(3_000), &json!({})).await?;
+    clones.until_up(&[clone]).await?;
+    let path = clones.path("guarded");
+    let annotated = |annotations: Value| json!({"metadata": {"annotations": annotations}});
+    let not_allowed = [
+        ("a clone's spec", json!({"spec": {"ttlSeconds": 60}})),
+        ("a clone's labels", json!({"metadata": {"labels": {names::CRITICAL: "true"}}})),
+        ("a clone's finalizers", json!({"metadata": {"finalizers": []}})),
+        ("whose a clone is", annotated(json!({names::OWNER: "me"}))),
+        ("a keep", annotated(json!({names::KEEP: "true"}))),
+        ("how long a clone lives", annotated(json!({names::EXTEND_UNTIL: "2030-01-01T00:00:00Z"}))),
+    ];
+    for (what, change) in &not_allowed {
+        is_guarded(account.patch(&path, change).await.map(drop), &format!("change {what}"))?;
+    }
+    let delete = async || account.delete_exactly(&path, &stage.admin.get(&path).await?).await;
+    is_guarded(delete().await, "delete a clone whose end nobody announced")?;
+    account.patch(&path, &annotated(json!({names::EXPIRES_AT: "2026-01-01T00:00:00Z"}))).await.context("it may announce an end")?;
+    is_guarded(delete().await, "delete a clone whose end is half announced")?;
+    account.patch(&path, &annotated(json!({names::ANNOUNCED_AT: "2026-01-01T00:00:00Z"}))).await.context("and say when it did")?;
+    is_guarded(account.delete(&path).await, "delete a clone without saying which version")?;
+    stage.admin.patch(&path, &annotated(json!({names::KEEP: "true"}))).await?;
+    is_guarded(delete().await, "delete a clone that is kept")?;
+    account.patch(&path, &annotated(json!({names::EXPIRES_AT: null, names::ANNOUNCED_AT: null}))).await.context("it may take that back")?;
+    stage.admin.patch(&path, &annotated(json!({names::KEEP: null, names::EXPIRES_AT: "x", names::ANNOUNCED_AT: "x"}))).await?;
+    delete().await.context("it may delete a clone whose end is announced")?;
+    clones.clear().await?;
+    Ok(not_allowed.len() + 4)
 }
 
 /// RBAC lets the account create any Secret: the guard lets it create those of clones, under their names. Returns how much was refused.
