@@ -7,10 +7,12 @@ use crate::{
         run,
         settings::{RunArgs, Settings},
     },
-    observe::kube::{KubeCluster, install_tls},
+    observe::kube::{KubeCluster, in_pod, install_tls},
 };
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use jiff::Timestamp;
 use std::io::IsTerminal;
+use tracing::warn;
 use tracing_subscriber::{EnvFilter, fmt};
 
 /// Runs the daemon until it is told to stop.
@@ -30,10 +32,31 @@ pub(super) fn run(args: RunArgs) -> Result<(), Failure> {
             (Err(_), Err(problems)) => return Err(inputs::refused(problems)),
             (Err(error), Ok(_)) => return Err(Failure::input(error)),
         };
+        if settings.namespace.is_none() && !in_pod() {
+            alone(&cluster).await?;
+        }
         let start = Start::with(read, &cluster).await.map_err(|problems| inputs::refused(&problems))?;
         let rds = run::connect_cloud(&settings).await.map_err(Failure::input)?;
         run::run(settings, start, cluster, rds).await.map_err(Failure::failed)
     })
+}
+
+/// Whoever starts a daemon by hand and names no namespace gets that of a kubeconfig. Beside one that acts from another namespace it would be
+/// a second writer: with a lease, a pause and a memory of its own.
+async fn alone(cluster: &KubeCluster) -> Result<(), Failure> {
+    match cluster.acts_elsewhere(Timestamp::now()).await {
+        Ok(None) => Ok(()),
+        Ok(Some((namespace, holder))) => Err(Failure::input(anyhow!(
+            "another clonewarden acts in this cluster: `{holder}` holds the lease `{namespace}/clonewarden`, and this one would be in `{}`. \
+             Say `--namespace {namespace}` to stand by for it, or `--namespace {}` if both are meant to act",
+            cluster.namespace(),
+            cluster.namespace(),
+        ))),
+        Err(error) => {
+            warn!(%error, "Whether another clonewarden acts in this cluster is not known.");
+            Ok(())
+        }
+    }
 }
 
 /// Logs go to standard error; standard output is the journal's.

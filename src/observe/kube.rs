@@ -18,6 +18,7 @@ mod call;
 pub(crate) mod callers;
 mod config;
 mod counts;
+mod elsewhere;
 #[cfg(test)]
 pub(crate) mod fake;
 mod guard;
@@ -34,7 +35,7 @@ pub(crate) use self::{
     vault::{ADMISSION, secret_from},
 };
 pub use self::{
-    config::{default_namespace, install_tls},
+    config::{default_namespace, in_pod, install_tls},
     counts::{Request, Requests},
 };
 

@@ -19,6 +19,12 @@ pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// Whether this process runs in a Pod that has a service account.
+#[must_use]
+pub fn in_pod() -> bool {
+    std::path::Path::new(POD_NAMESPACE).exists()
+}
+
 /// The namespace that is meant where none is said: the Pod's own, else the one of the kubeconfig's context, else `default`.
 pub async fn default_namespace() -> String {
     namespace(read(None).await.ok().as_ref()).await
