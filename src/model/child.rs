@@ -42,6 +42,8 @@ pub struct Child {
     pub owner: Option<Owner>,
     /// Its labels say that it was made elsewhere, or it was applied by a person: whoever copies an object copies KRO's labels.
     pub copied: bool,
+    /// [`names::KEEP`] as an annotation: somebody's veto, for when its clone is gone.
+    pub kept: bool,
     /// Whether it does its work.
     pub health: Health,
     /// Who still has to agree before the object goes.
@@ -103,6 +105,7 @@ impl Child {
             kind,
             meta: Meta::read(kind, object)?,
             copied: copied(kind, object),
+            kept: meta::entry(object, "annotations", names::KEEP).is_some_and(names::is_veto),
             owner,
             health: health(kind, object),
             finalizers: meta::finalizers(object),

@@ -1,6 +1,6 @@
 //! Databases and snapshots in AWS, trimmed to what proves whose they are and what may be done with them.
 
-use super::evidence::CloudList;
+use super::{evidence::CloudList, names};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
@@ -68,6 +68,12 @@ impl CloudResource {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         kind(self.list)
+    }
+
+    /// [`names::KEEP`] as a tag: somebody's veto. Snapshots and restores inherit it, as they do every tag.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.tags.as_ref().and_then(|tags| tags.get(names::KEEP)).is_some_and(|value| value != "false")
     }
 
     /// Whether it is a database, not a snapshot of one.

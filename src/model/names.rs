@@ -104,6 +104,11 @@ pub const ACK_SKIP_SNAPSHOT: &str = "rds.services.k8s.aws/skip-final-snapshot";
 /// Annotation of ACK: the identifier of the final snapshot.
 pub const ACK_FINAL_SNAPSHOT: &str = "rds.services.k8s.aws/final-db-snapshot-identifier";
 
+/// Whether the value of [`KEEP`] on something that was left behind is a veto: anything that is not plainly none.
+pub(crate) fn is_veto(value: &serde_json::Value) -> bool {
+    value.as_str() != Some("false")
+}
+
 /// The identifier that the RGD derives for a clone's database: `<cloneId>-<first 8 of the uid>`.
 #[must_use]
 pub fn database_identifier(clone_id: &str, uid: &str) -> String {

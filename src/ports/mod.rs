@@ -10,10 +10,10 @@ mod host;
 mod review;
 
 pub use autoscalers::Autoscalers;
-pub use guarded::{Guard, Guarded};
 pub use billing::{BillPage, BillQuestion, Billing};
 pub use cloud::{Cloud, CloudError, Farewell, Kin, NoCloud, Sweep};
 pub use figures::{Datum, FigureStore, Measure, PutError, Said, SeriesId};
+pub use guarded::{Guard, Guarded};
 pub use host::{DatabaseHost, HostError, NoHosts};
 pub use review::{Asker, Reviewer};
 

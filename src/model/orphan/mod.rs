@@ -60,7 +60,7 @@ impl OrphanRecord {
             namespace: text("/spec/owner/namespace").or_else(|| text("/spec/target/namespace")).map(Into::into),
             policy: text("/spec/policy").map(Arc::from),
             // Bad input keeps: only a plain "false" or nothing at all is no veto.
-            keep: annotation(names::KEEP).is_some_and(|value| value.as_str() != Some("false")),
+            keep: annotation(names::KEEP).is_some_and(names::is_veto),
             release: annotation(names::RELEASE).and_then(Value::as_str).map(Into::into),
             status: status.filter(|status| status.phase.is_some()).map(Box::new),
             meta,

@@ -15,7 +15,9 @@ impl KubeCluster {
     fn forbidden(&self, guard: Guard) -> Result<Call, ApiError> {
         let (verb, resource, name, body) = match guard {
             Guard::Deletions => ("delete", "configmaps", Some(NO_CLONES), json!({"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]})),
-            Guard::Secrets => ("create", "secrets", None, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "clonewarden-not-ours"}})),
+            Guard::Secrets => {
+                ("create", "secrets", None, json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "clonewarden-not-ours"}}))
+            }
         };
         let path = in_namespace("/api/v1", &self.namespace, resource, name)?;
         Ok(Call::write(verb, resource, path, Body::Json(body), WRITE).query("dryRun", "All"))

@@ -86,7 +86,7 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
         departed: last(snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), gone.gone)).filter(|(_, gone)| past(gone))),
         released: last(snapshot.released.iter().map(|(id, gone)| (id.as_ref(), *gone)).filter(|(_, gone)| past(gone))),
-        vetoed: databases(snapshot, |record| record.keep),
+        vetoed: vetoed(snapshot),
         restored: databases(snapshot, was_restored),
         judged: HashSet::new(),
         ready: Vec::new(),
@@ -119,6 +119,14 @@ fn databases(snapshot: &Snapshot, such: impl Fn(&OrphanRecord) -> bool) -> HashS
     such.filter_map(|record| Some((record.kind.as_ref(), record.id.as_deref()?))).collect()
 }
 
+fn vetoed(snapshot: &Snapshot) -> HashSet<(&str, &str)> {
+    let mut vetoed = databases(snapshot, |record| record.keep);
+    vetoed.extend(snapshot.cloud.iter().filter(|resource| resource.is_kept()).map(|resource| (resource.kind(), resource.id.as_str())));
+    let objects = snapshot.children.iter().filter(|child| child.kept);
+    vetoed.extend(objects.filter_map(|child| Some((child.kind.name(), child.database.as_ref()?.identifier.as_ref()))));
+    vetoed
+}
+
 fn hold_source(source: Source, reason: Reason, draft: &mut Draft) {
     draft.decisions.push(Decision::new(Action::Hold, None, Target::Source(source), reason));
 }
@@ -133,7 +141,8 @@ struct Search<'a, 'g> {
     departed: HashMap<&'a str, Timestamp>,
     /// When the objects went that stood for a database, by its identifier.
     released: HashMap<&'a str, Timestamp>,
-    /// The kinds and identifiers of databases that somebody vetoed, on whichever `Orphan`: the object that stood for one may be gone.
+    /// The kinds and identifiers of databases that somebody vetoed, on whichever `Orphan`, by a tag, or on the object that stands for one:
+    /// each of these may be gone, and the others still say it.
     vetoed: HashSet<(&'a str, &'a str)>,
     /// The same of those that were seen to be restored.
     restored: HashSet<(&'a str, &'a str)>,
@@ -227,7 +236,9 @@ impl<'a> Search<'a, '_> {
         let governing = self.governing(&case.owner.namespace, &remembered);
         let policy = governing.map(|(policy, ..)| &policy.name);
         let recorded = record.is_some_and(|record| record.status.is_some());
-        let vetoed = record.is_some_and(|record| record.keep) || self.vetoed.contains(&(case.target.kind(), farewell::identifier(&case.target)));
+        let by_itself = matches!(&case.target, Target::Child(child) if child.kept);
+        let vetoed =
+            by_itself || record.is_some_and(|record| record.keep) || self.vetoed.contains(&(case.target.kind(), farewell::identifier(&case.target)));
         let restored = is_another(&case.target, record) || self.restored.contains(&(case.target.kind(), farewell::identifier(&case.target)));
         let doubt = case.doubt.clone().or_else(|| restored.then_some(Doubt::Restored)).or_else(|| vetoed.then_some(Doubt::Vetoed));
         let mut decide = |action, reason| draft.decisions.push(Decision::new(action, policy, case.target.clone(), reason));

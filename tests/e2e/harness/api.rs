@@ -112,5 +112,14 @@ fn code(error: &Error) -> Option<u16> {
 
 /// Whether what was asked was refused for want of rights.
 pub(crate) fn is_forbidden(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<Error>()).any(|error| code(error) == Some(403))
+    has_code(error, 403)
+}
+
+/// Whether the object is not the one any more that was asked about.
+pub(crate) fn is_conflict(error: &anyhow::Error) -> bool {
+    has_code(error, 409)
+}
+
+fn has_code(error: &anyhow::Error, wanted: u16) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<Error>()).any(|error| code(error) == Some(wanted))
 }

@@ -17,6 +17,8 @@ use std::{sync::Arc, time::Instant};
 const RULES: &str = "mode: enforce\nttl: {minimum: 5s, default: 1h, maximum: 1h, warnings: [], grace: 5s}\nbrake: {deletes: 200}";
 /// A clone that is nowhere, as its tags would say it.
 const NOBODY: &str = "0a1b2c3d-0000-4000-8000-00000000dead";
+/// Another one, whose database somebody keeps by a tag.
+const KEPT: &str = "0b1b2c3d-0000-4000-8000-00000000dead";
 
 pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let aws = stage.empty_sky().await?;
@@ -83,10 +85,9 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
 
     // Somebody makes one anew from its final snapshot, under the very same name, and with the very same tags.
     let restored = restore(&aws, retained).await?;
-    for (code, kind) in [("Protected", "DBInstance"), ("NamesakeLives", "DBInstance"), ("Vetoed", "DBInstance"), ("InheritedTags", "DBInstance")] {
-        daemon.until_metric(STEP_WITHIN, "clonewarden_holds", &[("code", code), ("kind", kind)], 1.0).await?;
+    for (code, count) in [("Protected", 1.0), ("NamesakeLives", 1.0), ("Vetoed", 2.0), ("InheritedTags", 1.0), ("Restored", 1.0)] {
+        daemon.until_metric(STEP_WITHIN, "clonewarden_holds", &[("code", code), ("kind", "DBInstance")], count).await?;
     }
-    daemon.until_metric(STEP_WITHIN, "clonewarden_holds", &[("code", "Restored"), ("kind", "DBInstance")], 1.0).await?;
     let (their_twin, their_free, their_protected) = (twin.database(), free.database(), protected.database());
     let held = [their_twin.as_str(), &their_free, &their_protected, &restored.0, &restored.1];
     let held = Bystanders::remember(&aws, &[REGION], &held).await?;
@@ -151,6 +152,10 @@ async fn strangers(aws: &Aws, leaked: &Seen) -> Result<Vec<String>> {
     let whole = |cluster, clone| [("Cluster", cluster), ("CloneId", clone), ("CloneUid", NOBODY), ("Namespace", "leaks")];
     aws.instance(REGION, &derived, &whole("another-cluster", "ghost")).await?;
     aws.instance(REGION, "nobodys", &[]).await?;
+    // Ours in every way, and somebody keeps it: nothing but its tag says so.
+    let kept = names::database_identifier("kept", KEPT);
+    let of_kept = [("Cluster", CLUSTER_ID), ("CloneId", "kept"), ("CloneUid", KEPT), ("Namespace", "leaks"), (names::KEEP, "true")];
+    aws.instance(REGION, &kept, &of_kept).await?;
     // Each misses by a little what would make it ours.
     let near = [
         ("near-1-0a1b2c3d", vec![("cluster", CLUSTER_ID), ("CloneId", "near-1"), ("CloneUid", NOBODY), ("Namespace", "leaks")]),
@@ -184,7 +189,7 @@ async fn strangers(aws: &Aws, leaked: &Seen) -> Result<Vec<String>> {
     }
     aws.instance(ELSEWHERE, &derived, &whole("another-cluster", "ghost")).await?;
     aws.instance(ELSEWHERE, "far-away", &[]).await?;
-    let mut ids = vec![derived, "nobodys".to_owned(), "rescue".to_owned(), "by-hand".to_owned(), "copied".to_owned(), "far-away".to_owned()];
+    let mut ids = vec![derived, kept, "nobodys".to_owned(), "rescue".to_owned(), "by-hand".to_owned(), "copied".to_owned(), "far-away".to_owned()];
     ids.extend(near.iter().map(|(id, _)| (*id).to_owned()));
     Ok(ids)
 }

@@ -2,7 +2,7 @@
 //! used or justified here, and nothing asked for that is not granted.
 
 use crate::harness::{
-    api::{Api, is_forbidden},
+    api::{Api, is_conflict, is_forbidden},
     audit::{self, Deed},
     clones::Clones,
     install::Install,
@@ -258,7 +258,7 @@ async fn try_guard(stage: &Arc<Stage>, account: &Api) -> Result<usize> {
             make(name, labels).await?;
             let path = format!("{all}/guarded-{name}");
             let before = stage.admin.get(&path).await?;
-            is_guarded(account.delete_exactly(&path, &before).await, &format!("delete {kind} {name}"))?;
+            is_guarded(delete(stage, account, &path).await, &format!("delete {kind} {name}"))?;
             ensure!(stage.admin.get(&path).await?["metadata"]["uid"] == before["metadata"]["uid"], "{kind} {name} is another one");
             stage.admin.delete(&path).await?;
             refused += 1;
@@ -270,7 +270,7 @@ async fn try_guard(stage: &Arc<Stage>, account: &Api) -> Result<usize> {
         }
         is_guarded(account.delete(&path).await, &format!("delete {kind} without saying which version"))?;
         refused += 1;
-        account.delete_exactly(&path, &stage.admin.get(&path).await?).await.with_context(|| format!("{kind}: it has a clone's label"))?;
+        delete(stage, account, &path).await.with_context(|| format!("{kind}: it has a clone's label"))?;
         ended += 1;
     }
     stage.start_part("ack").await?;
@@ -295,17 +295,16 @@ async fn try_clone(stage: &Arc<Stage>, account: &Api, clones: &Clones) -> Result
     for (what, change) in &not_allowed {
         is_guarded(account.patch(&path, change).await.map(drop), &format!("change {what}"))?;
     }
-    let delete = async || account.delete_exactly(&path, &stage.admin.get(&path).await?).await;
-    is_guarded(delete().await, "delete a clone whose end nobody announced")?;
+    is_guarded(delete(stage, account, &path).await, "delete a clone whose end nobody announced")?;
     account.patch(&path, &annotated(json!({names::EXPIRES_AT: "2026-01-01T00:00:00Z"}))).await.context("it may announce an end")?;
-    is_guarded(delete().await, "delete a clone whose end is half announced")?;
+    is_guarded(delete(stage, account, &path).await, "delete a clone whose end is half announced")?;
     account.patch(&path, &annotated(json!({names::ANNOUNCED_AT: "2026-01-01T00:00:00Z"}))).await.context("and say when it did")?;
     is_guarded(account.delete(&path).await, "delete a clone without saying which version")?;
     stage.admin.patch(&path, &annotated(json!({names::KEEP: "true"}))).await?;
-    is_guarded(delete().await, "delete a clone that is kept")?;
+    is_guarded(delete(stage, account, &path).await, "delete a clone that is kept")?;
     account.patch(&path, &annotated(json!({names::EXPIRES_AT: null, names::ANNOUNCED_AT: null}))).await.context("it may take that back")?;
     stage.admin.patch(&path, &annotated(json!({names::KEEP: null, names::EXPIRES_AT: "x", names::ANNOUNCED_AT: "x"}))).await?;
-    delete().await.context("it may delete a clone whose end is announced")?;
+    delete(stage, account, &path).await.context("it may delete a clone whose end is announced")?;
     clones.clear().await?;
     Ok(not_allowed.len() + 4)
 }
@@ -361,6 +360,16 @@ async fn try_changes(account: &Api, path: &str) -> Result<usize> {
     }
     account.patch(path, &told("false", "guarded-final")).await.context("it may ask for a final snapshot")?;
     Ok(not_allowed.len())
+}
+
+/// Deletes exactly what is there; what a controller changes meanwhile is looked at again, as the daemon does.
+async fn delete(stage: &Stage, account: &Api, path: &str) -> Result<()> {
+    loop {
+        match account.delete_exactly(path, &stage.admin.get(path).await?).await {
+            Err(error) if is_conflict(&error) => {}
+            answer => return answer,
+        }
+    }
 }
 
 /// It was refused, and by the guard.

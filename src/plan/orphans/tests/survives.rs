@@ -113,6 +113,44 @@ fn orphans_that_are_not_known_hold() {
     assert!(deletes(&plan).is_empty(), "{:?}", codes(&plan));
 }
 
+/// A veto can stand on the thing itself, where no `Orphan` and no kind of ours has to be there to remember it.
+#[test]
+fn what_says_itself_that_it_is_kept_stays() {
+    let tag = |key: &str| json!({"Key": names::KEEP, "Value": key});
+    for (value, stays) in [("true", true), ("please", true), ("", true), ("false", false)] {
+        let mut scene = Scene::with(instance(|object| object["TagList"].as_array_mut().unwrap().push(tag(value))));
+        let plan = scene.live(90);
+        assert_eq!(deletes(&plan).is_empty(), stays, "{value}: {:?}", codes(&plan));
+        assert_eq!(codes(&plan).iter().any(|code| code.contains("Vetoed")), stays, "{value}: {:?}", codes(&plan));
+    }
+    // Of an object and the database that it stands for, either keeps both.
+    for by_tag in [true, false] {
+        let mut scene = Scene::with(instance(|object| {
+            if by_tag {
+                object["TagList"].as_array_mut().unwrap().push(tag("true"));
+            }
+        }));
+        scene.children.push(object(Kind::DbInstance, |object| {
+            if !by_tag {
+                object["metadata"]["annotations"][names::KEEP] = json!("true");
+            }
+        }));
+        let plan = scene.live(90);
+        assert!(deletes(&plan).is_empty(), "{by_tag}: {:?}", codes(&plan));
+        // An object takes what stood on it along.
+        scene.children.clear();
+        let plan = scene.live(120);
+        assert_eq!(deletes(&plan).is_empty(), by_tag, "{by_tag}: {:?}", codes(&plan));
+    }
+    let mut scene = Scene::with(snapshot_of("clone-1-c0000001-final-20260205150000", "db-1", &{
+        let mut tags = ours("clone-1-c0000001-final-20260205150000", "2026-02-05T14:05:00Z");
+        tags.as_array_mut().unwrap().push(tag("true"));
+        tags
+    }));
+    let plan = scene.live(120);
+    assert!(deletes(&plan).is_empty(), "{:?}", codes(&plan));
+}
+
 /// A database that is recorded and loses a tag is held, not forgotten.
 #[test]
 fn a_lost_uid_tag_is_said() {

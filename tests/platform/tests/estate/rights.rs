@@ -76,9 +76,12 @@ fn what_deletes_and_tags_is_bound_to_this_cluster() {
     let policy = read("iam-policy.json");
     let ours = json!("REPLACE-CLUSTER-ID");
     let carried = json!({"aws:ResourceTag/Cluster": ours});
-    assert_eq!(statement(&policy, "DeleteFinalSnapshotsOfThisCluster")["Condition"], json!({"StringEquals": carried}));
+    // What carries a veto AWS itself does not let go.
+    let vetoed = json!({"aws:ResourceTag/clonewarden.io/keep": "true"});
+    let snapshots = json!({"StringEquals": carried, "StringNotEquals": vetoed});
+    assert_eq!(statement(&policy, "DeleteFinalSnapshotsOfThisCluster")["Condition"], snapshots);
     // Others may write that tag, too: what a clone had carries its uid besides.
-    let databases = json!({"StringEquals": carried, "Null": {"aws:ResourceTag/CloneUid": "false"}});
+    let databases = json!({"StringEquals": carried, "StringNotEquals": vetoed, "Null": {"aws:ResourceTag/CloneUid": "false"}});
     assert_eq!(statement(&policy, "DeleteDatabasesOfThisCluster")["Condition"], databases);
     let deletes = |statement: &&Value| texts(&statement["Action"]).iter().any(|action| action.starts_with("rds:Delete"));
     for statement in policy["Statement"].as_array().unwrap().iter().filter(deletes) {
