@@ -1,6 +1,6 @@
 //! What the API server says to it, with the kinds of Argo CD, Karpenter and ACK; and what KRO makes of clones on spot nodes.
 //!
-//! One test, because ACK is stopped in it: nothing of this is to be made in AWS.
+//! One test, because ACK is stopped in the most of it: only the databases are to be made in AWS.
 
 use std::fs;
 
@@ -37,6 +37,7 @@ fn the_api_server_takes_all_of_it_and_clones_go_to_spot_nodes() {
     on_spot_nodes(&platform);
     kinds(&platform, &["delete"]);
     platform.restart("ack").unwrap();
+    crate::databases::made(&platform);
 }
 
 fn taken(platform: &Platform) {

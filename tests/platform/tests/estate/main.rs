@@ -6,8 +6,12 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic, and so do its helpers")]
 
 mod argocd;
+#[path = "../common/aws.rs"]
+#[expect(dead_code, reason = "the tests of RDS need more of it")]
+mod aws;
 #[path = "../common/mod.rs"]
 mod common;
+mod databases;
 #[path = "../common/definition.rs"]
 mod definition;
 mod docs;
