@@ -24,7 +24,10 @@
 {{- $_ := set $object.metadata "annotations" $values.serviceAccount.annotations }}
 {{- else if has $kind (list "MutatingWebhookConfiguration" "ValidatingWebhookConfiguration") }}
 {{- range $object.webhooks }}
+{{- /* What the base ignores is ignored in either mode. */}}
+{{- if eq .failurePolicy "Fail" }}
 {{- $_ := set . "failurePolicy" (ternary "Fail" "Ignore" (eq $values.mode "enforce")) }}
+{{- end }}
 {{- $_ := set (first .namespaceSelector.matchExpressions) "values" $values.namespaces }}
 {{- end }}
 {{- else if and (eq $kind "ValidatingAdmissionPolicyBinding") (eq $object.metadata.name "clonewarden") }}

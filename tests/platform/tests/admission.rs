@@ -135,15 +135,15 @@ fn prepare(platform: &Platform) {
     });
     let database = json!({"useDedicatedDatabase": true, "databaseSize": "db.t3.small", "serverless": {"minACU": 0.5, "maxACU": 4}});
     create(platform, &with_metadata(clone("worn", "governed", &database), worn));
+    create(platform, &with_metadata(clone("kept", "governed", &json!({})), json!({"annotations": {"clonewarden.io/keep": "true"}})));
     create(platform, &clone("long", "governed", &json!({"ttlSeconds": 200_000})));
     create(platform, &bare("bare"));
     create(platform, &with_metadata(bare("going"), json!({"finalizers": ["example.com/held"]})));
     platform.kubectl(&["delete", "wordpressclone", "going", "--namespace=governed", "--wait=false"]).unwrap();
 }
 
-/// Every update that a webhook may or may not see; `asked` is what is said where it does.
-fn updates(asked: &'static str) -> Vec<Attempt> {
-    let asked = Some(asked);
+/// Every update that a webhook may or may not see; `asked` is what is said where it does, and `keep` what is said to a `keep` alone.
+fn updates(asked: Option<&'static str>, keep: Option<&'static str>) -> Vec<Attempt> {
     let update = Attempt::update;
     vec![
         update("KRO's finalizer", "plain", r#"{"metadata":{"finalizers":["kro.run/finalizer"]}}"#, None),
@@ -157,9 +157,65 @@ fn updates(asked: &'static str) -> Vec<Attempt> {
         update("a backup's annotation", "worn", r#"{"metadata":{"annotations":{"backup.example.com/done":"yes"}}}"#, None),
         update("a key that only begins like ours", "worn", r#"{"metadata":{"labels":{"clonewarden.io.example.com/critical":"no"}}}"#, None),
         update("a finalizer where there is no spec", "bare", r#"{"metadata":{"finalizers":["example.com/held"]}}"#, None),
-        update("a first annotation of ours", "plain", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, asked),
+        update("a first annotation of ours", "plain", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, keep),
         update("a first label of ours", "plain", r#"{"metadata":{"labels":{"clonewarden.io/critical":"true"}}}"#, asked),
-        update("another annotation of ours", "worn", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, asked),
+        update("a keep beside other annotations", "worn", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, keep),
+        update("a keep by others than its maker", "worn", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, keep)
+            .also("--as=somebody")
+            .also("--as-group=system:masters"),
+        update(
+            "a keep and a finalizer",
+            "plain",
+            r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"},"finalizers":["a.example.com/b"]}}"#,
+            keep,
+        ),
+        update("a keep that says no", "plain", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"false"}}}"#, asked),
+        update("a keep that nobody can read", "plain", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"True"}}}"#, asked),
+        update("a keep that is lifted", "kept", r#"{"metadata":{"annotations":{"clonewarden.io/keep":null}}}"#, asked),
+        update(
+            "a keep where one is, and an extension",
+            "kept",
+            r#"{"metadata":{"annotations":{"clonewarden.io/extend-until":"2031-01-01T00:00:00Z"}}}"#,
+            asked,
+        ),
+        update(
+            "a keep and a first extension",
+            "plain",
+            r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true","clonewarden.io/extend-until":"2031-01-01T00:00:00Z"}}}"#,
+            asked,
+        ),
+        update(
+            "a keep and another extension",
+            "worn",
+            r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true","clonewarden.io/extend-until":"2031-01-01T00:00:00Z"}}}"#,
+            asked,
+        ),
+        update(
+            "a keep and no extension any more",
+            "worn",
+            r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true","clonewarden.io/extend-until":null}}}"#,
+            asked,
+        ),
+        update(
+            "a keep and an annotation of somebody's",
+            "worn",
+            r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true","example.com/a":"b"}}}"#,
+            asked,
+        ),
+        update(
+            "a keep and a label",
+            "plain",
+            r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"},"labels":{"clonewarden.io/critical":"true"}}}"#,
+            asked,
+        ),
+        update("a keep and no label any more", "worn", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"},"labels":null}}"#, asked),
+        update("a keep and another TTL", "plain", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}},"spec":{"ttlSeconds":3600}}"#, asked),
+        update(
+            "a keep that is there already",
+            "kept",
+            r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"},"labels":{"team":"blue"}}}"#,
+            None,
+        ),
         update("a changed annotation", "worn", r#"{"metadata":{"annotations":{"clonewarden.io/extend-until":"2031-01-01T00:00:00Z"}}}"#, asked),
         update("an annotation taken away", "worn", r#"{"metadata":{"annotations":{"clonewarden.io/extend-until":null}}}"#, asked),
         update("every annotation taken away", "worn", r#"{"metadata":{"annotations":null}}"#, asked),
@@ -168,7 +224,7 @@ fn updates(asked: &'static str) -> Vec<Attempt> {
         update("another TTL", "plain", r#"{"spec":{"ttlSeconds":3600}}"#, asked),
         update("a spec where there was none", "bare", r#"{"spec":{"cloneId":"bare","sourceUrl":"https://example.com","ttlSeconds":3600}}"#, asked),
         update("a spec taken away", "plain", r#"[{"op":"remove","path":"/spec"}]"#, asked),
-        update("a keep where there is no spec", "bare", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, asked),
+        update("a keep where there is no spec", "bare", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, keep),
         update("a keep on one that is being deleted", "going", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, None),
         update("the last finalizer of one that is being deleted", "going", r#"{"metadata":{"finalizers":null}}"#, None),
         update(
@@ -181,13 +237,23 @@ fn updates(asked: &'static str) -> Vec<Attempt> {
     ]
 }
 
-/// Points a webhook at a port where nothing listens: a daemon that is down.
+/// Points webhooks at a port where nothing listens: a daemon that is down.
 fn unreachable(document: &Value) -> Value {
     let mut document = document.clone();
-    let webhook = &mut document["webhooks"][0];
-    assert_eq!(webhook["clientConfig"]["caBundle"], Value::Null, "the daemon puts it in");
-    let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
-    webhook["clientConfig"] = json!({"url": format!("https://127.0.0.1:1{path}")});
+    for webhook in document["webhooks"].as_array_mut().unwrap() {
+        assert_eq!(webhook["clientConfig"]["caBundle"], Value::Null, "the daemon puts it in");
+        let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
+        webhook["clientConfig"] = json!({"url": format!("https://127.0.0.1:1{path}")});
+    }
+    document
+}
+
+/// The same with one of its webhooks failing, and the others not.
+fn failing(document: &Value, which: usize) -> Value {
+    let mut document = unreachable(document);
+    for (place, webhook) in document["webhooks"].as_array_mut().unwrap().iter_mut().enumerate() {
+        webhook["failurePolicy"] = json!(if place == which { "Fail" } else { "Ignore" });
+    }
     document
 }
 
@@ -199,19 +265,37 @@ fn webhooks(platform: &Platform) {
     for document in &configurations {
         platform.kubectl_with_input(&["create", DRY_RUN, "--filename=-"], &document.to_string()).unwrap();
     }
-    for field in ["matchConditions", "namespaceSelector", "rules", "failurePolicy", "timeoutSeconds", "matchPolicy"] {
-        assert_eq!(configurations[0]["webhooks"][0][field], configurations[1]["webhooks"][0][field], "both are asked about the same: {field}");
+    for place in [0, 1] {
+        for field in ["matchConditions", "namespaceSelector", "rules", "failurePolicy", "timeoutSeconds", "matchPolicy"] {
+            assert_eq!(
+                configurations[0]["webhooks"][place][field], configurations[1]["webhooks"][place][field],
+                "both are asked about the same: {field}"
+            );
+        }
     }
 
     for configuration in &configurations {
         let kind = configuration["kind"].as_str().unwrap();
-        let asked = if kind == "MutatingWebhookConfiguration" { "mutate.clonewarden.io" } else { "validate.clonewarden.io" };
+        let [asked, keep] = if kind == "MutatingWebhookConfiguration" {
+            ["mutate.clonewarden.io", "mutate-keep.clonewarden.io"]
+        } else {
+            ["validate.clonewarden.io", "validate-keep.clonewarden.io"]
+        };
         let new = Attempt::create("a new clone", &clone("new", "governed", &json!({})), Some(asked));
         apply(platform, &unreachable(configuration));
         in_force(platform, &new);
-        let mut attempts = updates(asked);
+        let mut attempts = updates(Some(asked), None);
         attempts.push(Attempt::create("a new clone in the other namespace", &clone("new", "governed-too", &json!({})), Some(asked)));
         attempts.push(Attempt::create("a new clone elsewhere", &clone("new", ELSEWHERE, &json!({})), None));
+        check_all(platform, &attempts, &[DRY_RUN]);
+        // What passes is asked about all the same, and nothing else is by that webhook.
+        apply(platform, &failing(configuration, 1));
+        let kept =
+            Attempt::update("a keep that is asked about", "plain", r#"{"metadata":{"annotations":{"clonewarden.io/keep":"true"}}}"#, Some(keep));
+        in_force(platform, &kept);
+        let mut attempts = updates(None, Some(keep));
+        // KRO's own schema has a word to say about this one.
+        attempts.retain(|attempt| attempt.what != "a spec taken away");
         check_all(platform, &attempts, &[DRY_RUN]);
         platform.kubectl(&["delete", kind, "clonewarden"]).unwrap();
         in_force(platform, &Attempt { refused: None, ..new });
@@ -227,7 +311,7 @@ fn kro_goes_on(platform: &Platform) {
     platform
         .kubectl(&["patch", "wordpressclone", "going", "--namespace=governed", "--type=merge", "--patch", r#"{"metadata":{"finalizers":null}}"#])
         .unwrap();
-    platform.kubectl(&["delete", "wordpressclone", "bare", "worn", "--namespace=governed"]).unwrap();
+    platform.kubectl(&["delete", "wordpressclone", "bare", "worn", "kept", "--namespace=governed"]).unwrap();
     platform.restart("kro").unwrap();
     active(platform, "governed", "plain");
     active(platform, "governed", "long");
