@@ -12,7 +12,7 @@ use clonewarden_platform::{Platform, operator_crds};
 use serde_json::{Value, json};
 
 use crate::common::wait;
-use crate::tree::{Tree, shipped};
+use crate::tree::{OVERLAYS, Tree, shipped};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const DAEMON: &str = "--as=system:serviceaccount:clonewarden:clonewarden";
@@ -198,7 +198,7 @@ fn the_api_server_takes_all_of_it_and_gives_it_back() {
     platform.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]).unwrap();
 
     let kubelet = Kubelet::start(&platform);
-    let overlays = ["staging", "production"].map(|cluster| tree.kustomize(&tree.enforced(cluster)));
+    let overlays = OVERLAYS.map(|(overlay, _)| tree.kustomize(&tree.enforced(overlay)));
     for documents in &overlays {
         apply(&platform, documents);
         assert_eq!(of_webhooks(&platform, "/failurePolicy"), ["Fail", "Ignore", "Fail", "Ignore"]);
@@ -206,7 +206,7 @@ fn the_api_server_takes_all_of_it_and_gives_it_back() {
     }
     held_to_restricted(&platform);
     held_to_its_rights(&platform);
-    platform.kubectl_with_input(&["delete", "--filename=-", "--timeout=60s"], &overlays[1]).unwrap();
+    platform.kubectl_with_input(&["delete", "--filename=-", "--timeout=60s"], overlays.last().unwrap()).unwrap();
 
     by_helm(&platform);
     kubelet.end();

@@ -1,13 +1,14 @@
 //! What is rendered, without a look at any cluster.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use clonewarden_platform::Platform;
 use serde_json::{Value, json};
 
-use crate::tree::{Tree, objects, shipped};
+use crate::tree::{OVERLAYS, Tree, objects, shipped};
 
 /// Nobody's Pods are asked to be pulled anew: the tag of a release never moves. A limit on CPU would throttle whoever renews a lease.
 /// Spread is asked for by topology, which is newer than anti-affinity and says the same.
@@ -43,11 +44,58 @@ fn same(kustomize: &str, chart: &str) {
 #[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
 fn chart_and_kustomize_say_the_same() {
     let tree = Tree::new("deploy-same");
-    for cluster in ["staging", "production"] {
-        let values = shipped(cluster);
-        same(&tree.kustomize(&format!("deploy/overlays/{cluster}")), &tree.template("clonewarden", &texts(&values)));
+    for (overlay, _) in OVERLAYS {
+        let values = shipped(overlay);
+        same(&tree.kustomize(&format!("deploy/overlays/{overlay}")), &tree.template("clonewarden", &texts(&values)));
         let more = [texts(&values), vec!["--set", "mode=enforce,api.enabled=true"]].concat();
-        same(&tree.kustomize(&tree.enforced(cluster)), &tree.template("clonewarden", &more));
+        same(&tree.kustomize(&tree.enforced(overlay)), &tree.template("clonewarden", &more));
+    }
+}
+
+/// `kubectl apply` takes the objects one after the other: when the daemon comes, everything that holds it is there, and what it starts with.
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn the_guard_stands_before_the_daemon_runs() {
+    let tree = Tree::new("deploy-order");
+    for (overlay, policies) in OVERLAYS {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&tree.kustomize(&format!("deploy/overlays/{overlay}"))).unwrap();
+        let place = |kind: &str, name: &str| {
+            let found = documents.iter().position(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+            found.unwrap_or_else(|| panic!("{overlay}: no {kind} {name}"))
+        };
+        assert_eq!(place("Namespace", "clonewarden"), 0, "{overlay}: everything else may lie in it");
+        let crds = documents.iter().filter(|object| object["kind"] == "CustomResourceDefinition").count();
+        assert!(crds == 2 && documents[1..=crds].iter().all(|object| object["kind"] == "CustomResourceDefinition"), "{overlay}");
+        let daemon = place("Deployment", "clonewarden");
+        for name in ["clonewarden-guard", "clonewarden-guard-secrets"] {
+            assert!(
+                place("ValidatingAdmissionPolicy", name) < daemon && place("ValidatingAdmissionPolicyBinding", name) < daemon,
+                "{overlay}: {name}"
+            );
+        }
+        // Nothing but the webhooks comes after it: they ask it.
+        let after: Vec<_> = documents[daemon + 1..].iter().map(|object| object["kind"].as_str().unwrap()).collect();
+        assert_eq!(after, ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"], "{overlay}");
+        let policies: BTreeSet<_> = policies.iter().map(|policy| format!("{policy}.yaml")).collect();
+        let there = &documents[place("ConfigMap", "clonewarden-policies")]["data"];
+        assert_eq!(there.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>(), policies, "{overlay}");
+    }
+}
+
+/// Whoever copies an overlay sees where the image is said, and what is said there goes into the Deployment.
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn an_overlay_says_where_the_image_is() {
+    let tree = Tree::new("deploy-image");
+    for (overlay, _) in OVERLAYS {
+        let file = tree.path(&format!("deploy/overlays/{overlay}/kustomization.yaml"));
+        let text = fs::read_to_string(&file).unwrap();
+        let ours = text.replacen("newName: clonewarden\n", "newName: registry.example.com/clonewarden\n", 1);
+        assert_ne!(text, ours);
+        fs::write(&file, ours).unwrap();
+        let all = objects(&tree.kustomize(&format!("deploy/overlays/{overlay}")));
+        let image = &all["Deployment clonewarden/clonewarden"]["spec"]["template"]["spec"]["containers"][0]["image"];
+        assert_eq!(*image, format!("registry.example.com/clonewarden:{}", env!("CARGO_PKG_VERSION")));
     }
 }
 
