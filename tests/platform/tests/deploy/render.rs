@@ -145,7 +145,16 @@ fn every_value_that_is_said_is_taken_and_every_other_is_refused() {
         (&pod["nodeSelector"]["e"], &pod["priorityClassName"], &pod["imagePullSecrets"][0]["name"]),
         (&json!("f"), &json!("high"), &json!("pull"))
     );
-    assert_eq!((&container["resources"], &pod["tolerations"][0]["operator"]), (&json!({"limits": {"memory": "1Gi"}}), &json!("Exists")));
+    assert_eq!(
+        (&container["resources"], &pod["tolerations"][0]["operator"]),
+        (
+            &json!({
+                "requests": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
+                "limits": {"memory": "1Gi", "ephemeral-storage": "64Mi"},
+            }),
+            &json!("Exists")
+        )
+    );
     assert_eq!(deployment["spec"]["template"]["metadata"]["annotations"], json!({"c": "d"}));
     assert_eq!(all["ServiceAccount clonewarden/clonewarden"]["metadata"]["annotations"], json!({"a": "b"}));
     assert_eq!(all["PrometheusRule clonewarden/clonewarden"]["metadata"]["labels"]["release"], "mine");
