@@ -195,6 +195,36 @@ fn every_value_that_is_said_is_taken_and_every_other_is_refused() {
     }
 }
 
+/// What leaves the daemon's Pods by the NetworkPolicy that ships: an address for each thing that it talks to, and what is none of these.
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn the_daemon_reaches_what_it_needs_in_every_kind_of_cluster() {
+    let tree = Tree::new("deploy-reach");
+    let all = objects(&tree.kustomize("deploy/overlays/one-cluster"));
+    let egress = all["NetworkPolicy clonewarden/clonewarden"]["spec"]["egress"].as_array().unwrap();
+    let reaches = |address: &str, port: u16, protocol: &str| {
+        egress.iter().any(|rule| {
+            let blocks = rule["to"].as_array().map(|to| to.iter().filter_map(|peer| peer["ipBlock"]["cidr"].as_str()).collect::<Vec<_>>());
+            // Every block here is of one address.
+            let there = blocks.is_none_or(|blocks| blocks.iter().any(|block| block.rsplit_once('/').unwrap().0 == address));
+            there && rule["ports"].as_array().unwrap().iter().any(|one| one["port"] == port && one["protocol"] == protocol)
+        })
+    };
+    for port in [443, 6443, 8443, 16443] {
+        assert!(reaches("10.0.0.1", port, "TCP"), "an API server on {port}");
+    }
+    for (port, protocol) in [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")] {
+        assert!(reaches("10.96.0.10", port, protocol), "DNS on {port}");
+    }
+    assert!(reaches("10.0.5.5", 3306, "TCP"), "a shared host");
+    for credentials in ["169.254.170.23", "fd00:ec2::23", "169.254.169.254", "fd00:ec2::254"] {
+        assert!(reaches(credentials, 80, "TCP"), "{credentials}");
+    }
+    for (address, port) in [("10.0.0.1", 80), ("10.0.0.1", 22), ("10.0.0.1", 8080), ("169.254.170.24", 80)] {
+        assert!(!reaches(address, port, "TCP"), "{address}:{port}");
+    }
+}
+
 #[test]
 #[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
 fn linters_have_nothing_against_it() {
