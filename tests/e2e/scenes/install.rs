@@ -68,7 +68,9 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     ensure!(clones.one("first").await?.expires_at().is_none(), "in audit nothing is written on a clone");
     fails_open(&stage, true).await?;
 
-    newcomer.follow(page.take("5. From audit to enforce")?).await?;
+    let mut blocks = page.take("5. From audit to enforce")?;
+    proves(&newcomer, &kubelet, &blocks.remove(0)).await?;
+    newcomer.follow(blocks).await?;
     fails_open(&stage, false).await?;
     clones.until_announced(&["first"]).await?;
     newcomer.follow(page.take("6. Stop it, now")?).await?;
@@ -147,6 +149,23 @@ async fn fails_open(stage: &Stage, open: bool) -> Result<()> {
         .await?;
     }
     Ok(())
+}
+
+/// The page's proof that the API server reaches the daemon. It is none if it also succeeds where no replica runs.
+async fn proves(newcomer: &Newcomer, kubelet: &Kubelet, block: &str) -> Result<()> {
+    // The API server hears of the authority a moment after it is there.
+    until("the API server asks the daemon", WITHIN, async || newcomer.run(block).await).await?;
+    newcomer.run("kubectl scale deployment -n clonewarden clonewarden --replicas=0").await?;
+    until("no replica runs", WITHIN, async || {
+        let left = kubelet.daemons()?.len();
+        ensure!(left == 0, "{left} do");
+        Ok(())
+    })
+    .await?;
+    ensure!(newcomer.run(block).await.is_err(), "nobody answers, and the proof succeeds");
+    newcomer.run("kubectl apply -k deploy/overlays/mine").await?;
+    one_acts(kubelet).await?;
+    until("the API server asks the daemon again", WITHIN, async || newcomer.run(block).await).await
 }
 
 /// The policy that was rolled out last is the one that reviews are judged by.
