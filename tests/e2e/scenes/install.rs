@@ -155,6 +155,9 @@ async fn fails_open(stage: &Stage, open: bool) -> Result<()> {
 async fn proves(newcomer: &Newcomer, kubelet: &Kubelet, block: &str) -> Result<()> {
     // The API server hears of the authority a moment after it is there.
     until("the API server asks the daemon", WITHIN, async || newcomer.run(block).await).await?;
+    let before = reviews(kubelet).await?;
+    newcomer.run(block).await?;
+    ensure!(reviews(kubelet).await? > before, "nobody counted the review");
     newcomer.run("kubectl scale deployment -n clonewarden clonewarden --replicas=0").await?;
     until("no replica runs", WITHIN, async || {
         let left = kubelet.daemons()?.len();
@@ -166,6 +169,15 @@ async fn proves(newcomer: &Newcomer, kubelet: &Kubelet, block: &str) -> Result<(
     newcomer.run("kubectl apply -k deploy/overlays/mine").await?;
     one_acts(kubelet).await?;
     until("the API server asks the daemon again", WITHIN, async || newcomer.run(block).await).await
+}
+
+/// How many reviews all replicas have counted.
+async fn reviews(kubelet: &Kubelet) -> Result<f64> {
+    let mut all = 0.0;
+    for daemon in kubelet.daemons()?.into_values() {
+        all += daemon.metrics().await?.sum("clonewarden_admission_reviews_total", &[]);
+    }
+    Ok(all)
 }
 
 /// The policy that was rolled out last is the one that reviews are judged by.
