@@ -24,7 +24,10 @@
 {{- $_ := set $object.metadata "annotations" $values.serviceAccount.annotations }}
 {{- else if has $kind (list "MutatingWebhookConfiguration" "ValidatingWebhookConfiguration") }}
 {{- range $object.webhooks }}
+{{- /* What the base ignores is ignored in either mode. */}}
+{{- if eq .failurePolicy "Fail" }}
 {{- $_ := set . "failurePolicy" (ternary "Fail" "Ignore" (eq $values.mode "enforce")) }}
+{{- end }}
 {{- $_ := set (first .namespaceSelector.matchExpressions) "values" $values.namespaces }}
 {{- end }}
 {{- else if and (eq $kind "ValidatingAdmissionPolicyBinding") (eq $object.metadata.name "clonewarden") }}
@@ -40,6 +43,29 @@
 {{- end }}
 {{- end }}
 
+{{- /* The variable of a setting. */}}
+{{- define "clonewarden.variable" -}}
+CLONEWARDEN_{{ . | replace "-" "_" | upper }}
+{{- end }}
+
+{{- /* The policy files in which a policy has this mode, by name. What cannot be read is for the daemon to say. */}}
+{{- define "clonewarden.files" -}}
+{{- $mode := .mode -}}
+{{- $files := list -}}
+{{- range $file, $text := .policies -}}
+{{- range $document := regexSplit "(?m)^---.*$" $text -1 -}}
+{{- $object := fromYaml $document -}}
+{{- $spec := $object.spec -}}
+{{- if and (eq (toString $object.kind) "ClonePolicy") (kindIs "map" $spec) -}}
+{{- if eq (toString (default "audit" $spec.mode)) $mode -}}
+{{- $files = append $files (printf "`%s`" $file) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $files | uniq | join ", " -}}
+{{- end }}
+
 {{- define "clonewarden.deployment" }}
 {{- $values := .root.Values }}
 {{- $pod := .object.spec.template }}
@@ -51,9 +77,8 @@
 {{- $tag = printf "@%s" $values.image.digest }}
 {{- end }}
 {{- $_ := set $container "image" (printf "%s%s" $values.image.repository $tag) }}
-{{- if $values.resources }}
-{{- $_ := set $container "resources" $values.resources }}
-{{- end }}
+{{- /* Over those of the base: whoever wants more memory still asks for some, and leaves the rest as it is. */}}
+{{- $_ := set $container "resources" (mergeOverwrite $container.resources (deepCopy $values.resources)) }}
 {{- $env := list }}
 {{- $volumes := list }}
 {{- $mounts := list }}
@@ -69,12 +94,30 @@
 {{- $env = concat $env $more.env }}
 {{- $_ := set $container "ports" (concat $container.ports $more.ports) }}
 {{- end }}
-{{- range $name, $value := $values.settings }}
-{{- $env = append $env (dict "name" (printf "CLONEWARDEN_%s" ($name | replace "-" "_" | upper)) "value" $value) }}
-{{- end }}
-{{- /* Whatever is said later goes before what was said earlier; two of one name would be refused. */}}
 {{- $said := dict }}
-{{- range concat $container.env $env $values.extraEnv }}
+{{- range concat $container.env $env }}
+{{- $_ := set $said .name . }}
+{{- end }}
+{{- range $name, $value := $values.settings }}
+{{- $variable := include "clonewarden.variable" $name }}
+{{- /* The API needs its own name in the certificate, beside those that are asked for. */}}
+{{- if and (eq $name "webhook-names") (hasKey $said $variable) }}
+{{- $value = printf "%s,%s" (get $said $variable).value $value }}
+{{- end }}
+{{- $_ := set $said $variable (dict "name" $variable "value" $value) }}
+{{- end }}
+{{- /* Objects of the chart rely on these: Services, probes, rights. A flag of the base goes before its variable. */}}
+{{- $ours := list }}
+{{- range concat (list "listen" "api-listen" "namespace" "webhook-advertise" "webhook-configuration") $container.args }}
+{{- $ours = append $ours (include "clonewarden.variable" (trimPrefix "--" .)) }}
+{{- end }}
+{{- range $values.extraEnv }}
+{{- if has .name $ours }}
+{{- fail (printf "extraEnv: %s is for the chart to say; take it out" .name) }}
+{{- end }}
+{{- if hasKey $said .name }}
+{{- fail (printf "extraEnv: %s is said already, by the chart, by `settings`, or twice here; take it out, and say a setting of `clonewarden run` in `settings`" .name) }}
+{{- end }}
 {{- $_ := set $said .name . }}
 {{- end }}
 {{- $env = list }}

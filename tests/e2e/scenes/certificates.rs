@@ -130,7 +130,8 @@ async fn trusted(stage: &Stage, install: &Install, secret: &Value) -> Result<()>
         let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/{}", install.namespace);
         until(&format!("{plural}: the CA bundle is the Secret's"), Duration::from_secs(30), async || {
             let configuration = stage.admin.get(&path).await?;
-            ensure!(configuration["webhooks"][0]["clientConfig"]["caBundle"] == secret["ca.crt"], "it is another");
+            let mut webhooks = configuration["webhooks"].as_array().into_iter().flatten();
+            ensure!(webhooks.all(|webhook| webhook["clientConfig"]["caBundle"] == secret["ca.crt"]), "it is another");
             Ok(())
         })
         .await?;

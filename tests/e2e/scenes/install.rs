@@ -68,7 +68,9 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     ensure!(clones.one("first").await?.expires_at().is_none(), "in audit nothing is written on a clone");
     fails_open(&stage, true).await?;
 
-    newcomer.follow(page.take("5. From audit to enforce")?).await?;
+    let mut blocks = page.take("5. From audit to enforce")?;
+    proves(&newcomer, &kubelet, &blocks.remove(0)).await?;
+    newcomer.follow(blocks).await?;
     fails_open(&stage, false).await?;
     clones.until_announced(&["first"]).await?;
     newcomer.follow(page.take("6. Stop it, now")?).await?;
@@ -138,14 +140,44 @@ async fn fails_open(stage: &Stage, open: bool) -> Result<()> {
         let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}webhookconfigurations/clonewarden");
         until(&format!("{kind}: the daemon has put its authority in"), WITHIN, async || {
             let found = stage.admin.get(&path).await?;
-            let webhook = &found["webhooks"][0];
-            ensure!(webhook["clientConfig"]["caBundle"].is_string(), "there is none");
-            ensure!(webhook["failurePolicy"] == if open { "Ignore" } else { "Fail" }, "{}", webhook["failurePolicy"]);
+            let policies: Vec<_> = found["webhooks"].as_array().into_iter().flatten().map(|webhook| &webhook["failurePolicy"]).collect();
+            let trusts = |place: usize| found["webhooks"][place]["clientConfig"]["caBundle"].is_string();
+            ensure!(trusts(0) && trusts(1), "there is none");
+            ensure!(policies == [if open { "Ignore" } else { "Fail" }, "Ignore"], "{policies:?}");
             Ok(())
         })
         .await?;
     }
     Ok(())
+}
+
+/// The page's proof that the API server reaches the daemon. It is none if it also succeeds where no replica runs.
+async fn proves(newcomer: &Newcomer, kubelet: &Kubelet, block: &str) -> Result<()> {
+    // The API server hears of the authority a moment after it is there.
+    until("the API server asks the daemon", WITHIN, async || newcomer.run(block).await).await?;
+    let before = reviews(kubelet).await?;
+    newcomer.run(block).await?;
+    ensure!(reviews(kubelet).await? > before, "nobody counted the review");
+    newcomer.run("kubectl scale deployment -n clonewarden clonewarden --replicas=0").await?;
+    until("no replica runs", WITHIN, async || {
+        let left = kubelet.daemons()?.len();
+        ensure!(left == 0, "{left} do");
+        Ok(())
+    })
+    .await?;
+    ensure!(newcomer.run(block).await.is_err(), "nobody answers, and the proof succeeds");
+    newcomer.run("kubectl apply -k deploy/overlays/mine").await?;
+    one_acts(kubelet).await?;
+    until("the API server asks the daemon again", WITHIN, async || newcomer.run(block).await).await
+}
+
+/// How many reviews all replicas have counted.
+async fn reviews(kubelet: &Kubelet) -> Result<f64> {
+    let mut all = 0.0;
+    for daemon in kubelet.daemons()?.into_values() {
+        all += daemon.metrics().await?.sum("clonewarden_admission_reviews_total", &[]);
+    }
+    Ok(all)
 }
 
 /// The policy that was rolled out last is the one that reviews are judged by.

@@ -12,7 +12,7 @@ use clonewarden_platform::{Platform, operator_crds};
 use serde_json::{Value, json};
 
 use crate::common::wait;
-use crate::tree::{Tree, shipped};
+use crate::tree::{OVERLAYS, Tree, shipped};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const DAEMON: &str = "--as=system:serviceaccount:clonewarden:clonewarden";
@@ -132,14 +132,21 @@ fn as_if_it_had_run(platform: &Platform) {
     let certificate = "--output=jsonpath={.clusters[0].cluster.certificate-authority-data}";
     let certificate = platform.kubectl(&["config", "view", "--raw", "--flatten", certificate]).unwrap();
     for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
-        let authority = json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": certificate}]);
+        let authority = [0, 1].map(|place| json!({"op": "add", "path": format!("/webhooks/{place}/clientConfig/caBundle"), "value": certificate}));
+        let authority = json!(authority);
         platform.kubectl(&[DAEMON, "patch", kind, "clonewarden", "--type=json", "--patch", &authority.to_string()]).unwrap();
     }
 }
 
+/// A field of the four webhooks: of each configuration the one for everything, and the one for a `keep`.
+fn of_webhooks(platform: &Platform, pointer: &str) -> Vec<Value> {
+    let of = |kind: &str| get(platform, &[kind, "clonewarden"])["webhooks"].as_array().unwrap().clone();
+    let all = ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"].map(of).concat();
+    all.iter().map(|webhook| webhook.pointer(pointer).cloned().unwrap_or_default()).collect()
+}
+
 fn authorities(platform: &Platform) -> Vec<Value> {
-    let of = |kind: &str| get(platform, &[kind, "clonewarden"])["webhooks"][0]["clientConfig"]["caBundle"].clone();
-    vec![of("mutatingwebhookconfiguration"), of("validatingwebhookconfiguration")]
+    of_webhooks(platform, "/clientConfig/caBundle")
 }
 
 /// What stays when everything else is taken away.
@@ -168,7 +175,7 @@ fn by_helm(platform: &Platform) {
     more("upgrade", &["--set", "mode=enforce,settings.sweep-every=2m"]);
     rolled_out(platform);
     assert_eq!((left(platform), authorities(platform)), (before.clone(), authority), "an upgrade takes nothing of the daemon's away");
-    assert_eq!(get(platform, &["mutatingwebhookconfiguration", "clonewarden"])["webhooks"][0]["failurePolicy"], "Fail");
+    assert_eq!(of_webhooks(platform, "/failurePolicy"), ["Fail", "Ignore", "Fail", "Ignore"], "a keep is never refused for want of an answer");
 
     tree.helm_ok(&["uninstall", "clonewarden", "--namespace", "clonewarden", "--wait"]);
     assert_eq!(left(platform), before, "the kinds stay");
@@ -191,14 +198,15 @@ fn the_api_server_takes_all_of_it_and_gives_it_back() {
     platform.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]).unwrap();
 
     let kubelet = Kubelet::start(&platform);
-    let overlays = ["staging", "production"].map(|cluster| tree.kustomize(&tree.enforced(cluster)));
+    let overlays = OVERLAYS.map(|(overlay, _)| tree.kustomize(&tree.enforced(overlay)));
     for documents in &overlays {
         apply(&platform, documents);
+        assert_eq!(of_webhooks(&platform, "/failurePolicy"), ["Fail", "Ignore", "Fail", "Ignore"]);
         rolled_out(&platform);
     }
     held_to_restricted(&platform);
     held_to_its_rights(&platform);
-    platform.kubectl_with_input(&["delete", "--filename=-", "--timeout=60s"], &overlays[1]).unwrap();
+    platform.kubectl_with_input(&["delete", "--filename=-", "--timeout=60s"], overlays.last().unwrap()).unwrap();
 
     by_helm(&platform);
     kubelet.end();

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic, and so do its helpers")]
 
+mod chart;
 #[path = "../common/mod.rs"]
 mod common;
 mod live;

@@ -1,13 +1,14 @@
 //! What is rendered, without a look at any cluster.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use clonewarden_platform::Platform;
 use serde_json::{Value, json};
 
-use crate::tree::{Tree, objects, shipped};
+use crate::tree::{OVERLAYS, Tree, objects, shipped};
 
 /// Nobody's Pods are asked to be pulled anew: the tag of a release never moves. A limit on CPU would throttle whoever renews a lease.
 /// Spread is asked for by topology, which is newer than anti-affinity and says the same.
@@ -43,11 +44,58 @@ fn same(kustomize: &str, chart: &str) {
 #[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
 fn chart_and_kustomize_say_the_same() {
     let tree = Tree::new("deploy-same");
-    for cluster in ["staging", "production"] {
-        let values = shipped(cluster);
-        same(&tree.kustomize(&format!("deploy/overlays/{cluster}")), &tree.template("clonewarden", &texts(&values)));
+    for (overlay, _) in OVERLAYS {
+        let values = shipped(overlay);
+        same(&tree.kustomize(&format!("deploy/overlays/{overlay}")), &tree.template("clonewarden", &texts(&values)));
         let more = [texts(&values), vec!["--set", "mode=enforce,api.enabled=true"]].concat();
-        same(&tree.kustomize(&tree.enforced(cluster)), &tree.template("clonewarden", &more));
+        same(&tree.kustomize(&tree.enforced(overlay)), &tree.template("clonewarden", &more));
+    }
+}
+
+/// `kubectl apply` takes the objects one after the other: when the daemon comes, everything that holds it is there, and what it starts with.
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn the_guard_stands_before_the_daemon_runs() {
+    let tree = Tree::new("deploy-order");
+    for (overlay, policies) in OVERLAYS {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&tree.kustomize(&format!("deploy/overlays/{overlay}"))).unwrap();
+        let place = |kind: &str, name: &str| {
+            let found = documents.iter().position(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+            found.unwrap_or_else(|| panic!("{overlay}: no {kind} {name}"))
+        };
+        assert_eq!(place("Namespace", "clonewarden"), 0, "{overlay}: everything else may lie in it");
+        let crds = documents.iter().filter(|object| object["kind"] == "CustomResourceDefinition").count();
+        assert!(crds == 2 && documents[1..=crds].iter().all(|object| object["kind"] == "CustomResourceDefinition"), "{overlay}");
+        let daemon = place("Deployment", "clonewarden");
+        for name in ["clonewarden-guard", "clonewarden-guard-secrets"] {
+            assert!(
+                place("ValidatingAdmissionPolicy", name) < daemon && place("ValidatingAdmissionPolicyBinding", name) < daemon,
+                "{overlay}: {name}"
+            );
+        }
+        // Nothing but the webhooks comes after it: they ask it.
+        let after: Vec<_> = documents[daemon + 1..].iter().map(|object| object["kind"].as_str().unwrap()).collect();
+        assert_eq!(after, ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"], "{overlay}");
+        let policies: BTreeSet<_> = policies.iter().map(|policy| format!("{policy}.yaml")).collect();
+        let there = &documents[place("ConfigMap", "clonewarden-policies")]["data"];
+        assert_eq!(there.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>(), policies, "{overlay}");
+    }
+}
+
+/// Whoever copies an overlay sees where the image is said, and what is said there goes into the Deployment.
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn an_overlay_says_where_the_image_is() {
+    let tree = Tree::new("deploy-image");
+    for (overlay, _) in OVERLAYS {
+        let file = tree.path(&format!("deploy/overlays/{overlay}/kustomization.yaml"));
+        let text = fs::read_to_string(&file).unwrap();
+        let ours = text.replacen("newName: clonewarden\n", "newName: registry.example.com/clonewarden\n", 1);
+        assert_ne!(text, ours);
+        fs::write(&file, ours).unwrap();
+        let all = objects(&tree.kustomize(&format!("deploy/overlays/{overlay}")));
+        let image = &all["Deployment clonewarden/clonewarden"]["spec"]["template"]["spec"]["containers"][0]["image"];
+        assert_eq!(*image, format!("registry.example.com/clonewarden:{}", env!("CARGO_PKG_VERSION")));
     }
 }
 
@@ -97,7 +145,16 @@ fn every_value_that_is_said_is_taken_and_every_other_is_refused() {
         (&pod["nodeSelector"]["e"], &pod["priorityClassName"], &pod["imagePullSecrets"][0]["name"]),
         (&json!("f"), &json!("high"), &json!("pull"))
     );
-    assert_eq!((&container["resources"], &pod["tolerations"][0]["operator"]), (&json!({"limits": {"memory": "1Gi"}}), &json!("Exists")));
+    assert_eq!(
+        (&container["resources"], &pod["tolerations"][0]["operator"]),
+        (
+            &json!({
+                "requests": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "16Mi"},
+                "limits": {"memory": "1Gi", "ephemeral-storage": "64Mi"},
+            }),
+            &json!("Exists")
+        )
+    );
     assert_eq!(deployment["spec"]["template"]["metadata"]["annotations"], json!({"c": "d"}));
     assert_eq!(all["ServiceAccount clonewarden/clonewarden"]["metadata"]["annotations"], json!({"a": "b"}));
     assert_eq!(all["PrometheusRule clonewarden/clonewarden"]["metadata"]["labels"]["release"], "mine");
@@ -135,6 +192,36 @@ fn every_value_that_is_said_is_taken_and_every_other_is_refused() {
         let output = tree.helm(&["template", "clonewarden", "deploy/chart", "--set", set]);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(said), "{set}: {error}");
+    }
+}
+
+/// What leaves the daemon's Pods by the NetworkPolicy that ships: an address for each thing that it talks to, and what is none of these.
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn the_daemon_reaches_what_it_needs_in_every_kind_of_cluster() {
+    let tree = Tree::new("deploy-reach");
+    let all = objects(&tree.kustomize("deploy/overlays/one-cluster"));
+    let egress = all["NetworkPolicy clonewarden/clonewarden"]["spec"]["egress"].as_array().unwrap();
+    let reaches = |address: &str, port: u16, protocol: &str| {
+        egress.iter().any(|rule| {
+            let blocks = rule["to"].as_array().map(|to| to.iter().filter_map(|peer| peer["ipBlock"]["cidr"].as_str()).collect::<Vec<_>>());
+            // Every block here is of one address.
+            let there = blocks.is_none_or(|blocks| blocks.iter().any(|block| block.rsplit_once('/').unwrap().0 == address));
+            there && rule["ports"].as_array().unwrap().iter().any(|one| one["port"] == port && one["protocol"] == protocol)
+        })
+    };
+    for port in [443, 6443, 8443, 16443] {
+        assert!(reaches("10.0.0.1", port, "TCP"), "an API server on {port}");
+    }
+    for (port, protocol) in [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")] {
+        assert!(reaches("10.96.0.10", port, protocol), "DNS on {port}");
+    }
+    assert!(reaches("10.0.5.5", 3306, "TCP"), "a shared host");
+    for credentials in ["169.254.170.23", "fd00:ec2::23", "169.254.169.254", "fd00:ec2::254"] {
+        assert!(reaches(credentials, 80, "TCP"), "{credentials}");
+    }
+    for (address, port) in [("10.0.0.1", 80), ("10.0.0.1", 22), ("10.0.0.1", 8080), ("169.254.170.24", 80)] {
+        assert!(!reaches(address, port, "TCP"), "{address}:{port}");
     }
 }
 

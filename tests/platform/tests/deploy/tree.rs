@@ -8,10 +8,15 @@ use std::process::{Command, Output};
 use clonewarden_platform::Platform;
 use serde_json::Value;
 
+/// The overlays that ship, and the policies that each takes.
+pub(crate) const OVERLAYS: [(&str, &[&str]); 3] =
+    [("one-cluster", &["staging", "production"]), ("staging", &["staging"]), ("production", &["production"])];
+
 /// What `helm` is called with for an overlay that ships: the values beside it, and its policies.
-pub(crate) fn shipped(cluster: &str) -> Vec<String> {
-    let file = format!("policies.{cluster}\\.yaml=policies/{cluster}.yaml");
-    vec!["--values".to_owned(), format!("deploy/chart/values-{cluster}.yaml"), "--set-file".to_owned(), file]
+pub(crate) fn shipped(overlay: &str) -> Vec<String> {
+    let (_, policies) = OVERLAYS.into_iter().find(|(name, _)| *name == overlay).unwrap();
+    let files = policies.iter().flat_map(|policy| ["--set-file".to_owned(), format!("policies.{policy}\\.yaml=policies/{policy}.yaml")]);
+    ["--values".to_owned(), format!("deploy/chart/values-{overlay}.yaml")].into_iter().chain(files).collect()
 }
 
 /// The copy; gone when this is dropped.

@@ -9,7 +9,7 @@ use clonewarden_platform::Platform;
 use serde_json::Value;
 
 use crate::definition::deploy;
-use crate::{ENVIRONMENTS, rendered};
+use crate::{ENVIRONMENTS, example, rendered};
 
 /// Kinds that come and go without Git.
 const NOT_OF_GIT: [(&str, &str); 4] =
@@ -105,6 +105,43 @@ fn applications_bring_what_their_project_allows_and_no_clone() {
             let kept = annotation(&object, "argocd.argoproj.io/sync-options") == "Prune=false,Delete=false";
             assert_eq!(kept, PRECIOUS.contains(&kind), "{kind} {called}");
         }
+    }
+}
+
+/// The Application for the daemon itself, which docs/gitops.md shows, and the project that it is in: what every overlay brings is allowed,
+/// and nothing is that no overlay brings.
+#[test]
+#[ignore = "needs the platform: clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored"]
+fn the_daemon_s_own_project_allows_what_it_consists_of_and_no_more() {
+    let platform = Platform::attach().unwrap();
+    let (_, objects) = rendered(&platform, "argocd");
+    let project = one(&objects, "AppProject", "clonewarden");
+    let application: Value = serde_saphyr::from_str(&example()).unwrap();
+    assert_eq!(application["spec"]["project"], project["metadata"]["name"]);
+    assert_eq!(project["spec"]["sourceRepos"], serde_json::json!([application["spec"]["source"]["repoURL"]]));
+    assert_eq!(project["spec"]["destinations"], serde_json::json!([application["spec"]["destination"]]));
+    assert!(project["spec"].get("orphanedResources").is_none());
+
+    let (cluster, namespaced) = (&project["spec"]["clusterResourceWhitelist"], &project["spec"]["namespaceResourceWhitelist"]);
+    let mut brought: BTreeSet<(String, String, String)> = BTreeSet::new();
+    for overlay in ["one-cluster", "staging", "production"] {
+        for object in rendered(&platform, &format!("../overlays/{overlay}")).1 {
+            let (kind, called) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+            let allowed = match object["metadata"].get("namespace") {
+                Some(namespace) => namespace == "clonewarden" && listed(namespaced, group(&object), kind, called),
+                None => listed(cluster, group(&object), kind, called),
+            };
+            assert!(allowed, "{overlay} brings {kind} {called}, which the project forbids");
+            brought.insert((group(&object).to_owned(), kind.to_owned(), called.to_owned()));
+        }
+    }
+    for rule in cluster.as_array().unwrap().iter().chain(namespaced.as_array().unwrap()) {
+        let list = serde_json::json!([rule]);
+        assert!(brought.iter().any(|(group, kind, called)| listed(&list, group, kind, called)), "nothing needs {rule}");
+    }
+    // No name of somebody else's.
+    for rule in cluster.as_array().unwrap() {
+        assert!(rule["name"].as_str().unwrap().contains("clonewarden"), "{rule}");
     }
 }
 

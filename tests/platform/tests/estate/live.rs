@@ -45,9 +45,7 @@ fn taken(platform: &Platform) {
     let said = platform.kubectl_with_input(&STRICTLY, &documents).unwrap();
     assert_eq!(said.lines().count(), objects.len(), "{said}");
     // The Application for the daemon itself, which docs/gitops.md shows.
-    let page = fs::read_to_string(deploy("../docs/gitops.md")).unwrap();
-    let example = page.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
-    platform.kubectl_with_input(&[&STRICTLY[..], &["--dry-run=server"]].concat(), example).unwrap();
+    platform.kubectl_with_input(&[&STRICTLY[..], &["--dry-run=server"]].concat(), &crate::example()).unwrap();
     // It does look: no kind takes a field that it does not know.
     let mut kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
     kinds.sort_unstable();

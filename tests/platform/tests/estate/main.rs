@@ -31,3 +31,9 @@ fn rendered(platform: &Platform, folder: &str) -> (String, Vec<Value>) {
     let objects = serde_saphyr::from_multiple(&documents).unwrap();
     (documents, objects)
 }
+
+/// The example in docs/gitops.md: the Application for the daemon itself.
+fn example() -> String {
+    let page = std::fs::read_to_string(definition::deploy("../docs/gitops.md")).unwrap();
+    page.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0.to_owned()
+}

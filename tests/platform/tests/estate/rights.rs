@@ -119,6 +119,8 @@ fn the_role_is_for_the_daemon_alone() {
     assert_eq!(statement["Principal"], json!({"Service": "pods.eks.amazonaws.com"}));
     assert_eq!(texts(&statement["Action"]), ["sts:AssumeRole", "sts:TagSession"]);
     let condition = &statement["Condition"]["StringEquals"];
+    // The name of a cluster is another one's in the next region.
+    assert_eq!(condition["aws:RequestTag/eks-cluster-arn"], "arn:aws:eks:REPLACE-REGION:REPLACE-ACCOUNT-ID:cluster/REPLACE-EKS-CLUSTER");
     assert_eq!(condition["aws:SourceAccount"], "REPLACE-ACCOUNT-ID");
     assert_eq!(condition["aws:RequestTag/kubernetes-namespace"], "clonewarden");
     assert_eq!(condition["aws:RequestTag/kubernetes-service-account"], "clonewarden");
