@@ -66,6 +66,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     one_acts(&kubelet).await?;
     newcomer.follow(page.take("4. Read what it would do")?).await?;
     ensure!(clones.one("first").await?.expires_at().is_none(), "in audit nothing is written on a clone");
+    one_policy(&newcomer, &kubelet).await?;
     fails_open(&stage, true).await?;
 
     let mut blocks = page.take("5. From audit to enforce")?;
@@ -118,6 +119,18 @@ async fn nobody_was_here(api: &Api) -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// The file that the page names has the revision that the daemon acts by, so `apply` takes a plan that was made with it.
+async fn one_policy(newcomer: &Newcomer, kubelet: &Kubelet) -> Result<()> {
+    newcomer.run("clonewarden plan --policies policies/staging.yaml -o json > plan.json").await?;
+    let plan: Value = serde_json::from_str(&fs::read_to_string(newcomer.folder.join("plan.json"))?)?;
+    let revision = plan["policyRevision"].as_str().context("no revision")?;
+    for daemon in kubelet.daemons()?.into_values() {
+        let said = daemon.metrics().await?.family("clonewarden_policy_info");
+        ensure!(said.contains(revision), "{revision}, and the daemon acts by {said}");
+    }
+    Ok(())
 }
 
 /// Both replicas run, and one of them acts.
