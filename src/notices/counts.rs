@@ -4,8 +4,8 @@
 //! through, the critical ones by what they said.
 
 use super::{
-    digest::Message,
-    notice::{Notice, Severity},
+    message::{Message, raise},
+    notice::Severity,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,6 +25,7 @@ struct All {
     failed: u64,
     dropped: u64,
     repeated: u64,
+    restarts: u64,
     lost: BTreeMap<Severity, u64>,
     /// How many critical ones were not taken at first, and are tried on.
     late: u64,
@@ -48,7 +49,7 @@ impl Counts {
     /// The receiver has taken it, and what it told of what was lost.
     pub(super) fn sent(&self, message: &Message, told: &Lost) {
         let mut all = self.all();
-        all.sent = all.sent.saturating_add(message.count());
+        all.sent = all.sent.saturating_add(message.count);
         all.told = all.told.max(told.up_to);
         let told = all.told;
         all.critical.retain(|(place, _)| *place > told);
@@ -57,25 +58,32 @@ impl Counts {
     /// The receiver did not take it, and it is given up.
     pub(super) fn failed(&self, message: &Message) {
         let mut all = self.all();
-        all.failed = all.failed.saturating_add(message.count());
-        message.severities().into_iter().for_each(|(severity, count)| all.lose(severity, count));
-        message.criticals().for_each(|notice| all.remember(notice));
+        all.failed = all.failed.saturating_add(message.count);
+        all.lose(message);
     }
 
-    /// There was no room for it.
-    pub(super) fn dropped(&self, notice: &Notice) {
+    /// It came after the last message.
+    pub(super) fn dropped(&self, message: &Message) {
         let mut all = self.all();
-        all.dropped = all.dropped.saturating_add(1);
-        all.lose(notice.severity, 1);
-        if notice.severity == Severity::Critical {
-            all.remember(notice);
-        }
+        all.dropped = all.dropped.saturating_add(message.count);
+        all.lose(message);
     }
 
     /// It had been told.
     pub(super) fn repeated(&self) {
         let mut all = self.all();
         all.repeated = all.repeated.saturating_add(1);
+    }
+
+    /// What tells the receiver has died and is started again.
+    pub(super) fn restarted(&self) {
+        let mut all = self.all();
+        all.restarts = all.restarts.saturating_add(1);
+    }
+
+    /// How often what tells the receiver has died.
+    pub(super) fn restarts(&self) -> u64 {
+        self.all().restarts
     }
 
     /// So many critical ones are tried on.
@@ -117,43 +125,41 @@ impl All {
         self.failed.saturating_add(self.dropped)
     }
 
-    fn lose(&mut self, severity: Severity, count: u64) {
-        let lost = self.lost.entry(severity).or_default();
-        *lost = lost.saturating_add(count);
-    }
-
-    fn remember(&mut self, notice: &Notice) {
+    fn lose(&mut self, message: &Message) {
+        message.severities.iter().for_each(|(severity, count)| raise(&mut self.lost, *severity, *count));
         let place = self.lost_in_all();
-        self.critical.push_back((place, notice.text()));
-        if self.critical.len() > REMEMBERED {
-            self.critical.pop_front();
-        }
+        self.critical.extend(message.criticals().map(|notice| (place, notice.text())));
+        self.critical.drain(..self.critical.len().saturating_sub(REMEMBERED));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::notice::tests::line, *};
+    use super::{
+        super::notice::{Notice, tests::line},
+        *,
+    };
     use std::sync::Arc;
 
-    fn notice(severity: Severity, name: &str) -> Arc<Notice> {
-        Arc::new(Notice { severity, ..Notice::of(&line("decided", "alert", None, "BrakeOn", name, "ada")).unwrap() })
+    fn one(severity: Severity, name: &str) -> Message {
+        let notice = Notice::of(&line("decided", "alert", None, "BrakeOn", name, "ada")).unwrap();
+        Message::of(Arc::new(Notice { severity, ..notice }))
     }
 
     #[test]
     fn what_is_lost_is_told_until_a_message_that_tells_it_is_taken() {
         let counts = Counts::default();
-        counts.dropped(&notice(Severity::Info, "a"));
-        counts.failed(&Message::One(notice(Severity::Critical, "b")));
+        counts.dropped(&one(Severity::Info, "a"));
+        counts.failed(&one(Severity::Critical, "b"));
         let first = counts.lost();
         assert_eq!((first.count, first.critical.len()), (2, 1));
         assert!(first.critical[0].contains("staging/b"), "{first:?}");
-        counts.dropped(&notice(Severity::Critical, "c"));
-        counts.sent(&Message::One(notice(Severity::Info, "d")), &first);
+        counts.dropped(&one(Severity::Critical, "c"));
+        counts.sent(&one(Severity::Info, "d"), &first);
         let second = counts.lost();
         assert_eq!(second.count, 1);
         assert!(second.critical.len() == 1 && second.critical[0].contains("staging/c"), "{second:?}");
-        counts.sent(&Message::One(notice(Severity::Info, "e")), &second);
+        counts.sent(&one(Severity::Info, "e"), &second);
         assert_eq!((counts.lost().count, counts.lost().critical), (0, Vec::new()));
         assert_eq!(counts.outcomes(), [("sent", 2), ("failed", 1), ("dropped", 2), ("repeated", 0)]);
         assert_eq!(counts.lost_by_severity(), [(Severity::Info, 1), (Severity::Warning, 0), (Severity::Critical, 2)]);
@@ -163,7 +169,7 @@ mod tests {
     fn what_is_remembered_of_it_is_bounded() {
         let counts = Counts::default();
         for number in 0..50 {
-            counts.dropped(&notice(Severity::Critical, &number.to_string()));
+            counts.dropped(&one(Severity::Critical, &number.to_string()));
         }
         let lost = counts.lost();
         assert_eq!((lost.count, lost.critical.len()), (50, REMEMBERED));

