@@ -5,7 +5,7 @@
 
 use super::{
     body::Letter,
-    counts::Lost,
+    counts::{Counts, Lost},
     desk::{Desk, Taken},
     message::Message,
     notice::{Notice, Severity},
@@ -33,6 +33,7 @@ pub(super) struct Bag {
     pub(super) failing: bool,
     /// The last message has been made: there will be no more.
     pub(super) closed: bool,
+    pub(super) counts: Counts,
     rng: Rng,
 }
 
@@ -60,18 +61,22 @@ pub(super) enum Wakes {
 
 impl Bag {
     pub(super) fn new(desk: Desk, rng: Rng) -> Self {
-        Self { desk, errands: Vec::new(), trying: None, rests: None, failing: false, closed: false, rng }
+        Self { desk, errands: Vec::new(), trying: None, rests: None, failing: false, closed: false, counts: Counts::default(), rng }
     }
 
-    /// Takes a notice; whether it is news.
-    pub(super) fn take(&mut self, notice: Arc<Notice>, now: Instant) -> bool {
+    /// Takes a notice.
+    pub(super) fn take(&mut self, notice: Arc<Notice>, now: Instant) {
         let room = self.errands.len() < ERRANDS;
         match self.desk.take(notice, room, now) {
             Taken::Now(message) => self.errands.push(Errand::new(message, now)),
             Taken::Gathered => {}
-            Taken::Repeated => return false,
+            Taken::Repeated => self.counts.repeated = self.counts.repeated.saturating_add(1),
         }
-        true
+    }
+
+    /// What empties it has died and is started again.
+    pub(super) fn count_restart(&mut self) {
+        self.counts.restarts = self.counts.restarts.saturating_add(1);
     }
 
     /// Begins with what may be tried now: the most urgent, and of those that are equally urgent the oldest.
@@ -115,7 +120,7 @@ impl Bag {
 
     /// How many critical ones are tried on.
     pub(super) fn late(&self) -> u64 {
-        self.errands.iter().filter(|errand| errand.late).map(|errand| errand.message.critical()).sum()
+        self.errands.iter().chain(&self.trying).filter(|errand| errand.late).map(|errand| errand.message.critical()).sum()
     }
 
     /// Makes one message of all that is left, and tries that: there will be no more. Whether there is any.

@@ -15,7 +15,7 @@ use super::{
     bag::{Bag, Errand, Wakes},
     body::{Letter, letter},
     config::Receiver,
-    counts::{Counts, Lost},
+    counts::Lost,
     message::Message,
     notice::{Notice, Severity},
 };
@@ -62,7 +62,6 @@ pub(super) struct Courier {
     pub(super) receiver: Arc<Receiver>,
     pub(super) owners: Arc<BTreeMap<String, String>>,
     pub(super) deliver: Deliver,
-    pub(super) counts: Counts,
     /// By when everything has to be out, as soon as the process ends.
     pub(super) closing: watch::Receiver<Option<Instant>>,
     pub(super) patience: Patience,
@@ -76,16 +75,14 @@ impl Courier {
         let mut bag = self.bag();
         if bag.closed {
             let message = Message::of(notice);
-            self.counts.dropped(&message);
+            bag.counts.dropped(&message);
             if message.severity() == Severity::Critical {
                 let (receiver, what) = (&self.receiver.name, texts(&message));
                 error!(receiver, what, "A critical notification is lost: it came after the last message of this process. The journal has it.");
             }
             return;
         }
-        if !bag.take(notice, Instant::now()) {
-            return self.counts.repeated();
-        }
+        bag.take(notice, Instant::now());
         self.more.notify_one();
     }
 
@@ -98,7 +95,7 @@ impl Courier {
             let Some(Err(died)) = tasks.join_next().await else { return };
             let receiver = &self.receiver.name;
             error!(receiver, %died, "What tells a receiver has died: this is a bug. It is started again, and nothing that waits is lost.");
-            self.counts.restarted();
+            self.bag().count_restart();
             self.settle(Answer::Later("a bug of the daemon has ended the try".to_owned(), None), Instant::now());
             tokio::time::sleep(self.patience.first_pause).await;
         }
@@ -139,7 +136,7 @@ impl Courier {
         }
     }
 
-    fn bag(&self) -> MutexGuard<'_, Bag> {
+    pub(super) fn bag(&self) -> MutexGuard<'_, Bag> {
         self.bag.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -153,11 +150,13 @@ impl Courier {
 
     /// The letter that is tried. What it says is made without the lock: whoever has something to tell does not wait for a template.
     fn letter(&self) -> Option<Arc<Letter>> {
-        let (message, refused) = match self.bag().trying.as_ref()? {
-            Errand { letter: Some((letter, _)), .. } => return Some(Arc::clone(letter)),
-            errand => (errand.message.clone(), errand.refused.clone()),
+        let (message, refused, lost) = {
+            let bag = self.bag();
+            match bag.trying.as_ref()? {
+                Errand { letter: Some((letter, _)), .. } => return Some(Arc::clone(letter)),
+                errand => (errand.message.clone(), errand.refused.clone(), bag.counts.lost()),
+            }
         };
-        let lost = self.counts.lost();
         let letter = Arc::new(letter(&self.receiver, &self.owners, &message, &lost, refused.as_deref()));
         if let Some(problem) = &letter.problem {
             let receiver = &self.receiver.name;
@@ -204,22 +203,19 @@ impl Courier {
         errand.next = now + bag.pause(errand.tries, wait, self.patience.first_pause);
         bag.errands.push(errand);
         bag.join_late(now);
-        self.counts.set_late(bag.late());
     }
 
     fn taken(&self, bag: &mut Bag, errand: &Errand) {
         bag.rests = None;
         let told = errand.letter.as_ref().map(|(_, lost)| lost.clone()).unwrap_or_default();
-        self.counts.sent(&errand.message, &told);
-        self.counts.set_late(bag.late());
+        bag.counts.sent(&errand.message, &told);
         if std::mem::take(&mut bag.failing) {
             info!(receiver = self.receiver.name, "The receiver takes notifications again.");
         }
     }
 
     fn give_up(&self, bag: &mut Bag, message: &Message, reason: &str) {
-        self.counts.failed(message);
-        self.counts.set_late(bag.late());
+        bag.counts.failed(message);
         // Where the same is found again, it has not been told.
         bag.desk.forget(message.ids());
         let receiver = &self.receiver.name;

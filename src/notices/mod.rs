@@ -26,7 +26,7 @@ use crate::{
 };
 use bag::Bag;
 use config::{Config, Receiver};
-use counts::{Counts, Lost};
+use counts::Lost;
 use courier::{Courier, PATIENCE, Patience};
 use desk::Desk;
 use jiff::Timestamp;
@@ -96,7 +96,6 @@ impl Notices {
                     let (poster, receiver) = (poster.clone(), Arc::clone(&to));
                     Box::pin(async move { courier::once(&poster, &receiver, &letter, patience.answer).await.0 })
                 }),
-                counts: Counts::default(),
                 closing: until.clone(),
                 patience,
                 bag: Mutex::new(Bag::new(Desk::new(config.pace), Rng::new(RandomState::new().hash_one(&receiver.name)))),
@@ -111,12 +110,9 @@ impl Notices {
 
     /// What became of the notices, by receiver.
     pub(crate) fn tallies(&self) -> impl Iterator<Item = Tally<'_>> {
-        self.couriers.iter().map(|(receiver, courier)| Tally {
-            receiver,
-            outcomes: courier.counts.outcomes(),
-            lost: courier.counts.lost_by_severity().map(|(severity, count)| (severity.word(), count)),
-            late: courier.counts.late(),
-            restarts: courier.counts.restarts(),
+        self.couriers.iter().map(|(receiver, courier)| {
+            let bag = courier.bag();
+            Tally { receiver, outcomes: bag.counts.outcomes(), lost: bag.counts.lost_by_severity(), late: bag.late(), restarts: bag.counts.restarts }
         })
     }
 

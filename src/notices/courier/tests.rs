@@ -23,7 +23,6 @@ fn courier(reaction: Arc<Reaction>) -> Courier {
             let reaction = Arc::clone(&reaction);
             Box::pin(async move { reaction(&letter.body) })
         }),
-        counts: Counts::default(),
         closing: watch::channel(None).1,
         patience: PATIENCE,
         bag: Mutex::new(Bag::new(Desk::new(pace), Rng::new(7))),
@@ -48,7 +47,7 @@ async fn many_critical_ones_that_are_tried_on_become_one_and_leave_room() {
         courier.settle(Answer::Refused("no".to_owned(), String::new()), now);
     }
     let bag = courier.bag();
-    assert_eq!((bag.errands.len(), courier.counts.late()), (1, LATE as u64 + 1));
+    assert_eq!((bag.errands.len(), bag.late()), (1, LATE as u64 + 1));
     assert!(bag.errands[0].next > now && bag.rests.is_none(), "nothing else waits for it");
 }
 
@@ -83,7 +82,7 @@ async fn a_courier_that_dies_is_started_again_and_loses_nothing_in_silence() {
     let [mut sent, mut failed] = [0, 0];
     for _ in 0..600 {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        [(_, sent), (_, failed), ..] = courier.counts.outcomes();
+        [(_, sent), (_, failed), ..] = courier.bag().counts.outcomes();
         if sent + failed == 4 {
             break;
         }
@@ -92,7 +91,8 @@ async fn a_courier_that_dies_is_started_again_and_loses_nothing_in_silence() {
     let tries = tries.lock().unwrap().clone();
     let count = |name: &str| tries.iter().filter(|one| **one == name).count();
     assert_eq!((count("brake"), count("once"), count("next"), count("always")), (2, 2, 1, TRIES as usize), "{tries:?}");
-    assert_eq!((courier.counts.restarts(), courier.counts.lost().count), (2 + u64::from(TRIES), 1));
+    let bag = courier.bag();
+    assert_eq!((bag.counts.restarts, bag.counts.lost().count), (2 + u64::from(TRIES), 1));
     assert!(!running.is_finished());
     running.abort();
 }
