@@ -32,7 +32,7 @@ pub(super) struct Bag {
     pub(super) rests: Option<Instant>,
     pub(super) failing: bool,
     /// The last message has been made: there will be no more.
-    pub(super) closed: bool,
+    closed: bool,
     pub(super) counts: Counts,
     rng: Rng,
 }
@@ -64,14 +64,18 @@ impl Bag {
         Self { desk, errands: Vec::new(), trying: None, rests: None, failing: false, closed: false, counts: Counts::default(), rng }
     }
 
-    /// Takes a notice.
-    pub(super) fn take(&mut self, notice: Arc<Notice>, now: Instant) {
+    /// Takes a notice, if the last message has not been made.
+    pub(super) fn take(&mut self, notice: Arc<Notice>, now: Instant) -> bool {
+        if self.closed {
+            return false;
+        }
         let room = self.errands.len() < ERRANDS;
         match self.desk.take(notice, room, now) {
             Taken::Now(message) => self.errands.push(Errand::new(message, now)),
             Taken::Gathered => {}
             Taken::Repeated => self.counts.repeated = self.counts.repeated.saturating_add(1),
         }
+        true
     }
 
     /// What empties it has died and is started again.

@@ -24,6 +24,7 @@ use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -72,18 +73,25 @@ pub(super) struct Courier {
 impl Courier {
     /// Takes a notice, and waits for nothing.
     pub(super) fn take(&self, notice: Arc<Notice>) {
+        // Whoever says this is deciding and deleting: a bug here must not end that.
+        let taken = catch_unwind(AssertUnwindSafe(|| self.bag().take(Arc::clone(&notice), Instant::now())));
+        let reason = match taken {
+            Ok(true) => return self.more.notify_one(),
+            Ok(false) => "it came after the last message of this process",
+            Err(_) => "a bug of the daemon",
+        };
+        let (receiver, message) = (&self.receiver.name, Message::of(notice));
         let mut bag = self.bag();
-        if bag.closed {
-            let message = Message::of(notice);
-            bag.counts.dropped(&message);
-            if message.severity() == Severity::Critical {
-                let (receiver, what) = (&self.receiver.name, texts(&message));
-                error!(receiver, what, "A critical notification is lost: it came after the last message of this process. The journal has it.");
-            }
-            return;
+        bag.counts.dropped(&message);
+        // When the same is found again, it is told.
+        bag.desk.forget(message.ids());
+        if taken.is_err() {
+            bag.count_restart();
+            error!(receiver, "What sorts the notifications for a receiver has failed: this is a bug. Everything else goes on.");
         }
-        bag.take(notice, Instant::now());
-        self.more.notify_one();
+        if message.severity() == Severity::Critical {
+            error!(receiver, reason, what = texts(&message), "A critical notification is lost: it found no place. The journal has it.");
+        }
     }
 
     /// Brings what comes until the process ends, and then what is left, whatever becomes of the task.

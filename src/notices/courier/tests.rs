@@ -59,6 +59,19 @@ fn a_receiver_is_never_asked_before_the_time_that_it_says_and_not_by_all_at_once
     assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
 }
 
+#[test]
+fn a_bug_in_what_sorts_notices_ends_nothing_else_and_loses_none_in_silence() {
+    // There is no such time: to come so far takes a bug.
+    let pace = Pace { window: Duration::MAX, at_most: 0, repeat: Duration::from_secs(3_600) };
+    let courier = Courier { bag: Mutex::new(Bag::new(Desk::new(pace), Rng::new(7))), ..refusing() };
+    for _ in 0..2 {
+        courier.take(notice("acted", "delete", "Expired", "a"));
+    }
+    courier.take(notice("acted", "alert", "BrakeOn", "brake"));
+    let bag = courier.bag();
+    assert_eq!((bag.counts.restarts, bag.counts.outcomes()[2], bag.counts.lost().count, bag.errands.len()), (2, ("dropped", 2), 2, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_courier_that_dies_is_started_again_and_loses_nothing_in_silence() {
     let (tries, (_open, closing)) = (Arc::new(Mutex::new(Vec::new())), watch::channel(None));
