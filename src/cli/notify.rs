@@ -6,7 +6,10 @@ use super::{
     plan,
 };
 use crate::{
-    notices::{self, config::Config},
+    notices::{
+        self,
+        config::{Config, Receiver},
+    },
     observe::kube::install_tls,
 };
 use anyhow::{Context, anyhow};
@@ -45,8 +48,9 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
 fn test(args: &Args) -> Result<(), Failure> {
     let config = Config::read(&args.notifications).map_err(|problems| Failure::input(anyhow!(printable(&problems.join("\n")))))?;
     let wanted = |name: &str| args.receiver.as_ref().is_none_or(|receiver| receiver == name);
-    if let Some(unknown) = args.receiver.as_ref().filter(|_| !config.names().any(wanted)) {
-        let names = config.names().collect::<Vec<_>>().join(", ");
+    let names = || config.receivers().map(Receiver::name);
+    if let Some(unknown) = args.receiver.as_ref().filter(|_| !names().any(wanted)) {
+        let names = names().collect::<Vec<_>>().join(", ");
         return Err(Failure::input(anyhow!("no receiver is called `{}`; there are {names}", printable(unknown))));
     }
     install_tls();

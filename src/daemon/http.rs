@@ -111,7 +111,7 @@ impl Listening {
     pub async fn serve(self, pages: Router, stop: CancellationToken) -> io::Result<()> {
         let pages = pages.layer(middleware::from_fn(attend));
         let handle = Handle::new();
-        let door = Door { lobby: Lobby::new(), patience: self.patience };
+        let door = Door { lobby: Arc::<Lobby>::default(), patience: self.patience };
         let mut server = axum_server::from_tcp(self.listener.into_std()?)?.acceptor(door).handle(handle.clone()).http1_only();
         server.http_builder().http1().header_read_timeout(self.head).max_buf_size(HEAD_BYTES);
         let mut serving = std::pin::pin!(server.serve(pages.into_make_service()));
@@ -142,7 +142,7 @@ async fn exposition(State(shown): State<Shown>, Extension(guest): Extension<Arc<
         let why = "on the daemon's own machine the metrics are shown to whoever asks by an address or `localhost`, not by another name\n";
         return (StatusCode::FORBIDDEN, why).into_response();
     }
-    if !guest.is_seated() {
+    if !guest.takes_place() {
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "2")], "too much is asked for at once; try again\n").into_response();
     }
     // It is never closed; whoever waits has one of few places.

@@ -147,17 +147,26 @@ struct Known {
     kept: bool,
     /// Why they are not.
     trouble: Option<KeepError>,
+    /// Why the folder could not be loaded at the start, until it is written down: nobody is told before this process holds the lease.
+    untold: Option<Problems>,
+}
+
+impl Known {
+    fn at_start(in_force: Folder, untold: Option<Problems>) -> Self {
+        let problem = untold.as_ref().map(Problems::to_string).unwrap_or_default();
+        Self { in_force, last: None, problem, kept: false, trouble: None, untold }
+    }
 }
 
 impl Following {
     /// Follows the folder for ever, beginning with the files in force; `problem`: they are not what stands in the folder, which cannot
     /// be loaded.
     pub async fn run(self, in_force: Folder, problem: Option<Problems>) {
-        let problem = problem.map(|problems| problems.to_string()).unwrap_or_default();
-        let mut known = Known { in_force, last: None, problem, kept: false, trouble: None };
+        let mut known = Known::at_start(in_force, problem);
         loop {
             self.keep(&mut known).await;
             self.clock.sleep(EVERY).await;
+            self.say_how_it_started(&mut known);
             self.look(&mut known).await;
         }
     }
@@ -202,6 +211,7 @@ impl Following {
     }
 
     fn mended(&self, known: &mut Known) {
+        known.untold = None;
         if !std::mem::take(&mut known.problem).is_empty() {
             info!("The policy folder can be loaded again.");
             self.journal.noted("policiesMended", self.clock.now(), json!({}));
@@ -213,16 +223,29 @@ impl Following {
         let problem = problems.to_string();
         if known.problem != problem {
             error!("The policies cannot be loaded; the last good set stays in force.\n{problem}");
-            let in_force = self.policies.borrow().revision.hash.clone();
-            // Places and codes alone: whatever has strayed into the folder may be anything, a Secret too.
-            let place =
-                |problem: &Problem| format!("{}:{}:{} {}", problem.place.file, problem.place.line, problem.place.column, problem.code.as_str());
-            let places: Vec<String> = problems.iter().take(PLACES).map(place).collect();
-            self.journal.noted("policiesBroken", self.clock.now(), json!({"errors": problems.errors(), "places": places, "inForce": in_force}));
-            known.problem = problem;
+            self.note_broken(problems);
+            (known.problem, known.untold) = (problem, None);
             self.broken.send_replace(true);
             self.wake.notify_one();
         }
+    }
+
+    /// That the process started with a folder that cannot be loaded is written down by the one that acts, once it does: the log has it
+    /// since the start, and of what a standby writes down nobody is told.
+    fn say_how_it_started(&self, known: &mut Known) {
+        if self.fence.holds()
+            && let Some(problems) = known.untold.take()
+        {
+            self.note_broken(&problems);
+        }
+    }
+
+    fn note_broken(&self, problems: &Problems) {
+        let in_force = self.policies.borrow().revision.hash.clone();
+        // Places and codes alone: whatever has strayed into the folder may be anything, a Secret too.
+        let place = |problem: &Problem| format!("{}:{}:{} {}", problem.place.file, problem.place.line, problem.place.column, problem.code.as_str());
+        let places: Vec<String> = problems.iter().take(PLACES).map(place).collect();
+        self.journal.noted("policiesBroken", self.clock.now(), json!({"errors": problems.errors(), "places": places, "inForce": in_force}));
     }
 
     /// Keeps what is in force, if this process is the one that acts by it.

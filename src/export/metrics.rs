@@ -318,11 +318,13 @@ metrics! {
     journal_failures: Counters Count "clonewarden_journal_failures_total" ["output", "what"]
         "How often the journal could not be written (`write`; tried again every second), or its files not be rotated (`rotate`; every 30 s). No decision waits for it.";
     notices: Counters Count "clonewarden_notices_total" ["receiver", "outcome"]
-        "Notifications by receiver (its name in the file of `--notifications`): `sent`, alone or in a digest; `failed`, the receiver did not take it; `dropped`, too many waited; `repeated`, it had been told before. The journal has all of them.";
+        "Notifications by receiver (its name in the file of `--notifications`): `sent`, alone or in a digest; `failed`, the receiver did not take it; `dropped`, it came after the last message of a process that ends; `repeated`, it had been told before. The journal has all of them.";
     notices_lost: Counters Count "clonewarden_notices_lost_total" ["receiver", "severity"]
-        "Notifications that were given up or found no room, by how urgent they were (`info`, `warning`, `critical`). The journal has them, and the next message that arrives says how many.";
+        "Notifications that were given up or came after the last message of a process that ends, by how urgent they were (`info`, `warning`, `critical`). The journal has them, and the next message that arrives says how many.";
     notices_late: Gauges Count "clonewarden_notices_late" ["receiver"]
         "Critical notifications that the receiver has not taken, and that are tried for a day.";
+    notices_restarts: Counters Count "clonewarden_notices_restarts_total" ["receiver"]
+        "How often what tells a receiver died and was started again: a bug. What waits for it is kept, and what was under way has failed once.";
     spans: Counters Count "clonewarden_spans_total" ["outcome"]
         "Spans of traces: `sent`; `failed`, the collector did not take them; `dropped`, too many waited.";
     cloudwatch_requests: Counters Count "clonewarden_cloudwatch_requests_total" ["outcome"]

@@ -134,6 +134,7 @@ impl Metrics {
         tally.outcomes.iter().for_each(|(outcome, total)| families.notices.raise(&[receiver, outcome], whole(*total)));
         tally.lost.iter().for_each(|(severity, total)| families.notices_lost.raise(&[receiver, severity], whole(*total)));
         families.notices_late.set(&[receiver], whole(tally.late));
+        families.notices_restarts.raise(&[receiver], whole(tally.restarts));
     }
 
     /// What became of the spans since the start.

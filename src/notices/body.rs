@@ -6,7 +6,7 @@
 use super::{
     config::{Kind, Receiver},
     counts::Lost,
-    digest::{Digest, Message},
+    message::Message,
     notice::{Notice, Severity},
     text::{chat, visible},
 };
@@ -35,16 +35,12 @@ pub(super) struct Letter {
 
 /// A message as this receiver gets it. `lost`: what before it could not be sent; `refused`: how the receiver refused what its template made.
 pub(super) fn letter(receiver: &Receiver, owners: &BTreeMap<String, String>, message: &Message, lost: &Lost, refused: Option<&str>) -> Letter {
-    let id = match message {
-        Message::One(notice) => notice.id.clone(),
-        Message::Digest(many) => {
-            let first = many.first.iter().map(|notice| notice.id.as_str());
-            digest(&first.chain([many.count.to_string().as_str()]).collect::<Vec<_>>())
+    let (id, template) = match message.alone() {
+        Some(notice) => (notice.id.clone(), receiver.template.as_ref()),
+        None => {
+            let first = message.first.iter().map(|notice| notice.id.as_str());
+            (digest(&first.chain([message.count.to_string().as_str()]).collect::<Vec<_>>()), receiver.digest_template.as_ref())
         }
-    };
-    let template = match message {
-        Message::One(_) => receiver.template.as_ref(),
-        Message::Digest(_) => receiver.digest_template.as_ref(),
     };
     let made = match refused {
         Some(refused) => Err(format!("the receiver does not take what it makes: {refused}")),
@@ -75,26 +71,26 @@ pub(super) fn samples(kind: Kind) -> ([Any; 2], [Any; 2]) {
     let all: Vec<Arc<Notice>> = [Some(clone), paused].into_iter().flatten().map(Arc::new).collect();
     let (owners, none) = (BTreeMap::new(), Lost::default());
     let some = Lost { count: 3, critical: vec!["an example".to_owned()], ..Lost::default() };
-    let one = |place: usize, lost| all.get(place).map_or_else(Any::default, |notice| context(&Message::One(Arc::clone(notice)), &owners, kind, lost));
+    let one = |place: usize, lost| all.get(place).map_or_else(Any::default, |notice| context(&Message::of(Arc::clone(notice)), &owners, kind, lost));
     let many = |lost| {
-        let mut digest = Digest::default();
+        let mut digest = Message::default();
         all.iter().for_each(|notice| digest.add(Arc::clone(notice)));
-        context(&Message::Digest(digest), &owners, kind, lost)
+        context(&digest, &owners, kind, lost)
     };
     ([one(0, &none), one(1, &some)], [many(&none), many(&some)])
 }
 
 /// What a template may use. Every field is there in every case; what is not known is empty.
 fn context(message: &Message, owners: &BTreeMap<String, String>, kind: Kind, lost: &Lost) -> Any {
-    let mut fields: BTreeMap<&str, Any> = match message {
-        Message::One(notice) => of_one(notice, owners, kind),
-        Message::Digest(many) => BTreeMap::from([
-            ("count", Any::from(many.count)),
-            ("severity", Any::from(many.severity().word())),
-            ("leftOut", Any::from(many.left_out().0)),
-            ("codes", Any::from(Serde(&many.codes))),
-            ("text", Any::from(digest_text(many, Notice::text))),
-            ("notices", many.first.iter().map(|notice| Any::from_pairs(of_one(notice, owners, kind))).collect()),
+    let mut fields: BTreeMap<&str, Any> = match message.alone() {
+        Some(notice) => of_one(notice, owners, kind),
+        None => BTreeMap::from([
+            ("count", Any::from(message.count)),
+            ("severity", Any::from(message.severity().word())),
+            ("leftOut", Any::from(message.left_out().0)),
+            ("codes", Any::from(Serde(&message.codes))),
+            ("text", Any::from(digest_text(message, Notice::text))),
+            ("notices", message.first.iter().map(|notice| Any::from_pairs(of_one(notice, owners, kind))).collect()),
         ]),
     };
     fields.insert("lost", Any::from(lost.count));
@@ -142,13 +138,13 @@ fn mention(notice: &Notice, owners: &BTreeMap<String, String>, kind: Kind) -> An
 
 fn for_slack(message: &Message, owners: &BTreeMap<String, String>) -> String {
     let safe = |notice: &Notice| chat(&notice.text());
-    match message {
-        Message::One(notice) => {
+    match message.alone() {
+        Some(notice) => {
             let mention = mention(notice, owners, Kind::Slack);
             let space = if mention.as_str().is_none_or(str::is_empty) { "" } else { " " };
             format!("*{}* {mention}{space}{}", notice.severity.word(), safe(notice))
         }
-        Message::Digest(many) => digest_text(many, safe),
+        None => digest_text(message, safe),
     }
 }
 
@@ -164,7 +160,7 @@ fn remarks(lost: &Lost, problem: Option<&str>) -> String {
 }
 
 /// A digest in words: how many, of what, and the first of them, each as `said`.
-fn digest_text(many: &Digest, said: impl Fn(&Notice) -> String) -> String {
+fn digest_text(many: &Message, said: impl Fn(&Notice) -> String) -> String {
     let codes: Vec<String> = many.codes.iter().map(|(code, count)| format!("{count} {code}")).collect();
     let critical = many.severities.get(&Severity::Critical).map(|count| format!(" ({count} critical)")).unwrap_or_default();
     let mut text = format!("{} notices{critical}: {}", many.count, codes.join(", "));
@@ -182,17 +178,17 @@ fn digest_text(many: &Digest, said: impl Fn(&Notice) -> String) -> String {
 
 /// What a service gets without a template.
 fn plain(id: &str, message: &Message, lost: &Lost, problem: Option<&str>) -> Value {
-    let said = match message {
-        Message::One(notice) => [("kind".to_owned(), json!("notice"))].into_iter().chain(of_service(notice)).collect(),
-        Message::Digest(many) => json!({
+    let said = match message.alone() {
+        Some(notice) => [("kind".to_owned(), json!("notice"))].into_iter().chain(of_service(notice)).collect(),
+        None => json!({
             "kind": "digest",
             "id": id,
-            "severity": many.severity().word(),
-            "count": many.count,
-            "leftOut": many.left_out().0,
-            "codes": many.codes,
-            "text": digest_text(many, Notice::text),
-            "notices": many.first.iter().map(|notice| of_service(notice)).collect::<Vec<_>>(),
+            "severity": message.severity().word(),
+            "count": message.count,
+            "leftOut": message.left_out().0,
+            "codes": message.codes,
+            "text": digest_text(message, Notice::text),
+            "notices": message.first.iter().map(|notice| of_service(notice)).collect::<Vec<_>>(),
         }),
     };
     let mut head = Map::from_iter([("version".to_owned(), json!(1)), ("lost".to_owned(), json!(lost.count))]);
@@ -237,8 +233,12 @@ mod tests {
         *,
     };
 
+    fn notice(name: &str) -> Arc<Notice> {
+        Arc::new(Notice::of(&line("acted", "delete", Some("done"), "Expired", name, "ada@example.com")).unwrap())
+    }
+
     fn one(name: &str) -> Message {
-        Message::One(Arc::new(Notice::of(&line("acted", "delete", Some("done"), "Expired", name, "ada@example.com")).unwrap()))
+        Message::of(notice(name))
     }
 
     fn sent(kind: Kind, template: Option<&str>, message: &Message, lost: u64) -> Value {
@@ -272,12 +272,10 @@ mod tests {
 
     #[test]
     fn a_digest_counts_and_names_the_first_and_says_what_is_lost() {
-        let mut many = Digest::default();
+        let mut many = Message::default();
         for number in 0..500 {
-            let Message::One(notice) = one(&number.to_string()) else { panic!("no notice") };
-            many.add(notice);
+            many.add(notice(&number.to_string()));
         }
-        let many = Message::Digest(many);
         let text = sent(Kind::Slack, None, &many, 7)["text"].as_str().unwrap().to_owned();
         assert!(text.starts_with("500 notices: 500 Expired\n• staging/0 deleted"), "{text}");
         assert!(text.contains("and 490 more") && text.ends_with("(7 before this could not be sent; the journal has them)"), "{text}");
@@ -294,13 +292,11 @@ mod tests {
     #[test]
     fn a_digest_names_what_is_critical_first_and_says_how_many_it_leaves_out() {
         let critical = |number: u64| Notice::of(&line("decided", "alert", None, "BrakeOn", &format!("brake-{number}"), "ada")).unwrap();
-        let mut many = Digest::default();
+        let mut many = Message::default();
         for number in 0..30 {
-            let Message::One(notice) = one(&number.to_string()) else { panic!("no notice") };
-            many.add(notice);
+            many.add(notice(&number.to_string()));
         }
         (0..12).for_each(|number| many.add(Arc::new(critical(number))));
-        let many = Message::Digest(many);
         let text = sent(Kind::Slack, None, &many, 0)["text"].as_str().unwrap().to_owned();
         assert!(text.starts_with("42 notices (12 critical): 12 BrakeOn, 30 Expired\n• critical: staging/brake-0"), "{text}");
         assert!(text.ends_with("and 32 more, 2 of them critical: see `clonewarden journal`"), "{text}");
@@ -311,20 +307,19 @@ mod tests {
     #[test]
     fn names_that_bite_do_so_in_no_chat_however_they_get_there() {
         let bites = "x`](https://evil)![p](http://e/p) @all <!here> \u{202e}";
-        let Message::One(notice) = one("a") else { panic!("no notice") };
-        let mut notice = (*notice).clone();
+        let mut notice = (*notice("a")).clone();
         let told = notice.line.reason.as_mut().unwrap();
         told.message = format!("`{bites}` is in the way");
         notice.line.target.insert("name".to_owned(), json!(bites));
         notice.line.clone.as_mut().unwrap().owner = Some(bites.to_owned());
         notice.line.detail = Some(bites.to_owned());
-        let message = Message::One(Arc::new(notice.clone()));
-        let mut many = Digest::default();
+        let message = Message::of(Arc::new(notice.clone()));
+        let mut many = Message::default();
         many.add(Arc::new(notice.clone()));
         many.add(Arc::new(notice));
         let template = "`{{ name }}` {{ owner }} {{ text }} {{ message }} {{ target }} {{ detail }} {{ lostCritical }}";
         let lost = Lost { count: 1, critical: vec![bites.to_owned()], ..Lost::default() };
-        for (template, message) in [(None, &message), (Some(template), &message), (None, &Message::Digest(many))] {
+        for (template, message) in [(None, &message), (Some(template), &message), (None, &many)] {
             let body = letter(&Receiver::for_test("r", Kind::Slack, template), &BTreeMap::new(), message, &lost, None).body;
             let text = serde_json::from_str::<Value>(&body).unwrap()["text"].as_str().unwrap().to_owned();
             assert!(text.contains("evil"), "{text}");
@@ -381,10 +376,9 @@ mod tests {
 
     #[test]
     fn an_owner_who_is_only_claimed_is_not_mentioned() {
-        let Message::One(notice) = one("a") else { panic!("no notice") };
-        let mut notice = (*notice).clone();
+        let mut notice = (*notice("a")).clone();
         notice.line.clone.as_mut().unwrap().admitted = None;
-        let text = sent(Kind::Slack, Some("{{ mention }}{{ owner }}"), &Message::One(Arc::new(notice)), 0)["text"].clone();
+        let text = sent(Kind::Slack, Some("{{ mention }}{{ owner }}"), &Message::of(Arc::new(notice)), 0)["text"].clone();
         assert_eq!(text, "ada@\u{200b}example.com");
     }
 }

@@ -236,11 +236,6 @@ impl Config {
     pub(crate) fn receivers(&self) -> impl Iterator<Item = &Receiver> {
         self.receivers.iter()
     }
-
-    /// The names of the receivers.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.receivers.iter().map(|receiver| receiver.name.as_str())
-    }
 }
 
 impl ReceiverForm {
@@ -316,16 +311,10 @@ impl Receiver {
 
     #[cfg(test)]
     pub(super) fn for_test(name: &str, kind: Kind, template: Option<&str>) -> Self {
-        let template = template.map(|source| Spanned {
-            value: source.to_owned(),
-            referenced: serde_saphyr::Location::UNKNOWN,
-            defined: serde_saphyr::Location::UNKNOWN,
-        });
-        let url_file = PathBuf::from("/nowhere");
-        let (header_files, digest_template, ca_file) = (BTreeMap::new(), None, None);
-        let form = ReceiverForm { name: name.to_owned(), kind, url_file, header_files, template, digest_template, ca_file, insecure: false };
-        let mut problems = Vec::new();
-        form.settle(&mut problems).unwrap_or_else(|| panic!("{problems:?}"))
+        let kind = if kind == Kind::Slack { "slack" } else { "webhook" };
+        let receiver = serde_json::json!({"name": name, "kind": kind, "urlFile": "/nowhere", "template": template});
+        let config = Config::parse(&serde_json::json!({"receivers": [receiver]}).to_string()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        config.receivers.into_iter().next().unwrap()
     }
 }
 

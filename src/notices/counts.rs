@@ -4,30 +4,25 @@
 //! through, the critical ones by what they said.
 
 use super::{
-    digest::Message,
-    notice::{Notice, Severity},
+    message::{Message, raise},
+    notice::Severity,
 };
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeMap, VecDeque};
 
 /// How many lost critical notices a message tells of; the journal has all of them.
 const REMEMBERED: usize = 10;
 
 /// What became of the notices for one receiver.
 #[derive(Debug, Default)]
-pub(super) struct Counts(Mutex<All>);
-
-#[derive(Debug, Default)]
-struct All {
+pub(super) struct Counts {
     sent: u64,
     failed: u64,
     dropped: u64,
-    repeated: u64,
+    /// How many had been told.
+    pub(super) repeated: u64,
+    /// How often what tells the receiver has died.
+    pub(super) restarts: u64,
     lost: BTreeMap<Severity, u64>,
-    /// How many critical ones were not taken at first, and are tried on.
-    late: u64,
     /// How many of those that are lost have been told of.
     told: u64,
     /// Critical ones that are lost, each with how many were lost up to it.
@@ -46,124 +41,86 @@ pub(super) struct Lost {
 
 impl Counts {
     /// The receiver has taken it, and what it told of what was lost.
-    pub(super) fn sent(&self, message: &Message, told: &Lost) {
-        let mut all = self.all();
-        all.sent = all.sent.saturating_add(message.count());
-        all.told = all.told.max(told.up_to);
-        let told = all.told;
-        all.critical.retain(|(place, _)| *place > told);
+    pub(super) fn sent(&mut self, message: &Message, told: &Lost) {
+        self.sent = self.sent.saturating_add(message.count);
+        self.told = self.told.max(told.up_to);
+        self.critical.retain(|(place, _)| *place > self.told);
     }
 
     /// The receiver did not take it, and it is given up.
-    pub(super) fn failed(&self, message: &Message) {
-        let mut all = self.all();
-        all.failed = all.failed.saturating_add(message.count());
-        message.severities().into_iter().for_each(|(severity, count)| all.lose(severity, count));
-        message.criticals().for_each(|notice| all.remember(notice));
+    pub(super) fn failed(&mut self, message: &Message) {
+        self.failed = self.failed.saturating_add(message.count);
+        self.lose(message);
     }
 
-    /// There was no room for it.
-    pub(super) fn dropped(&self, notice: &Notice) {
-        let mut all = self.all();
-        all.dropped = all.dropped.saturating_add(1);
-        all.lose(notice.severity, 1);
-        if notice.severity == Severity::Critical {
-            all.remember(notice);
-        }
-    }
-
-    /// It had been told.
-    pub(super) fn repeated(&self) {
-        let mut all = self.all();
-        all.repeated = all.repeated.saturating_add(1);
-    }
-
-    /// So many critical ones are tried on.
-    pub(super) fn set_late(&self, late: u64) {
-        self.all().late = late;
+    /// It came after the last message.
+    pub(super) fn dropped(&mut self, message: &Message) {
+        self.dropped = self.dropped.saturating_add(message.count);
+        self.lose(message);
     }
 
     /// What was lost and has not been told of.
     pub(super) fn lost(&self) -> Lost {
-        let all = self.all();
-        let up_to = all.lost_in_all();
-        Lost { count: up_to.saturating_sub(all.told), critical: all.critical.iter().map(|(_, text)| text.clone()).collect(), up_to }
+        let up_to = self.failed.saturating_add(self.dropped);
+        Lost { count: up_to.saturating_sub(self.told), critical: self.critical.iter().map(|(_, text)| text.clone()).collect(), up_to }
     }
 
     /// How many had which outcome.
     pub(super) fn outcomes(&self) -> [(&'static str, u64); 4] {
-        let all = self.all();
-        [("sent", all.sent), ("failed", all.failed), ("dropped", all.dropped), ("repeated", all.repeated)]
+        [("sent", self.sent), ("failed", self.failed), ("dropped", self.dropped), ("repeated", self.repeated)]
     }
 
     /// How many were lost, by how urgent they were.
-    pub(super) fn lost_by_severity(&self) -> [(Severity, u64); 3] {
-        let all = self.all();
-        [Severity::Info, Severity::Warning, Severity::Critical].map(|severity| (severity, all.lost.get(&severity).copied().unwrap_or_default()))
+    pub(super) fn lost_by_severity(&self) -> [(&'static str, u64); 3] {
+        let lost = |severity: Severity| (severity.word(), self.lost.get(&severity).copied().unwrap_or_default());
+        [Severity::Info, Severity::Warning, Severity::Critical].map(lost)
     }
 
-    /// How many critical ones are tried on.
-    pub(super) fn late(&self) -> u64 {
-        self.all().late
-    }
-
-    fn all(&self) -> MutexGuard<'_, All> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl All {
-    fn lost_in_all(&self) -> u64 {
-        self.failed.saturating_add(self.dropped)
-    }
-
-    fn lose(&mut self, severity: Severity, count: u64) {
-        let lost = self.lost.entry(severity).or_default();
-        *lost = lost.saturating_add(count);
-    }
-
-    fn remember(&mut self, notice: &Notice) {
-        let place = self.lost_in_all();
-        self.critical.push_back((place, notice.text()));
-        if self.critical.len() > REMEMBERED {
-            self.critical.pop_front();
-        }
+    fn lose(&mut self, message: &Message) {
+        message.severities.iter().for_each(|(severity, count)| raise(&mut self.lost, *severity, *count));
+        let place = self.failed.saturating_add(self.dropped);
+        self.critical.extend(message.criticals().map(|notice| (place, notice.text())));
+        self.critical.drain(..self.critical.len().saturating_sub(REMEMBERED));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::notice::tests::line, *};
+    use super::{
+        super::notice::{Notice, tests::line},
+        *,
+    };
     use std::sync::Arc;
 
-    fn notice(severity: Severity, name: &str) -> Arc<Notice> {
-        Arc::new(Notice { severity, ..Notice::of(&line("decided", "alert", None, "BrakeOn", name, "ada")).unwrap() })
+    fn one(severity: Severity, name: &str) -> Message {
+        let notice = Notice::of(&line("decided", "alert", None, "BrakeOn", name, "ada")).unwrap();
+        Message::of(Arc::new(Notice { severity, ..notice }))
     }
 
     #[test]
     fn what_is_lost_is_told_until_a_message_that_tells_it_is_taken() {
-        let counts = Counts::default();
-        counts.dropped(&notice(Severity::Info, "a"));
-        counts.failed(&Message::One(notice(Severity::Critical, "b")));
+        let mut counts = Counts::default();
+        counts.dropped(&one(Severity::Info, "a"));
+        counts.failed(&one(Severity::Critical, "b"));
         let first = counts.lost();
         assert_eq!((first.count, first.critical.len()), (2, 1));
         assert!(first.critical[0].contains("staging/b"), "{first:?}");
-        counts.dropped(&notice(Severity::Critical, "c"));
-        counts.sent(&Message::One(notice(Severity::Info, "d")), &first);
+        counts.dropped(&one(Severity::Critical, "c"));
+        counts.sent(&one(Severity::Info, "d"), &first);
         let second = counts.lost();
         assert_eq!(second.count, 1);
         assert!(second.critical.len() == 1 && second.critical[0].contains("staging/c"), "{second:?}");
-        counts.sent(&Message::One(notice(Severity::Info, "e")), &second);
+        counts.sent(&one(Severity::Info, "e"), &second);
         assert_eq!((counts.lost().count, counts.lost().critical), (0, Vec::new()));
         assert_eq!(counts.outcomes(), [("sent", 2), ("failed", 1), ("dropped", 2), ("repeated", 0)]);
-        assert_eq!(counts.lost_by_severity(), [(Severity::Info, 1), (Severity::Warning, 0), (Severity::Critical, 2)]);
+        assert_eq!(counts.lost_by_severity(), [("info", 1), ("warning", 0), ("critical", 2)]);
     }
 
     #[test]
     fn what_is_remembered_of_it_is_bounded() {
-        let counts = Counts::default();
+        let mut counts = Counts::default();
         for number in 0..50 {
-            counts.dropped(&notice(Severity::Critical, &number.to_string()));
+            counts.dropped(&one(Severity::Critical, &number.to_string()));
         }
         let lost = counts.lost();
         assert_eq!((lost.count, lost.critical.len()), (50, REMEMBERED));

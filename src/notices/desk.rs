@@ -1,11 +1,11 @@
 //! What a receiver is told at once, what is told as one digest, and what has been told before.
 //!
-//! Contract: pure; time is an argument. However much there is to tell, a receiver gets no more than [`Pace::at_most`] messages, as many
-//! critical ones and one digest within [`Pace::window`], and no more is remembered than the constants here say. What is critical does not
-//! wait behind what is not.
+//! Contract: pure; time is an argument. However much there is to tell, a receiver gets no more than [`Pace::at_most`] messages and one digest
+//! within [`Pace::window`], and no more is remembered than the constants here say. What is critical does not wait behind what is not: it is
+//! told at once where nothing critical was told within the window, and else with what else comes within [`CRITICAL_WAITS`].
 
 use super::{
-    digest::{Digest, Message},
+    message::Message,
     notice::{Notice, Severity},
 };
 use std::{
@@ -30,8 +30,9 @@ pub(crate) struct Pace {
 pub(super) const REMEMBERED: usize = 10_000;
 /// How long what stands is gathered after the start: whoever takes over finds all of it at once, and it may have been told before.
 const SETTLING: Duration = Duration::from_secs(10);
-/// How long a critical notice is gathered at most, however long the window of the digest is.
-const CRITICAL_WAITS: Duration = Duration::from_secs(300);
+/// How long critical notices are gathered at most after one that was told: what goes wrong together is one message, and whoever was called
+/// by the first one is still on the way.
+const CRITICAL_WAITS: Duration = Duration::from_secs(30);
 /// How long the same critical notice is not told again, however long others are not: a brake that trips in the afternoon is another
 /// one than that of the morning, and one that flaps is no storm.
 const CRITICAL_AGAIN: Duration = Duration::from_secs(900);
@@ -41,8 +42,9 @@ const CRITICAL_AGAIN: Duration = Duration::from_secs(900);
 pub(super) struct Desk {
     pace: Pace,
     sent: VecDeque<Instant>,
-    critical: VecDeque<Instant>,
-    gathered: Digest,
+    /// When something critical was told last.
+    critical: Option<Instant>,
+    gathered: Message,
     due: Option<Instant>,
     settles: Option<Instant>,
     told: HashMap<String, Instant>,
@@ -62,8 +64,8 @@ pub(super) enum Taken {
 
 impl Desk {
     pub(super) fn new(pace: Pace) -> Self {
-        let (sent, critical, order) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Self { pace, sent, critical, gathered: Digest::default(), due: None, settles: None, told: HashMap::new(), order }
+        let (sent, order) = (VecDeque::new(), VecDeque::new());
+        Self { pace, sent, critical: None, gathered: Message::default(), due: None, settles: None, told: HashMap::new(), order }
     }
 
     /// Takes a notice. `room`: whether there is room for one more message.
@@ -81,16 +83,18 @@ impl Desk {
         let critical = notice.severity == Severity::Critical;
         // What comes while a digest is open belongs to the same storm, unless it is only that a restart gathers what stands.
         let storm = !critical && self.due.is_some() && self.settles.is_none_or(|settles| now >= settles);
-        let (sent, waits) = if critical { (&mut self.critical, self.pace.window.min(CRITICAL_WAITS)) } else { (&mut self.sent, self.pace.window) };
-        while sent.front().is_some_and(|first| now.saturating_duration_since(*first) >= self.pace.window) {
-            sent.pop_front();
-        }
-        if storm || !room || sent.len() >= self.pace.at_most {
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < self.pace.window;
+        let (enough, waits) = if critical {
+            (self.critical.as_ref().is_some_and(recent), self.pace.window.min(CRITICAL_WAITS))
+        } else {
+            (storm || self.sent.iter().filter(|at| recent(at)).count() >= self.pace.at_most, self.pace.window)
+        };
+        if enough || !room {
             self.gather(notice, now + waits);
             return Taken::Gathered;
         }
-        sent.push_back(now);
-        Taken::Now(Message::One(notice))
+        self.count(notice.severity, now);
+        Taken::Now(Message::of(notice))
     }
 
     /// When there is a digest to be sent, if there is one.
@@ -101,8 +105,8 @@ impl Desk {
     /// What has been gathered, which is then told.
     pub(super) fn gathered(&mut self, now: Instant) -> Option<Message> {
         self.due = None;
-        let message = std::mem::take(&mut self.gathered).into_message()?;
-        self.sent.push_back(now);
+        let message = Message::merged([std::mem::take(&mut self.gathered)])?;
+        self.count(message.severity(), now);
         Some(message)
     }
 
@@ -110,6 +114,18 @@ impl Desk {
     pub(super) fn forget<'a>(&mut self, ids: impl Iterator<Item = &'a str>) {
         for id in ids {
             self.told.remove(id);
+        }
+    }
+
+    fn count(&mut self, severity: Severity, now: Instant) {
+        if severity == Severity::Critical {
+            self.critical = Some(now);
+            return;
+        }
+        self.sent.push_back(now);
+        // No more are ever asked about.
+        if self.sent.len() > self.pace.at_most {
+            self.sent.pop_front();
         }
     }
 
@@ -144,7 +160,7 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{digest::FIRST, notice::tests::line},
+        super::{message::FIRST, notice::tests::line},
         *,
     };
 
@@ -169,7 +185,7 @@ mod tests {
         }
         let due = desk.due().unwrap();
         assert_eq!(due, start + Duration::from_secs(301));
-        let Some(Message::Digest(digest)) = desk.gathered(due) else { panic!("no digest") };
+        let digest = desk.gathered(due).unwrap();
         assert_eq!((digest.count, digest.first.len(), digest.codes["Expired"]), (500, FIRST, 500));
         assert_eq!((desk.due(), desk.gathered(due)), (None, None));
         assert!(matches!(desk.take(ended("c"), true, due + PACE.window), Taken::Now(_)));
@@ -206,11 +222,11 @@ mod tests {
         assert!(matches!(desk.take(ended("c"), true, start), Taken::Now(_)), "what was done does not wait");
         let due = desk.due().unwrap();
         assert_eq!(due, start + SETTLING);
-        assert_eq!(desk.gathered(due).unwrap().count(), 2);
+        assert_eq!(desk.gathered(due).unwrap().count, 2);
         assert!(matches!(desk.take(held("d"), true, due), Taken::Now(_)));
         let mut alone = Desk::new(PACE);
         alone.take(held("a"), true, start);
-        assert!(matches!(alone.gathered(due), Some(Message::One(_))));
+        assert!(alone.gathered(due).unwrap().alone().is_some());
     }
 
     #[test]
@@ -229,19 +245,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_critical_waits_behind_no_storm_and_is_no_storm_itself() {
-        let (mut desk, start) = (Desk::new(Pace { window: Duration::from_secs(86_400), ..PACE }), Instant::now());
+    fn what_is_critical_waits_behind_no_storm_and_a_burst_of_it_is_one_message_after_the_first() {
+        let (mut desk, start) = (Desk::new(Pace { window: Duration::from_secs(3_600), ..PACE }), Instant::now());
+        let second = Duration::from_secs(1);
         for number in 0..50 {
             desk.take(ended(&format!("a{number}")), true, start);
         }
-        for number in 0..3 {
-            assert!(matches!(desk.take(critical(&format!("b{number}")), true, start), Taken::Now(_)), "{number}");
+        assert_eq!(desk.due().unwrap(), start + Duration::from_secs(3_600));
+        assert!(matches!(desk.take(critical("first"), true, start), Taken::Now(_)));
+        for number in 0..50 {
+            assert_eq!(desk.take(critical(&format!("b{number}")), true, start + second), Taken::Gathered, "{number}");
         }
-        assert_eq!(desk.due().unwrap(), start + Duration::from_secs(86_400));
-        assert_eq!(desk.take(critical("one too many"), true, start), Taken::Gathered);
-        assert_eq!(desk.due().unwrap(), start + CRITICAL_WAITS, "nor does it wait a day for the digest");
-        let Some(Message::Digest(digest)) = desk.gathered(start + CRITICAL_WAITS) else { panic!("no digest") };
-        assert_eq!((digest.count, digest.first[0].severity), (48, Severity::Critical));
+        let due = desk.due().unwrap();
+        assert_eq!(due, start + second + CRITICAL_WAITS, "it waits no hour for the digest");
+        let digest = desk.gathered(due).unwrap();
+        assert_eq!((digest.count, digest.first[0].severity, digest.severities[&Severity::Critical]), (97, Severity::Critical, 50));
+        assert_eq!(desk.take(critical("goes on"), true, due + second), Taken::Gathered);
+        let due = desk.due().unwrap();
+        assert_eq!(desk.gathered(due).unwrap().count, 1);
+        assert!(matches!(desk.take(critical("another time"), true, due + Duration::from_secs(3_600)), Taken::Now(_)));
     }
 
     #[test]
@@ -263,6 +285,6 @@ mod tests {
         let (mut desk, start) = (Desk::new(PACE), Instant::now());
         assert_eq!(desk.take(ended("a"), false, start), Taken::Gathered);
         assert_eq!(desk.take(critical("a"), false, start), Taken::Gathered);
-        assert_eq!(desk.gathered(start).unwrap().count(), 2);
+        assert_eq!(desk.gathered(start).unwrap().count, 2);
     }
 }

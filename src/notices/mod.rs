@@ -4,18 +4,18 @@
 //! it. What is critical makes room for itself and is tried for a day; what is lost is counted, and told of in the next message. Only the holder
 //! of the lease tells. What is sent says what the journal says.
 
+mod bag;
 mod body;
 pub(crate) mod config;
 mod counts;
 mod courier;
 mod desk;
-mod digest;
+mod message;
 mod notice;
 mod template;
 #[cfg(test)]
 mod tests;
 mod text;
-mod tray;
 
 use crate::{
     act::journal::Listener,
@@ -24,12 +24,13 @@ use crate::{
     post::{Answer, Poster},
     rng::Rng,
 };
+use bag::Bag;
 use config::{Config, Receiver};
-use counts::{Counts, Lost};
+use counts::Lost;
 use courier::{Courier, PATIENCE, Patience};
 use desk::Desk;
-use digest::Message;
 use jiff::Timestamp;
+use message::Message;
 use notice::{Notice, Severity};
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
@@ -39,9 +40,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::Instant,
+};
 use tracing::error;
-use tray::Tray;
 
 /// How long a courier that is told to come to an end by a time is waited for beyond it.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -49,10 +53,10 @@ const MARGIN: Duration = Duration::from_millis(250);
 /// Tells people.
 pub(crate) struct Notices {
     config: Config,
-    desks: BTreeMap<String, (Arc<Tray>, Arc<Counts>)>,
+    couriers: BTreeMap<String, Arc<Courier>>,
     fence: Fence,
     closing: watch::Sender<Option<Instant>>,
-    couriers: Mutex<JoinSet<()>>,
+    running: Mutex<JoinSet<()>>,
 }
 
 /// What became of the notices for one receiver.
@@ -66,6 +70,8 @@ pub(crate) struct Tally<'a> {
     pub(crate) lost: [(&'static str, u64); 3],
     /// How many critical ones were not taken at first and are tried on.
     pub(crate) late: u64,
+    /// How often what tells it has died.
+    pub(crate) restarts: u64,
 }
 
 impl Notices {
@@ -78,45 +84,43 @@ impl Notices {
     }
 
     fn with(config: Config, fence: Fence, patience: Patience) -> Result<Self, String> {
-        let (mut desks, mut couriers, (closing, until)) = (BTreeMap::new(), JoinSet::new(), watch::channel(None));
+        let (mut couriers, mut running, (closing, until)) = (BTreeMap::new(), JoinSet::new(), watch::channel(None));
         let owners = Arc::new(config.owners.clone());
         for receiver in &config.receivers {
-            let (tray, counts) = (Arc::<Tray>::default(), Arc::<Counts>::default());
-            let courier = Courier {
-                receiver: Arc::new(receiver.clone()),
+            let poster = Poster::new(receiver.ca.as_deref()).map_err(|error| format!("receiver `{}`: {error}", receiver.name))?;
+            let receiver = Arc::new(receiver.clone());
+            let to = Arc::clone(&receiver);
+            let courier = Arc::new(Courier {
                 owners: Arc::clone(&owners),
-                poster: Poster::new(receiver.ca.as_deref()).map_err(|error| format!("receiver `{}`: {error}", receiver.name))?,
-                desk: Desk::new(config.pace),
-                tray: Arc::clone(&tray),
-                counts: Arc::clone(&counts),
+                deliver: Box::new(move |letter| {
+                    let (poster, receiver) = (poster.clone(), Arc::clone(&to));
+                    Box::pin(async move { courier::once(&poster, &receiver, &letter, patience.answer).await.0 })
+                }),
                 closing: until.clone(),
-                rng: Rng::new(RandomState::new().hash_one(&receiver.name)),
                 patience,
-                errands: Vec::new(),
-                rests: None,
-                failing: false,
-            };
-            couriers.spawn(courier.run());
-            desks.insert(receiver.name.clone(), (tray, counts));
+                bag: Mutex::new(Bag::new(Desk::new(config.pace), Rng::new(RandomState::new().hash_one(&receiver.name)))),
+                more: Notify::new(),
+                receiver,
+            });
+            running.spawn(Arc::clone(&courier).run());
+            couriers.insert(courier.receiver.name.clone(), courier);
         }
-        Ok(Self { config, desks, fence, closing, couriers: Mutex::new(couriers) })
+        Ok(Self { config, couriers, fence, closing, running: Mutex::new(running) })
     }
 
     /// What became of the notices, by receiver.
     pub(crate) fn tallies(&self) -> impl Iterator<Item = Tally<'_>> {
-        self.desks.iter().map(|(receiver, (_, counts))| Tally {
-            receiver,
-            outcomes: counts.outcomes(),
-            lost: counts.lost_by_severity().map(|(severity, count)| (severity.word(), count)),
-            late: counts.late(),
+        self.couriers.iter().map(|(receiver, courier)| {
+            let bag = courier.bag();
+            Tally { receiver, outcomes: bag.counts.outcomes(), lost: bag.counts.lost_by_severity(), late: bag.late(), restarts: bag.counts.restarts }
         })
     }
 
     /// Sends what waits, as one message to each, but takes no longer than that.
     pub(crate) async fn close(&self, within: Duration) {
         self.closing.send_replace(Some(Instant::now() + within));
-        let mut couriers = std::mem::take(&mut *self.couriers.lock().unwrap_or_else(PoisonError::into_inner));
-        let all = async { while couriers.join_next().await.is_some() {} };
+        let mut running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while running.join_next().await.is_some() {} };
         if tokio::time::timeout(within.saturating_add(MARGIN), all).await.is_err() {
             error!("Notifications may be lost: sending the last ones did not come to an end. The journal has them.");
         }
@@ -130,17 +134,8 @@ impl Listener for Notices {
             return;
         }
         let Some(notice) = Notice::of(line).map(Arc::new) else { return };
-        for name in self.config.receivers_of(&notice) {
-            let Some((tray, counts)) = self.desks.get(name) else { continue };
-            let Some(out) = tray.put(Arc::clone(&notice)) else { continue };
-            counts.dropped(&out);
-            if out.severity == Severity::Critical {
-                error!(
-                    receiver = name,
-                    what = out.text(),
-                    "A critical notification is lost: too many others that are critical wait. The journal has it."
-                );
-            }
+        for courier in self.config.receivers_of(&notice).into_iter().filter_map(|name| self.couriers.get(name)) {
+            courier.take(Arc::clone(&notice));
         }
     }
 }
@@ -151,7 +146,7 @@ impl Listener for Notices {
 /// It was not taken, and why.
 pub(crate) async fn send_sample(config: &Config, receiver: &Receiver) -> Result<String, String> {
     let poster = Poster::new(receiver.ca.as_deref())?;
-    let letter = body::letter(receiver, &config.owners, &Message::One(Arc::new(sample())), &Lost::default(), None);
+    let letter = body::letter(receiver, &config.owners, &Message::of(Arc::new(sample())), &Lost::default(), None);
     if let Some(problem) = letter.problem {
         return Err(format!("its template makes nothing of it: {problem}"));
     }

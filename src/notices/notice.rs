@@ -230,5 +230,7 @@ pub(super) mod tests {
         assert!(failed.text().contains("could not be deleted: Expired") && failed.text().contains("forbidden"), "{}", failed.text());
         let paused = Line { facts: json!({"by": "ada", "reason": "look"}).as_object().cloned().unwrap(), ..Line::new("paused", ended.time) };
         assert_eq!(Notice::of(&paused).unwrap().text(), "paused: by ada; reason look");
+        let broken = Line { facts: json!({"places": ["p.yaml:4:9 ttl"]}).as_object().cloned().unwrap(), ..Line::new("policiesBroken", ended.time) };
+        assert!(Notice::of(&broken).unwrap().text().contains("p.yaml:4:9"), "file and line are told");
     }
 }

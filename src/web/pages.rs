@@ -111,7 +111,7 @@ pub(super) fn routes(desk: Arc<Desk>) -> Router {
 /// What every request goes through: it needs a place, and whatever is answered is safe to show and is counted.
 async fn attend(State(desk): State<Arc<Desk>>, Extension(guest): Extension<Arc<Guest>>, request: Request, next: Next) -> Response {
     let form = Form::of(request.uri().path());
-    let mut response = if guest.is_seated() { next.run(request).await } else { Lack::Busy.told(form.unwrap_or(Form::Page)) };
+    let mut response = if guest.takes_place() { next.run(request).await } else { Lack::Busy.told(form.unwrap_or(Form::Page)) };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         let allow = response.headers_mut().remove(header::ALLOW);
         response = Lack::ReadOnly.told(form.unwrap_or(Form::Whole));

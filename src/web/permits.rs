@@ -1,8 +1,9 @@
 //! Who may see what, by the API server's word, remembered for a short while.
 //!
 //! Contract: nobody sees anything that was not affirmed; an API server that does not answer lets nobody in. What is remembered is
-//! bounded, is known by a hash of the token, and lasts [`GOOD`] or [`BAD`] from when the question was put. Strangers, of whom there may be any
-//! number, take no room from those who may look. Neither token nor name is logged.
+//! bounded, is known by a hash of the token (with the namespace, where the answer is about that alone), and lasts [`GOOD`] or [`BAD`] from
+//! when the question was put. Strangers, of whom there may be any number, take no room from those who may look, and nobody takes more by
+//! asking for namespaces that are not there. Neither token nor name is logged.
 
 use crate::{
     observe::kube::callers::Token,
@@ -62,22 +63,33 @@ impl Permits {
 
     /// What the owner of this token may see; a namespace that they ask for suffices if they may not see all.
     pub(super) async fn of(&self, token: &Token, namespace: Option<&str>) -> Result<Permit, ApiError> {
-        let key: [u8; 32] = Sha256::new().chain_update(token.print()).chain_update(namespace.unwrap_or_default()).finalize().into();
-        if let Some(known) = self.known(&key) {
+        let key = |namespace: Option<&str>| -> [u8; 32] {
+            Sha256::new().chain_update(token.print()).chain_update(namespace.unwrap_or_default()).finalize().into()
+        };
+        // What is true of a token stands under the token alone, whatever namespace it came with.
+        let (whole, part) = (key(None), key(namespace));
+        let known = || match (self.known(&whole), namespace) {
+            (Some(permit @ (Permit::All | Permit::Nobody)), _) => Some(permit),
+            (permit, None) => permit,
+            (_, Some(_)) => self.known(&part),
+        };
+        if let Some(known) = known() {
             return Ok(known);
         }
         let busy = || ApiError::Unavailable("too many tokens are being reviewed".to_owned());
         let _turn = timeout(TURN, self.turns.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
         // Somebody with the same token may have had the turn before.
-        if let Some(known) = self.known(&key) {
+        if let Some(known) = known() {
             return Ok(known);
         }
         // The right may be taken away while the answer is on its way.
         let asked = Instant::now();
         let permit = self.ask(token, namespace).await?;
         match permit {
-            Permit::All | Permit::Only(_) => self.good.remember(key, &permit, asked + GOOD),
-            Permit::Nobody | Permit::Denied => self.bad.remember(key, &permit, asked + BAD),
+            Permit::All => self.good.remember(whole, &permit, asked + GOOD),
+            Permit::Only(_) => self.good.remember(part, &permit, asked + GOOD),
+            Permit::Nobody => self.bad.remember(whole, &permit, asked + BAD),
+            Permit::Denied => self.bad.remember(part, &permit, asked + BAD),
         }
         Ok(permit)
     }
@@ -113,10 +125,13 @@ impl Known {
         if answers.len() >= REMEMBERED {
             answers.retain(|_, (_, until)| *until > now);
         }
-        // So many at once are no people: they are asked about each time.
-        if answers.len() < REMEMBERED {
-            answers.insert(key, (permit.clone(), until));
+        // So many at once are hardly people: the oldest answer is asked for anew.
+        if answers.len() >= REMEMBERED
+            && let Some(oldest) = answers.iter().min_by_key(|(_, (_, until))| *until).map(|(key, _)| *key)
+        {
+            answers.remove(&oldest);
         }
+        answers.insert(key, (permit.clone(), until));
     }
 }
 
@@ -185,6 +200,27 @@ pub(super) mod tests {
         tokio::time::advance(GOOD).await;
         permits.of(&token("all"), None).await.unwrap();
         assert_eq!(asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_looks_at_many_namespaces_is_asked_about_once_and_takes_no_room_from_others() {
+        let book = Arc::new(Book::default());
+        let permits = Permits::new(Arc::<Book>::clone(&book));
+        for number in 0..REMEMBERED + 100 {
+            assert_eq!(permits.of(&token("all"), Some(&format!("no-{number}"))).await.unwrap(), Permit::All);
+            assert_eq!(permits.of(&token("stranger"), Some(&format!("no-{number}"))).await.unwrap(), Permit::Nobody);
+        }
+        assert_eq!((permits.good.answers().len(), permits.bad.answers().len(), book.0.lock().unwrap().len()), (1, 1, 3));
+        // What is denied in one namespace, or in all, is not denied in another.
+        for number in 0..REMEMBERED + 100 {
+            assert_eq!(permits.of(&token("one"), Some(&format!("no-{number}"))).await.unwrap(), Permit::Denied);
+        }
+        assert_eq!(permits.of(&token("one"), None).await.unwrap(), Permit::Denied);
+        assert_eq!(permits.of(&token("one"), Some("a")).await.unwrap(), Permit::Only("a".into()));
+        assert_eq!((permits.good.answers().len(), permits.bad.answers().len()), (2, REMEMBERED));
+        book.0.lock().unwrap().clear();
+        permits.of(&token("one"), None).await.unwrap();
+        assert_eq!(*book.0.lock().unwrap(), [] as [String; 0], "the newest answer is remembered although there are so many");
     }
 
     #[tokio::test(start_paused = true)]

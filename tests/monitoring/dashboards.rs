@@ -211,6 +211,7 @@ fn every_metric_that_a_person_needs_is_on_some_panel() {
         "clonewarden_notices_total",
         "clonewarden_notices_lost_total",
         "clonewarden_notices_late",
+        "clonewarden_notices_restarts_total",
         "clonewarden_spans_total",
         "clonewarden_cloudwatch_requests_total",
         "clonewarden_cloudwatch_datums_total",

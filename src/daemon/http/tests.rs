@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::watch,
     task::JoinHandle,
 };
@@ -41,7 +41,7 @@ async fn serve(head: Duration, patience: Duration) -> Served {
     let (address, stop) = (listening.address(), CancellationToken::new());
     let large = Router::new().route(
         "/large",
-        get(async |Extension(guest): Extension<Arc<Guest>>| if guest.is_seated() { LARGE.clone() } else { Bytes::from_static(b"no place") }),
+        get(async |Extension(guest): Extension<Arc<Guest>>| if guest.takes_place() { LARGE.clone() } else { Bytes::from_static(b"no place") }),
     );
     let task = tokio::spawn(listening.serve(pages(metrics, Arc::clone(&health)).merge(large), stop.clone()));
     Served { address, vitals, health, stop, task }
@@ -49,7 +49,10 @@ async fn serve(head: Duration, patience: Duration) -> Served {
 
 /// Sends these bytes and returns everything that comes back until the connection ends, however it ends.
 async fn send(address: SocketAddr, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    send_by(TcpStream::connect(address).await.unwrap(), request).await
+}
+
+async fn send_by(mut stream: TcpStream, request: &[u8]) -> String {
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -60,11 +63,22 @@ async fn get_page(address: SocketAddr, path: &str) -> String {
     send(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await
 }
 
+/// A connection that comes from another address of this machine.
+async fn connect_from(source: &str, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
 /// Many who connect, and send so much.
 async fn crowd(address: SocketAddr, count: usize, request: &[u8]) -> Vec<TcpStream> {
+    crowd_from("127.0.0.1", address, count, request).await
+}
+
+async fn crowd_from(source: &str, address: SocketAddr, count: usize, request: &[u8]) -> Vec<TcpStream> {
     let mut all = Vec::new();
     for _ in 0..count {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connect_from(source, address).await;
         stream.write_all(request).await.unwrap();
         all.push(stream);
     }
@@ -143,6 +157,35 @@ async fn health_answers_at_once_although_hundreds_are_silent_or_slow() {
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: 2"), "nobody waits for a place: {answer}");
     drop(slow);
     until("whoever goes leaves the place to others", async || get_page(served.address, "/metrics").await.starts_with("HTTP/1.1 200 ")).await;
+}
+
+#[tokio::test]
+async fn strangers_who_hold_all_that_they_can_get_keep_nobody_out_who_comes_from_elsewhere() {
+    const LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let served = serve(HEAD, PATIENCE).await;
+    let mut strangers = Vec::new();
+    for source in ["127.0.0.1", "127.0.0.3"] {
+        strangers.extend(crowd_from(source, served.address, PLACES, LARGE).await);
+        strangers.extend(crowd_from(source, served.address, SILENT, b"").await);
+    }
+    let ask = async |source: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        send_by(connect_from(source, served.address).await, request.as_bytes()).await
+    };
+    until("the strangers have every place", async || ask("127.0.0.3", "/large").await.ends_with("no place")).await;
+    for path in ["/metrics", "/healthz", "/metrics", "/readyz"] {
+        let answer = tokio::time::timeout(PROBE, ask("127.0.0.2", path)).await.unwrap_or_else(|_| panic!("{path} does not answer"));
+        let expected = if path == "/readyz" { "HTTP/1.1 503 " } else { "HTTP/1.1 200 " };
+        assert!(answer.starts_with(expected), "{path}: {answer}");
+        strangers.extend(crowd(served.address, 2, LARGE).await);
+    }
+    // Nor does one who holds a place lose it to those who have more.
+    let mut slow = crowd_from("127.0.0.2", served.address, 1, LARGE).await;
+    strangers.extend(crowd(served.address, PLACES, LARGE).await);
+    until("the strangers have every place again", async || ask("127.0.0.1", "/metrics").await.starts_with("HTTP/1.1 503 ")).await;
+    let mut answer = Vec::new();
+    slow.remove(0).read_to_end(&mut answer).await.unwrap();
+    assert!(answer.len() > self::LARGE.len(), "hung up on after {}", answer.len());
 }
 
 #[tokio::test]

@@ -1,16 +1,18 @@
 //! The connections: how many there may be, for how long, and who goes first when there are too many.
 //!
-//! Contract: a newcomer is always let in. Whoever has connected and not asked yet is one of at most [`SILENT`]: one more, and the one that
-//! has been silent longest is hung up on. Whoever asks for more than health takes one of [`PLACES`] or is told to come again; no request
-//! waits for a place, so that none can be kept waiting. Each connection ends when its time is up, whatever it is at.
+//! Contract: a newcomer is always let in. Whoever has connected and not asked yet is one of at most [`SILENT`]; whoever asks for more than
+//! health takes one of [`PLACES`] or is told to come again; no request waits for a place, so that none can be kept waiting. Where there is
+//! no room, it comes from the address that has most: its oldest connection is hung up on. So nobody keeps out who comes from elsewhere,
+//! however much they hold. Each connection ends when its time is up, whatever it is at.
 
 use super::local::Ends;
 use axum::{extract::Extension, middleware::AddExtension};
 use axum_server::accept::Accept;
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -19,7 +21,6 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -31,70 +32,110 @@ pub(crate) const SILENT: usize = 128;
 pub(crate) const PLACES: usize = 64;
 
 /// Everybody who is connected.
-pub(crate) struct Lobby {
-    silent: Mutex<Silent>,
-    places: Arc<Semaphore>,
-}
-
-/// Those who have not asked yet, the one who came first first.
 #[derive(Default)]
-struct Silent {
-    waiting: BTreeMap<u64, CancellationToken>,
+pub(crate) struct Lobby(Mutex<Crowds>);
+
+#[derive(Default)]
+struct Crowds {
+    /// Those who have not asked yet.
+    silent: Crowd,
+    /// Those who have a place.
+    seated: Crowd,
     next: u64,
 }
 
-impl Lobby {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { silent: Mutex::default(), places: Arc::new(Semaphore::new(PLACES)) })
+/// Connections by where they come from, each with what hangs up on it; the one that came first first.
+#[derive(Default)]
+struct Crowd(HashMap<IpAddr, BTreeMap<u64, CancellationToken>>);
+
+impl Crowd {
+    fn count(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
     }
 
-    fn silent(&self) -> MutexGuard<'_, Silent> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn of(&self, address: IpAddr) -> usize {
+        self.0.get(&address).map_or(0, BTreeMap::len)
+    }
+
+    fn add(&mut self, address: IpAddr, number: u64, out: &CancellationToken) {
+        self.0.entry(address).or_default().insert(number, out.clone());
+    }
+
+    fn remove(&mut self, address: IpAddr, number: u64) {
+        if let Some(here) = self.0.get_mut(&address) {
+            here.remove(&number);
+            if here.is_empty() {
+                self.0.remove(&address);
+            }
+        }
+    }
+
+    /// Hangs up on the oldest connection of the address that has most, if that has more than so many; whether it did.
+    fn makes_room(&mut self, more_than: usize) -> bool {
+        let first = |here: &BTreeMap<u64, CancellationToken>| here.first_key_value().map(|(number, _)| *number);
+        let most = self.0.iter().filter(|(_, here)| here.len() > more_than).max_by_key(|(_, here)| (here.len(), Reverse(first(here))));
+        let Some((address, number, out)) = most.and_then(|(address, here)| Some((*address, first(here)?, here.values().next()?.clone()))) else {
+            return false;
+        };
+        self.remove(address, number);
+        out.cancel();
+        true
+    }
+}
+
+impl Lobby {
+    fn crowds(&self) -> MutexGuard<'_, Crowds> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody has connected.
-    fn enter(self: &Arc<Self>, ends: Ends) -> (Arc<Guest>, CancellationToken) {
-        let out = CancellationToken::new();
-        let mut silent = self.silent();
-        let number = silent.next;
-        silent.next = number.wrapping_add(1);
-        silent.waiting.insert(number, out.clone());
-        if silent.waiting.len() > SILENT
-            && let Some((_, longest)) = silent.waiting.pop_first()
-        {
-            longest.cancel();
+    fn enter(self: &Arc<Self>, ends: Ends) -> Arc<Guest> {
+        let (address, out) = (ends.peer.ip().to_canonical(), CancellationToken::new());
+        let mut crowds = self.crowds();
+        let number = crowds.next;
+        crowds.next = number.wrapping_add(1);
+        crowds.silent.add(address, number, &out);
+        if crowds.silent.count() > SILENT {
+            crowds.silent.makes_room(0);
         }
-        (Arc::new(Guest { ends, number, lobby: Arc::clone(self), place: Mutex::default() }), out)
+        Arc::new(Guest { ends, address, number, out, lobby: Arc::clone(self) })
     }
 }
 
 /// Somebody who is connected, as a request finds them.
 pub(crate) struct Guest {
     pub(crate) ends: Ends,
+    address: IpAddr,
     number: u64,
+    out: CancellationToken,
     lobby: Arc<Lobby>,
-    place: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Guest {
     /// The head of their request is here: they are silent no more.
     pub(super) fn has_asked(&self) {
-        self.lobby.silent().waiting.remove(&self.number);
+        self.lobby.crowds().silent.remove(self.address, self.number);
     }
 
     /// Takes a place until the connection ends, also while the answer is taken slowly; whether there was one.
-    pub(crate) fn is_seated(&self) -> bool {
-        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.is_none() {
-            *place = Arc::clone(&self.lobby.places).try_acquire_owned().ok();
+    pub(crate) fn takes_place(&self) -> bool {
+        let mut crowds = self.lobby.crowds();
+        let seated = &mut crowds.seated;
+        // Not for one who would then have as many as whoever has to make room.
+        let more_than = seated.of(self.address).saturating_add(1);
+        let room = seated.count() < PLACES || seated.makes_room(more_than);
+        if room {
+            seated.add(self.address, self.number, &self.out);
         }
-        place.is_some()
+        room
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.has_asked();
+        let mut crowds = self.lobby.crowds();
+        crowds.silent.remove(self.address, self.number);
+        crowds.seated.remove(self.address, self.number);
     }
 }
 
@@ -113,9 +154,9 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Door {
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let nobody = SocketAddr::from(([0, 0, 0, 0], 0));
         let ends = Ends { peer: stream.peer_addr().unwrap_or(nobody), local: stream.local_addr().unwrap_or(nobody) };
-        let (guest, out) = self.lobby.enter(ends);
+        let guest = self.lobby.enter(ends);
         let end = Box::pin(sleep_until(Instant::now() + self.patience));
-        let visit = Visit { stream, end, out: Box::pin(out.cancelled_owned()), _guest: Arc::clone(&guest) };
+        let visit = Visit { stream, end, out: Box::pin(guest.out.clone().cancelled_owned()), _guest: Arc::clone(&guest) };
         std::future::ready(Ok((visit, Extension(guest).layer(service))))
     }
 }

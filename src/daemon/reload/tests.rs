@@ -57,8 +57,7 @@ impl Scene {
             journal: Arc::new(Journal::to(said.clone())),
             wake: Arc::default(),
         };
-        let problem = problems.map(|problems| problems.to_string()).unwrap_or_default();
-        let known = Known { in_force: folder, last: None, problem, kept: false, trouble: None };
+        let known = Known::at_start(folder, problems);
         Ok(Self { following, known, cluster, in_force, broken, said })
     }
 
@@ -71,6 +70,7 @@ impl Scene {
     }
 
     async fn look(&mut self) {
+        self.following.say_how_it_started(&mut self.known);
         self.following.look(&mut self.known).await;
         self.act().await;
         self.following.keep(&mut self.known).await;
@@ -135,11 +135,36 @@ async fn what_is_broken_is_said_once_and_changes_nothing_also_for_a_process_that
     assert_eq!(next.in_force.borrow().revision, scene.in_force.borrow().revision);
     next.look().await;
     next.look().await;
-    assert_eq!(next.events(), Vec::<String>::new(), "it was said at the start");
+    assert_eq!(next.events(), ["policiesBroken"], "who acts by the last good set since its start says so, once");
+    assert!(next.said.text().contains("p.yaml:4:"), "{}", next.said.text());
     next.write("p.yaml", &policy("8h"));
     next.look().await;
-    assert_eq!((*next.broken.borrow(), next.events()), (false, vec!["policiesMended".to_owned()]));
+    assert_eq!((*next.broken.borrow(), next.events()), (false, vec!["policiesBroken".to_owned(), "policiesMended".to_owned()]));
     std::mem::forget(scene);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_started_with_a_broken_folder_says_so_when_it_takes_over() {
+    let mut scene = Scene::begin("takes-over", &policy("8h")).await;
+    scene.look().await;
+    scene.write("p.yaml", &policy("yes"));
+    let mut next = scene.restart().await.unwrap();
+    let lease = std::mem::take(&mut next.following.fence);
+    next.look().await;
+    assert_eq!(next.events(), Vec::<String>::new());
+    next.following.fence = lease;
+    next.look().await;
+    next.look().await;
+    assert_eq!(next.events(), ["policiesBroken"]);
+    // Who finds it mended before has nothing to tell of.
+    let mut late = scene.restart().await.unwrap();
+    let lease = std::mem::take(&mut late.following.fence);
+    late.write("p.yaml", &policy("8h"));
+    late.look().await;
+    late.following.fence = lease;
+    late.look().await;
+    assert_eq!(late.events(), ["policiesMended"]);
+    std::mem::forget((scene, next));
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,7 +86,7 @@ pub(crate) async fn play(stage: Arc<Stage>) -> Result<String> {
     let weighed = journaled(&daemon, &["policiesChanged", "policiesWeighed", "policiesBroken"])?;
     let weighed = &weighed[1]["facts"]["policies"][0];
     ensure!(weighed["brakeOn"] == true && weighed["newlyReaped"] == CLONES.len(), "the edit was weighed as {weighed}");
-    journaled(&next, &["policiesMended", "policiesChanged", "policiesWeighed"])?;
+    journaled(&next, &["policiesBroken", "policiesMended", "policiesChanged", "policiesWeighed"])?;
     install.until_deleted_exactly(&[]).await?;
     next.stop().await?;
     clones.clear().await?;

@@ -14,18 +14,9 @@ const CODES: usize = 40;
 const IDS: usize = super::desk::REMEMBERED;
 
 /// What is sent.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Message {
-    /// One notice.
-    One(Arc<Notice>),
-    /// Many.
-    Digest(Digest),
-}
-
-/// Many notices as one.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Digest {
-    /// How many there are.
+pub(crate) struct Message {
+    /// How many notices are in it.
     pub(crate) count: u64,
     /// How many of each severity.
     pub(crate) severities: BTreeMap<Severity, u64>,
@@ -37,62 +28,42 @@ pub(crate) struct Digest {
 }
 
 impl Message {
-    /// These as one message.
+    /// This one alone.
+    pub(super) fn of(notice: Arc<Notice>) -> Self {
+        let mut message = Self::default();
+        message.add(notice);
+        message
+    }
+
+    /// These as one message, if there is anything in them.
     pub(super) fn merged(messages: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let mut all = Digest::default();
-        for message in messages {
-            match message {
-                Self::One(notice) => all.add(notice),
-                Self::Digest(digest) => all.join(digest),
-            }
-        }
-        all.into_message()
+        let all = messages.into_iter().reduce(|mut all, message| {
+            all.join(message);
+            all
+        });
+        all.filter(|all| all.count > 0)
     }
 
-    /// How many notices are in it.
-    pub(crate) fn count(&self) -> u64 {
-        match self {
-            Self::One(_) => 1,
-            Self::Digest(digest) => digest.count,
-        }
-    }
-
-    /// How many notices are in it, by how urgent they are.
-    pub(super) fn severities(&self) -> BTreeMap<Severity, u64> {
-        match self {
-            Self::One(notice) => [(notice.severity, 1)].into(),
-            Self::Digest(digest) => digest.severities.clone(),
-        }
-    }
-
-    /// How urgent the most urgent is.
-    pub(super) fn severity(&self) -> Severity {
-        match self {
-            Self::One(notice) => notice.severity,
-            Self::Digest(digest) => digest.severity(),
-        }
+    /// The one that is in it, if there is no other: then it is no digest.
+    pub(crate) fn alone(&self) -> Option<&Arc<Notice>> {
+        self.first.first().filter(|_| self.count == 1)
     }
 
     /// The ids of what is in it.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
-        let (one, many) = match self {
-            Self::One(notice) => (Some(notice.id.as_str()), [].as_slice()),
-            Self::Digest(digest) => (None, digest.ids.as_slice()),
-        };
-        one.into_iter().chain(many.iter().map(String::as_str))
+        self.ids.iter().map(String::as_str)
     }
 
     /// What is critical of that which it tells whole.
     pub(super) fn criticals(&self) -> impl Iterator<Item = &Arc<Notice>> {
-        let all = match self {
-            Self::One(notice) => std::slice::from_ref(notice),
-            Self::Digest(digest) => digest.first.as_slice(),
-        };
-        all.iter().filter(|notice| notice.severity == Severity::Critical)
+        self.first.iter().filter(|notice| notice.severity == Severity::Critical)
     }
-}
 
-impl Digest {
+    /// How many are critical.
+    pub(super) fn critical(&self) -> u64 {
+        self.severities.get(&Severity::Critical).copied().unwrap_or_default()
+    }
+
     /// Puts a notice in.
     pub(super) fn add(&mut self, notice: Arc<Notice>) {
         self.count = self.count.saturating_add(1);
@@ -104,15 +75,6 @@ impl Digest {
         self.show(notice);
     }
 
-    /// What is in it, as a message; nothing if there is nothing.
-    pub(super) fn into_message(self) -> Option<Message> {
-        match (self.count, self.first.first()) {
-            (0, _) => None,
-            (1, Some(one)) => Some(Message::One(Arc::clone(one))),
-            _ => Some(Message::Digest(self)),
-        }
-    }
-
     /// How urgent the most urgent is.
     pub(crate) fn severity(&self) -> Severity {
         self.severities.last_key_value().map(|(severity, _)| *severity).unwrap_or_default()
@@ -120,9 +82,7 @@ impl Digest {
 
     /// How many it counts without telling them, and how many of those are critical.
     pub(crate) fn left_out(&self) -> (u64, u64) {
-        let critical = self.severities.get(&Severity::Critical).copied().unwrap_or_default();
-        let shown = self.first.iter().filter(|notice| notice.severity == Severity::Critical).count() as u64;
-        (self.count.saturating_sub(self.first.len() as u64), critical.saturating_sub(shown))
+        (self.count.saturating_sub(self.first.len() as u64), self.critical().saturating_sub(self.criticals().count() as u64))
     }
 
     fn join(&mut self, other: Self) {
@@ -146,7 +106,8 @@ impl Digest {
     }
 }
 
-fn raise<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K, by: u64) {
+/// Raises a count.
+pub(super) fn raise<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K, by: u64) {
     let count = counts.entry(key).or_default();
     *count = count.saturating_add(by);
 }
@@ -162,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_most_urgent_stand_first_however_late_they_come() {
-        let mut digest = Digest::default();
+        let mut digest = Message::default();
         for number in 0..30 {
             digest.add(notice(Severity::Info, &format!("info-{number}")));
         }
@@ -173,22 +134,21 @@ mod tests {
         let shown: Vec<&str> = digest.first.iter().map(|notice| notice.id.as_str()).collect();
         assert_eq!((shown.len(), shown.split_at(4).0), (FIRST, ["critical-0", "critical-1", "warning", "info-0"].as_slice()));
         assert_eq!((digest.count, digest.left_out(), digest.severity()), (33, (23, 0), Severity::Critical));
-        let more = Message::merged((0..15).map(|number| Message::One(notice(Severity::Critical, &format!("more-{number}")))));
-        let all = Message::merged([Message::Digest(digest), more.unwrap()]).unwrap();
-        assert_eq!((all.count(), all.ids().count(), all.criticals().count()), (48, 48, FIRST));
-        let Message::Digest(all) = all else { panic!("no digest") };
+        let more = (0..15).map(|number| Message::of(notice(Severity::Critical, &format!("more-{number}"))));
+        let all = Message::merged([digest].into_iter().chain(more)).unwrap();
+        assert_eq!((all.count, all.ids().count(), all.criticals().count()), (48, 48, FIRST));
         assert_eq!((all.left_out(), all.codes["Expired"], all.severities[&Severity::Info]), ((38, 7), 48, 30));
     }
 
     #[test]
     fn one_alone_is_no_digest_and_none_is_no_message() {
-        assert!(Message::merged([]).is_none());
-        assert!(matches!(Message::merged([Message::One(notice(Severity::Info, "a"))]), Some(Message::One(_))));
+        assert!(Message::merged([]).is_none() && Message::merged([Message::default()]).is_none());
+        assert!(Message::merged([Message::of(notice(Severity::Info, "a")), Message::default()]).unwrap().alone().is_some());
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut digest = Digest::default();
+        let mut digest = Message::default();
         for number in 0..(IDS + 10) {
             let code = number.to_string();
             let one = Notice { code, ..(*notice(Severity::Info, "a")).clone() };
