@@ -3,7 +3,7 @@
 //!
 //! Run by `clonewarden-platform run -- cargo test -p clonewarden-platform -- --ignored`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic, and so do its helpers")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic, and so do its helpers")]
 
 mod argocd;
 #[path = "../common/aws.rs"]
