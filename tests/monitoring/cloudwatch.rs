@@ -57,7 +57,7 @@ fn threshold(alert: &str, expression: &str) -> (&'static str, f64) {
             assert!(expression.contains("== 0 unless"), "{alert}");
             return ("GreaterThanThreshold", 0.0);
         }
-        "ClonewardenNobodyActs" => {
+        "ClonewardenNobodyActs" | "ClonewardenUnguarded" => {
             assert!(expression.ends_with("== 0"), "{alert}");
             return ("LessThanThreshold", 1.0);
         }

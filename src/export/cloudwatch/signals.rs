@@ -73,7 +73,7 @@ pub const SIGNALS: &[Signal] = &[
     level("ClonewardenCertificateEnding", |world| {
         world.max("clonewarden_webhook_certificate_expires_timestamp_seconds", |_| true).map(|ends| ends - world.seconds())
     }),
-    level("ClonewardenUnguarded", |world| largest(world.each("clonewarden_guarded", |_| true).map(|(_, guarded)| 1.0 - guarded))),
+    level("ClonewardenUnguarded", |world| world.each("clonewarden_guarded", |_| true).map(|(_, guarded)| guarded).reduce(f64::min)),
     level("ClonewardenCredentialsKey", |world| world.alerts(|code| code.starts_with("CredentialsKey"))),
     level("ClonewardenReaperBehind", |world| world.max_or_none("clonewarden_overdue_oldest_seconds", |of| matches!(of("cause"), "due" | "held"))),
     level("ClonewardenBrakeOn", |world| world.max_or_none("clonewarden_brake_on", |_| true)),

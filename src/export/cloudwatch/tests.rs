@@ -273,7 +273,7 @@ fn signals_are_what_the_rules_compare() {
         ("ClonewardenOrphanCost", 0.75),
         ("ClonewardenOrphanWithoutPolicy", 2.0),
         ("ClonewardenCertificateEnding", 500.0),
-        ("ClonewardenUnguarded", 1.0),
+        ("ClonewardenUnguarded", 0.0),
         ("ClonewardenClonesUngoverned", 3.0),
         ("ClonewardenBrakeOn", 0.0),
     ] {
