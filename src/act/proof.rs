@@ -192,6 +192,9 @@ impl Roll {
         if let Some(claim) = self.claims()?.iter().find(|other| claims(other, home) && !theirs(other)) {
             return Err(Unproved::Otherwise(format!("{} {} claims its Aurora cluster", claim.kind, claim.meta.path())));
         }
+        if let Some(claim) = self.claims()?.iter().find(|other| claims(other, home) && other.kept) {
+            return Err(Unproved::Otherwise(format!("somebody keeps its Aurora cluster, by {} {}", claim.kind, claim.meta.path())));
+        }
         let veto = |orphan: &&OrphanRecord| orphan.key == home.arn || orphan.kind.as_ref() == home.kind() && orphan.id.as_deref() == Some(&home.id);
         if let Some(orphan) = self.vetoes.iter().find(veto) {
             return Err(Unproved::Otherwise(format!("somebody keeps its Aurora cluster, by the Orphan `{}`", orphan.meta.name())));

@@ -130,7 +130,7 @@ impl Doubt {
     /// ours and costs money for as long as nobody looks. What is not proven to be ours is only counted.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        matches!(self, Self::Restored | Self::Protected | Self::NamesakeLives(_) | Self::StuckDeleting(_))
+        matches!(self, Self::Restored | Self::Protected | Self::Vetoed | Self::NamesakeLives(_) | Self::StuckDeleting(_))
     }
 
     /// One sentence for people.
@@ -164,7 +164,7 @@ impl Doubt {
             Self::Unclaimed => "is called like a final snapshot of ours, but neither its tags nor an Orphan say so: a person must decide".to_owned(),
             Self::TagsGone => "had our tags and has none now: whose it is cannot be proven".to_owned(),
             Self::Protected => "its deletion protection is on, or not known to be off; only a person takes it off".to_owned(),
-            Self::Vetoed => format!("somebody wants it kept: `{}` stands on it, or on its Orphan", names::KEEP),
+            Self::Vetoed => format!("somebody wants it kept: `{}` stands on it, on what it would take along, or on its Orphan", names::KEEP),
             Self::SnapshotImpossible(state) => format!(
                 "AWS takes no final snapshot of it while it is `{state}`; annotate its Orphan `{}: SnapshotImpossible` to let it go without",
                 names::RELEASE

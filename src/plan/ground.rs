@@ -1,12 +1,12 @@
 //! What the verdicts stand on: who governs each namespace, since when it is enforced, and what is not known well enough.
 
 use super::{Decision, Draft, Reason, Target, decision::Action, idle::Uses, lifetime::Enforced, roster::Roster};
-use crate::model::{Kind, Snapshot, Source, State, Unreadable, WordPressClone, names, snapshot::Origin};
+use crate::model::{Kind, Reading, Snapshot, Source, State, Unreadable, WordPressClone, names, snapshot::Origin};
 use crate::policy::{ClonePolicy, Governing, Mode, Namespaces, Policies};
 use jiff::Timestamp;
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Ground<'a> {
     pub(super) now: Timestamp,
     runs: Vec<Run<'a>>,
     roster: OnceCell<Roster<'a>>,
+    /// The UIDs of clones of which a part carries somebody's keep.
+    kept_parts: HashSet<&'a str>,
     enforced_since: BTreeMap<String, Timestamp>,
     clock_lack: Option<String>,
     crd_gone: bool,
@@ -60,6 +62,7 @@ impl<'a> Ground<'a> {
             now,
             runs: Vec::new(),
             roster: OnceCell::new(),
+            kept_parts: kept_parts(snapshot),
             enforced_since: enforced_since(snapshot, policies, now, clock_lack.is_none()),
             clock_lack,
             crd_gone: snapshot.state.clones_served && snapshot.evidence.of(Kind::Clone).is_some_and(|clones| clones.absent),
@@ -91,6 +94,11 @@ impl<'a> Ground<'a> {
     /// Every clone that could be read, by its UID.
     pub(super) fn roster(&self) -> &Roster<'a> {
         self.roster.get_or_init(|| Roster::of(&self.snapshot.clones))
+    }
+
+    /// Whether somebody keeps a clone, by its own annotation, or by one on a part of it or a tag on its database: these would go with it.
+    pub(super) fn is_kept(&self, clone: &WordPressClone) -> bool {
+        clone.keep == Reading::Value(true) || self.kept_parts.contains(clone.meta.uid.as_ref())
     }
 
     /// Whose a namespace is.
@@ -229,6 +237,12 @@ impl LiveSet<'_, '_> {
     pub(super) fn has_path(&self, path: &str) -> bool {
         self.unreadable.contains(path) || self.clones.binary_search_by(|clone| clone.meta.path().as_ref().cmp(path)).is_ok()
     }
+}
+
+fn kept_parts(snapshot: &Snapshot) -> HashSet<&str> {
+    let objects = snapshot.children.iter().filter(|child| child.kept).filter_map(|child| Some(child.owner.as_ref()?.uid.as_ref()));
+    let databases = snapshot.cloud.iter().filter(|resource| resource.is_kept() && resource.is_database());
+    objects.chain(databases.filter_map(|resource| resource.tag(names::TAG_CLONE_UID))).collect()
 }
 
 fn survey_definitions(snapshot: &Snapshot, now: Timestamp) -> Definitions<'_> {

@@ -181,7 +181,7 @@ fn decide(
         draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::UnreadableValue(field, text.into()));
     }
     let audit = policy.mode == Mode::Audit;
-    if clone.keep == Reading::Value(true) {
+    if ground.is_kept(clone) {
         if now >= life.ceiling {
             draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::KeptPastCeiling(life));
         } else {

@@ -1,7 +1,7 @@
 //! Whether a database can go now, and with which final snapshot. What cannot have one is held, not leaked in silence.
 
 use super::{Parting, Search, sky::list_of};
-use crate::model::{Child, cloud::CloudResource, evidence::CloudList, later, orphan::OrphanRecord};
+use crate::model::{Child, cloud::{self, CloudResource}, evidence::CloudList, later, orphan::OrphanRecord};
 use crate::plan::{Target, doubt::Doubt};
 use crate::policy::OrphanRules;
 use jiff::{SignedDuration, Timestamp};
@@ -140,6 +140,8 @@ impl Search<'_, '_> {
             let found = self.sky.named(CloudList::Instances, id).iter().find(|member| member.region == cluster.region);
             match found {
                 Some(member) if member.is_going() => {}
+                // It would wait for that for ever, and lose all the others.
+                Some(_) if self.vetoed.contains(&(cloud::kind(CloudList::Instances), id.as_str())) => return Err(Doubt::Vetoed),
                 Some(member) if !owner.is_some_and(|uid| self.sky.is_proven(member, uid)) => return Err(Doubt::MemberNotOurs(id.as_str().into())),
                 // One that the list of instances does not show yet: the next sweep will.
                 Some(_) | None => waits.push(id.clone()),

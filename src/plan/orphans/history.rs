@@ -1,6 +1,6 @@
 //! `Orphan`s of what was not judged this time: it is no orphan any more, or it is gone. What cannot be seen stays as it is.
 
-use super::{Course, DeadOwner, Search, course, schemas, was_restored};
+use super::{Course, DeadOwner, Search, course, schemas, was_restored, was_vetoed};
 use crate::model::{
     Kind, Source,
     cloud::{self, CloudResource},
@@ -44,8 +44,9 @@ impl<'a> Search<'a, '_> {
                 (_, Whereabouts::There(Some(resource))) if record.is_asked_for() && resource.is_going() => {}
                 // With it the veto would be forgotten, or that it was restored. A database may be back: under its old name after a while,
                 // with the tags that somebody had taken off, in a list that had lacked it.
-                (_, Whereabouts::Gone) if !(is_database(record) && (record.keep || was_restored(record))) => unmark(record, GONE, draft),
+                (_, Whereabouts::Gone) if !(is_database(record) && (record.keep || was_vetoed(record) || was_restored(record))) => unmark(record, GONE, draft),
                 (_, Whereabouts::There(_) | Whereabouts::Gone) if record.keep => hold(record, Doubt::Vetoed, draft),
+                (_, Whereabouts::There(Some(_)) | Whereabouts::Gone) if was_vetoed(record) => hold(record, Doubt::Vetoed, draft),
                 (_, Whereabouts::There(_) | Whereabouts::Gone) if was_restored(record) => hold(record, Doubt::Restored, draft),
                 (_, Whereabouts::There(_) | Whereabouts::Gone) => unmark(record, "its clone lives, or somebody deletes it already", draft),
             }
@@ -74,7 +75,7 @@ impl<'a> Search<'a, '_> {
         };
         let Some(id) = record.id.as_deref() else { return Whereabouts::Gone };
         let there = self.sky.named(list, id).iter().copied().find(|resource| resource.tag(names::TAG_CLONE_UID) == record.owner.as_deref());
-        if there.is_some() && (record.keep || was_restored(record) || record.is_asked_for()) {
+        if there.is_some() && (record.keep || was_vetoed(record) || was_restored(record) || record.is_asked_for()) {
             return Whereabouts::There(there);
         }
         // Where nobody looks, nothing is seen to be gone.

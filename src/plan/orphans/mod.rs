@@ -120,7 +120,8 @@ fn databases(snapshot: &Snapshot, such: impl Fn(&OrphanRecord) -> bool) -> HashS
 }
 
 fn vetoed(snapshot: &Snapshot) -> HashSet<(&str, &str)> {
-    let mut vetoed = databases(snapshot, |record| record.keep);
+    let there: HashSet<&str> = snapshot.children.iter().map(|child| child.meta.uid.as_ref()).collect();
+    let mut vetoed = databases(snapshot, |record| record.keep || was_vetoed(record) && !there.contains(record.key.as_str()));
     vetoed.extend(snapshot.cloud.iter().filter(|resource| resource.is_kept()).map(|resource| (resource.kind(), resource.id.as_str())));
     let objects = snapshot.children.iter().filter(|child| child.kept);
     vetoed.extend(objects.filter_map(|child| Some((child.kind.name(), child.database.as_ref()?.identifier.as_ref()))));
@@ -227,6 +228,12 @@ impl<'a> Search<'a, '_> {
         }
     }
 
+    /// Whether an object carries a veto, or what goes with it does: a Job takes its Pods along.
+    fn keeps(&self, child: &Child) -> bool {
+        let of_it = |pod: &Child| pod.kept && pod.kind == Kind::Pod && pod.owner.as_ref().zip(child.owner.as_ref()).is_some_and(|(its, own)| its.uid == own.uid);
+        child.kept || child.kind == Kind::Job && self.snapshot.children.iter().any(|pod| of_it(pod))
+    }
+
     /// Judges a case and says what is decided about it.
     fn conclude(&mut self, case: Case<'_>, draft: &mut Draft) -> Verdict {
         let key = case.target.key();
@@ -236,7 +243,7 @@ impl<'a> Search<'a, '_> {
         let governing = self.governing(&case.owner.namespace, &remembered);
         let policy = governing.map(|(policy, ..)| &policy.name);
         let recorded = record.is_some_and(|record| record.status.is_some());
-        let by_itself = matches!(&case.target, Target::Child(child) if child.kept);
+        let by_itself = matches!(&case.target, Target::Child(child) if self.keeps(child));
         let vetoed =
             by_itself || record.is_some_and(|record| record.keep) || self.vetoed.contains(&(case.target.kind(), farewell::identifier(&case.target)));
         let restored = is_another(&case.target, record) || self.restored.contains(&(case.target.kind(), farewell::identifier(&case.target)));
@@ -394,4 +401,10 @@ fn is_another(target: &Target, record: Option<&Arc<OrphanRecord>>) -> bool {
 fn was_restored(record: &OrphanRecord) -> bool {
     let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
     reason.is_some_and(|reason| reason.code == Doubt::Restored.code())
+}
+
+/// An object that was vetoed by what stood on itself, as seen last: once it is gone nothing else tells, and its database may be there.
+fn was_vetoed(record: &OrphanRecord) -> bool {
+    let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
+    !record.in_aws() && reason.is_some_and(|reason| reason.code == Doubt::Vetoed.code())
 }

@@ -137,9 +137,12 @@ fn what_says_itself_that_it_is_kept_stays() {
         }));
         let plan = scene.live(90);
         assert!(deletes(&plan).is_empty(), "{by_tag}: {:?}", codes(&plan));
-        // An object takes what stood on it along.
+        // What stood on the object is remembered by its Orphan: a person takes that away.
         scene.children.clear();
-        let plan = scene.live(120);
+        let plan = scene.live(300);
+        assert!(deletes(&plan).is_empty(), "{by_tag}: {:?}", codes(&plan));
+        scene.records.clear();
+        let plan = scene.live(90);
         assert_eq!(deletes(&plan).is_empty(), by_tag, "{by_tag}: {:?}", codes(&plan));
     }
     let mut scene = Scene::with(snapshot_of("clone-1-c0000001-final-20260205150000", "db-1", &{
@@ -149,6 +152,68 @@ fn what_says_itself_that_it_is_kept_stays() {
     }));
     let plan = scene.live(120);
     assert!(deletes(&plan).is_empty(), "{:?}", codes(&plan));
+}
+
+/// The object's own veto was taken off before the object went: nothing remembers it.
+#[test]
+fn a_veto_that_was_lifted_is_not_remembered() {
+    let mut scene = Scene::with(instance(|_| {}));
+    scene.children.push(object(Kind::DbInstance, |object| object["metadata"]["annotations"][names::KEEP] = json!("true")));
+    scene.live(30);
+    scene.children = vec![object(Kind::DbInstance, |_| {})];
+    let plan = scene.live(120);
+    assert!(!deletes(&plan).is_empty(), "{:?}", codes(&plan));
+}
+
+/// A keep on a part of a living clone keeps the clone: its end would take the part along, and by no rule of orphans.
+#[test]
+fn a_keep_on_a_part_keeps_its_clone() {
+    let kept = |child: bool, tag: bool| {
+        let mut scene = Scene::with(instance(|object| {
+            if tag {
+                object["TagList"].as_array_mut().unwrap().push(json!({"Key": names::KEEP, "Value": "true"}));
+            }
+        }));
+        scene.children.push(object(Kind::DbInstance, |object| {
+            if child {
+                object["metadata"]["annotations"][names::KEEP] = json!("true");
+            }
+        }));
+        scene.clones.push(clone_object("clone-1", UID));
+        codes(&scene.live(60)).iter().any(|code| code.contains("Kept"))
+    };
+    assert_eq!((kept(true, false), kept(false, true), kept(false, false)), (true, true, false));
+}
+
+/// A Job takes its Pods along, and an Aurora cluster its instances.
+#[test]
+fn what_would_take_a_kept_part_along_stays() {
+    let labelled = |kind: Kind, keep: &str| {
+        let mut object = json!({
+            "metadata": {
+                "namespace": NAMESPACE, "name": format!("{kind}"), "uid": format!("{kind}-uid"), "resourceVersion": "5",
+                "creationTimestamp": "2026-02-05T10:00:00Z", "annotations": {names::KEEP: keep},
+                "labels": {"kro.run/instance-id": UID, "kro.run/instance-kind": "WordPressClone", "clonewarden.io/clone-uid": UID},
+            },
+        });
+        if kind == Kind::Pod {
+            object["metadata"]["ownerReferences"] = json!([{"kind": "Job", "controller": true}]);
+        }
+        (kind, object)
+    };
+    for (pod, stays) in [("true", true), ("false", false)] {
+        let mut scene = Scene::new();
+        scene.children = vec![labelled(Kind::Job, "false"), labelled(Kind::Pod, pod)];
+        let plan = scene.live(120);
+        assert_eq!(deletes(&plan).is_empty(), stays, "{:?}", codes(&plan));
+    }
+    for keep in ["true", "false"] {
+        let mut scene = Scene::new();
+        let tag = json!({"Key": names::KEEP, "Value": keep});
+        scene.cloud = vec![writer(|object| object["TagList"].as_array_mut().unwrap().push(tag.clone())), cluster(&[ID])];
+        let plan = scene.live(120);
+        assert_eq!(deletes(&plan).is_empty(), keep == "true", "{:?}", codes(&plan));
+    }
 }
 
 /// A database that is recorded and loses a tag is held, not forgotten.
