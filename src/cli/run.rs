@@ -8,6 +8,7 @@ use crate::{
         settings::{RunArgs, Settings},
     },
     observe::kube::{KubeCluster, in_pod, install_tls},
+    ports::ApiError,
 };
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
@@ -51,6 +52,10 @@ async fn alone(cluster: &KubeCluster) -> Result<(), Failure> {
              Say `--namespace {namespace}` to stand by for it, or `--namespace {}` if both are meant to act",
             cluster.namespace(),
             cluster.namespace(),
+        ))),
+        Err(ApiError::Forbidden(_)) => Err(Failure::input(anyhow!(
+            "whether another clonewarden acts in this cluster cannot be known: leases in other namespaces may not be listed. Say `--namespace NS`, \
+             the namespace of the lease: that of the one that acts, to stand by for it"
         ))),
         Err(error) => {
             warn!(%error, "Whether another clonewarden acts in this cluster is not known.");

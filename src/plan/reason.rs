@@ -188,7 +188,9 @@ impl Reason {
                 format!("{}; announced for {at}, which has passed", unused(*since, *after, now))
             }
             Self::Living(life) => format!("lives until {} ({}): {}", life.end, from_now(life.end), life.cause.words()),
-            Self::Kept(life) => format!("is kept, by its annotation or by one on a part of it; without that, it would end at {} ({})", life.end, from_now(life.end)),
+            Self::Kept(life) => {
+                format!("is kept, by its annotation or by one on a part of it; without that, it would end at {} ({})", life.end, from_now(life.end))
+            }
             Self::Terminating(since) => format!("was deleted {} and is on its way out", from_now(*since)),
             Self::Announced(life, at, None) => format!("its end is announced for {at} ({}): {}", from_now(*at), life.cause.words()),
             Self::Announced(life, at, Some(before)) => {

@@ -36,7 +36,8 @@ impl Problem {
         let status = serde_json::from_slice::<Status>(body).ok().filter(|status| !status.message.is_empty() || status.code != 0);
         let message = match &status {
             // The server's words quote the value that it refuses, which may be a password.
-            Some(status) if code == StatusCode::UNPROCESSABLE_ENTITY => fields(status),
+            // A rule of the guard that could not be worked out quotes nothing but itself.
+            Some(status) if code == StatusCode::UNPROCESSABLE_ENTITY && !status.message.contains("'clonewarden-guard") => fields(status),
             Some(status) if !status.message.is_empty() => cut(&status.message),
             _ => bare(code),
         };

@@ -1,7 +1,11 @@
 //! Whether another clonewarden acts in this cluster, from a namespace that was not named to us.
 
 use super::{Call, KubeCluster, Lean, Listed, PAGE, lease_from, parse};
-use crate::{daemon::lease::NAME, ports::ApiError};
+use crate::{
+    daemon::lease::NAME,
+    model::later,
+    ports::{ApiError, Cluster},
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -17,6 +21,8 @@ impl KubeCluster {
         let all = Call::read("list", "leases", "/apis/coordination.k8s.io/v1/leases".to_owned());
         let all = all.query("limit", &PAGE.to_string()).query("fieldSelector", &format!("metadata.name={NAME}"));
         let Listed { items, .. } = parse(&self.api.ask(all).await?)?;
+        // By the API server's clock, which the answer tells: ours may be any laptop's.
+        let now = self.skew(now).map_or(now, |ahead| later(now, -ahead));
         for Lean(lease) in items.unwrap_or_default() {
             let namespace = lease.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
             let record = lease_from(lease.to_string().as_bytes())?;

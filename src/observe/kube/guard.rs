@@ -5,8 +5,10 @@ use crate::ports::{ApiError, Guard, Guarded};
 use futures::{FutureExt, future::BoxFuture};
 use serde_json::json;
 
-/// What every refusal of the guard's says.
-const SAYS: &str = "clonewarden's guard";
+/// What every refusal of the guard's says, with the revision of its rules: those of another one may forbid less.
+const SAYS: &str = "clonewarden's guard 1 (";
+/// What those of any revision say.
+const ANY: &str = "clonewarden's guard";
 /// The ConfigMap that every namespace has. Kubernetes would make it anew.
 const NO_CLONES: &str = "kube-root-ca.crt";
 
@@ -29,9 +31,9 @@ impl Guarded for KubeCluster {
         async move {
             match self.api.ask(self.forbidden(guard)?).await.map_err(ApiError::from) {
                 Ok(_) => Ok(Some(false)),
-                Err(ApiError::Forbidden(message)) => Ok(message.contains(SAYS).then_some(true)),
+                Err(ApiError::Forbidden(message)) if message.contains(ANY) => Ok(Some(message.contains(SAYS))),
                 // A ConfigMap that is not there, or another webhook that takes no dry runs: nothing is known.
-                Err(ApiError::NotFound | ApiError::Refused { .. } | ApiError::Conflict(_)) => Ok(None),
+                Err(ApiError::Forbidden(_) | ApiError::NotFound | ApiError::Refused { .. } | ApiError::Conflict(_)) => Ok(None),
                 Err(error) => Err(error),
             }
         }
@@ -48,6 +50,7 @@ mod tests {
     async fn what_is_tried_is_a_dry_run_and_only_the_guards_own_words_are_taken_for_it() {
         let refused = |message: &str| failure(403, "Forbidden", message, json!({}));
         let answers = [
+            refused("policy 'clonewarden-guard' denied request: clonewarden's guard 1 (deploy/base/guard.yaml) lets the daemon touch only …"),
             refused("policy 'clonewarden-guard' denied request: clonewarden's guard (deploy/base/guard.yaml) lets the daemon touch only …"),
             refused("User \"x\" cannot create resource \"secrets\""),
             Answer::Json(200, json!({})),
@@ -55,6 +58,7 @@ mod tests {
         ];
         let (cluster, fake) = Fake::new(answers);
         assert_eq!(cluster.guarded(Guard::Deletions).await, Ok(Some(true)));
+        assert_eq!(cluster.guarded(Guard::Deletions).await, Ok(Some(false)), "an older guard forbids less");
         assert_eq!(cluster.guarded(Guard::Secrets).await, Ok(None), "RBAC is not the guard");
         assert_eq!(cluster.guarded(Guard::Deletions).await, Ok(Some(false)));
         assert_eq!(cluster.guarded(Guard::Secrets).await, Ok(None));

@@ -1,7 +1,13 @@
 //! Whether a database can go now, and with which final snapshot. What cannot have one is held, not leaked in silence.
 
 use super::{Parting, Search, sky::list_of};
-use crate::model::{Child, cloud::{self, CloudResource}, evidence::CloudList, later, orphan::OrphanRecord};
+use crate::model::{
+    Child,
+    cloud::{self, CloudResource},
+    evidence::CloudList,
+    later,
+    orphan::OrphanRecord,
+};
 use crate::plan::{Target, doubt::Doubt};
 use crate::policy::OrphanRules;
 use jiff::{SignedDuration, Timestamp};

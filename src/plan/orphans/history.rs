@@ -44,7 +44,9 @@ impl<'a> Search<'a, '_> {
                 (_, Whereabouts::There(Some(resource))) if record.is_asked_for() && resource.is_going() => {}
                 // With it the veto would be forgotten, or that it was restored. A database may be back: under its old name after a while,
                 // with the tags that somebody had taken off, in a list that had lacked it.
-                (_, Whereabouts::Gone) if !(is_database(record) && (record.keep || was_vetoed(record) || was_restored(record))) => unmark(record, GONE, draft),
+                (_, Whereabouts::Gone) if !(is_database(record) && (record.keep || was_vetoed(record) || was_restored(record))) => {
+                    unmark(record, GONE, draft)
+                }
                 (_, Whereabouts::There(_) | Whereabouts::Gone) if record.keep => hold(record, Doubt::Vetoed, draft),
                 (_, Whereabouts::There(Some(_)) | Whereabouts::Gone) if was_vetoed(record) => hold(record, Doubt::Vetoed, draft),
                 (_, Whereabouts::There(_) | Whereabouts::Gone) if was_restored(record) => hold(record, Doubt::Restored, draft),

@@ -230,7 +230,9 @@ impl<'a> Search<'a, '_> {
 
     /// Whether an object carries a veto, or what goes with it does: a Job takes its Pods along.
     fn keeps(&self, child: &Child) -> bool {
-        let of_it = |pod: &Child| pod.kept && pod.kind == Kind::Pod && pod.owner.as_ref().zip(child.owner.as_ref()).is_some_and(|(its, own)| its.uid == own.uid);
+        let of_it = |pod: &Child| {
+            pod.kept && pod.kind == Kind::Pod && pod.owner.as_ref().zip(child.owner.as_ref()).is_some_and(|(its, own)| its.uid == own.uid)
+        };
         child.kept || child.kind == Kind::Job && self.snapshot.children.iter().any(|pod| of_it(pod))
     }
 

@@ -269,7 +269,10 @@ async fn try_guard(stage: &Arc<Stage>, account: &Api) -> Result<usize> {
             refused += try_changes(account, &path).await?;
         }
         is_guarded(account.delete(&path).await, &format!("delete {kind} without saying which version"))?;
-        refused += 1;
+        stage.admin.patch(&path, &json!({"metadata": {"annotations": {names::KEEP: "please"}}})).await?;
+        is_guarded(delete(stage, account, &path).await, &format!("delete {kind} that somebody keeps"))?;
+        stage.admin.patch(&path, &json!({"metadata": {"annotations": {names::KEEP: null}}})).await?;
+        refused += 2;
         delete(stage, account, &path).await.with_context(|| format!("{kind}: it has a clone's label"))?;
         ended += 1;
     }

@@ -11,6 +11,7 @@ const SPEC: &str = "a clone needs a spec: write at least cloneId, sourceUrl and 
 const GENERATED: &str = "a clone cannot have a generated name, because spec.cloneId must be the same";
 const SAME: &str = "spec.cloneId must be the same as metadata.name: change one of the two";
 const TTL: &str = "spec.ttlSeconds must be a whole number of seconds from 1 to 86400";
+const MANY: &str = "a clone cannot have more than 512 annotations: take some away";
 const OWNER: &str = "the annotation clonewarden.io/owner cannot be set, changed or taken away once a clone is made";
 
 /// New clones under the policy, and its words for those that it refuses.
@@ -22,10 +23,16 @@ fn creations() -> Vec<Attempt> {
         document["metadata"].as_object_mut().unwrap().remove("name");
         document
     };
+    let annotated = |count: usize| {
+        let annotations: serde_json::Map<_, _> = (0..count).map(|number| (format!("example.com/{number}"), json!(""))).collect();
+        with_metadata(new(json!({})), json!({"annotations": annotations}))
+    };
     vec![
         create("a shared clone", &new(json!({})), None),
         create("a serverless clone", &new(json!({"useDedicatedDatabase": true, "serverless": {"minACU": 0, "maxACU": 1}})), None),
         create("a clone with an owner", &with_metadata(new(json!({})), json!({"annotations": {"clonewarden.io/owner": "alice@example.com"}})), None),
+        create("all the annotations that there may be", &annotated(512), None),
+        create("one more", &annotated(513), Some(MANY)),
         create("the longest TTL", &new(json!({"ttlSeconds": 86_400})), None),
         create("a longer TTL", &new(json!({"ttlSeconds": 86_401})), Some(TTL)),
         create("no TTL", &new(json!({"ttlSeconds": null})), Some(TTL)),
