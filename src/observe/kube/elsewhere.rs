@@ -47,11 +47,12 @@ mod tests {
             json!({"metadata": {"namespace": namespace, "name": "clonewarden", "resourceVersion": "1"},
                 "spec": {"holderIdentity": holder, "renewTime": renewed, "leaseDurationSeconds": 8}})
         };
-        let (now, past) = ("2026-02-05T14:30:00.000000Z", "2026-02-05T14:20:00.000000Z");
+        // The server says that it is 16:30.
+        let (now, past) = ("2026-02-05T16:29:30.000000Z", "2026-02-05T16:20:00.000000Z");
         let list = |items: &[Value]| Answer::Json(200, json!({"metadata": {"resourceVersion": "9"}, "items": items}));
         let quiet = [lease("ours", "us", now), lease("old", "them", past), lease("given-back", "", now)];
         let (cluster, fake) = Fake::new([list(&quiet), list(&[quiet[1].clone(), lease("theirs", "them", now)])]);
-        let at = "2026-02-05T14:31:00Z".parse().unwrap();
+        let at = "2026-02-05T18:00:00Z".parse().unwrap();
         assert_eq!(cluster.acts_elsewhere(at).await, Ok(None));
         assert_eq!(cluster.acts_elsewhere(at).await, Ok(Some(("theirs".to_owned(), "them".to_owned()))));
         assert!(fake.lines()[0].ends_with("&fieldSelector=metadata.name%3Dclonewarden"), "{}", fake.lines()[0]);
