@@ -248,8 +248,8 @@ impl<'a> Story<'a> {
         let audit = policy.mode == Mode::Audit;
         let then = match &decision.reason {
             Reason::Terminating(_) => "  nothing more is decided: KRO takes its children down; it is watched until all of them are gone".to_owned(),
-            Reason::Kept(_) => format!(
-                "  nothing, while {} stands on it, on a part of it or on its database; once it is lifted an end is announced, with the grace of {}",
+            Reason::Kept(..) => format!(
+                "  nothing, while annotation {} stands; once it is lifted an end is announced, with the grace of {}",
                 names::KEEP,
                 policy.ttl.grace
             ),

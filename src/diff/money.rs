@@ -134,7 +134,7 @@ fn part(clone: &WordPressClone, fates: Change<Fate<'_>>, now: Timestamp) -> Deci
 fn life(clone: &WordPressClone, fate: &Fate<'_>, age: SignedDuration) -> Option<SignedDuration> {
     let policy = fate.policy?;
     let life = match fate.reason() {
-        Some(Reason::Kept(_)) => return None,
+        Some(Reason::Kept(..)) => return None,
         Some(reason) => reason.life().copied().filter(|life| matches!(life.cause, Cause::Idle(..))),
         None => None,
     };

@@ -119,7 +119,7 @@ impl<'a> Fate<'a> {
     /// The computed end; `None`: it has none, or that is not known.
     pub(super) fn end(&self) -> Option<Timestamp> {
         match self.reason()? {
-            Reason::Kept(_) => None,
+            Reason::Kept(..) => None,
             reason => reason.life().map(|life| life.end),
         }
     }

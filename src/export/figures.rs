@@ -169,7 +169,7 @@ impl<'a> Figures<'a> {
         let state = match (decision.action, &decision.reason) {
             (_, Reason::Terminating(_)) => "terminating",
             (Action::Hold, _) => "held",
-            (_, Reason::Kept(_)) => "kept",
+            (_, Reason::Kept(..)) => "kept",
             _ if goes_at.is_some_and(|at| at <= later(count.now, near)) => "expiring",
             _ if count.broken.contains(clone.meta.uid.as_ref()) => "broken",
             _ => "living",

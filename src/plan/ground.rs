@@ -1,12 +1,12 @@
 //! What the verdicts stand on: who governs each namespace, since when it is enforced, and what is not known well enough.
 
 use super::{Decision, Draft, Reason, Target, decision::Action, idle::Uses, lifetime::Enforced, roster::Roster};
-use crate::model::{Kind, Reading, Snapshot, Source, State, Unreadable, WordPressClone, names, snapshot::Origin};
+use crate::model::{Kind, Snapshot, Source, State, Unreadable, WordPressClone, names, snapshot::Origin};
 use crate::policy::{ClonePolicy, Governing, Mode, Namespaces, Policies};
 use jiff::Timestamp;
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -33,8 +33,8 @@ pub(super) struct Ground<'a> {
     pub(super) now: Timestamp,
     runs: Vec<Run<'a>>,
     roster: OnceCell<Roster<'a>>,
-    /// The UIDs of clones of which a part carries somebody's keep.
-    kept_parts: HashSet<&'a str>,
+    /// By the UIDs of their clones, the parts that carry somebody's keep.
+    kept_parts: HashMap<&'a str, String>,
     enforced_since: BTreeMap<String, Timestamp>,
     clock_lack: Option<String>,
     crd_gone: bool,
@@ -96,9 +96,9 @@ impl<'a> Ground<'a> {
         self.roster.get_or_init(|| Roster::of(&self.snapshot.clones))
     }
 
-    /// Whether somebody keeps a clone, by its own annotation, or by one on a part of it or a tag on its database: these would go with it.
-    pub(super) fn is_kept(&self, clone: &WordPressClone) -> bool {
-        clone.keep == Reading::Value(true) || self.kept_parts.contains(clone.meta.uid.as_ref())
+    /// The part of a clone, or the database, on which somebody's keep stands: the clone's end would take it along.
+    pub(super) fn kept_part(&self, clone: &WordPressClone) -> Option<&str> {
+        self.kept_parts.get(clone.meta.uid.as_ref()).map(String::as_str)
     }
 
     /// Whose a namespace is.
@@ -239,10 +239,12 @@ impl LiveSet<'_, '_> {
     }
 }
 
-fn kept_parts(snapshot: &Snapshot) -> HashSet<&str> {
-    let objects = snapshot.children.iter().filter(|child| child.kept).filter_map(|child| Some(child.owner.as_ref()?.uid.as_ref()));
+fn kept_parts(snapshot: &Snapshot) -> HashMap<&str, String> {
+    let objects = snapshot.children.iter().filter(|child| child.kept);
+    let objects = objects.filter_map(|child| Some((child.owner.as_ref()?.uid.as_ref(), format!("{} {}", child.kind, child.meta.path()))));
     let databases = snapshot.cloud.iter().filter(|resource| resource.is_kept() && resource.is_database());
-    objects.chain(databases.filter_map(|resource| resource.tag(names::TAG_CLONE_UID))).collect()
+    let databases = databases.filter_map(|resource| Some((resource.tag(names::TAG_CLONE_UID)?, format!("{} {}", resource.kind(), resource.arn))));
+    databases.chain(objects).collect()
 }
 
 fn survey_definitions(snapshot: &Snapshot, now: Timestamp) -> Definitions<'_> {

@@ -75,7 +75,7 @@ pub fn plan(snapshot: &Snapshot, policies: &Policies, now: Timestamp) -> Plan {
             }
         };
         match (&decision.reason, &decision.work) {
-            (Reason::Kept(_), Some(_)) => withdrawn.extend(clone.announced_at.value().map(|said| (clone.meta.uid.clone(), *said))),
+            (Reason::Kept(..), Some(_)) => withdrawn.extend(clone.announced_at.value().map(|said| (clone.meta.uid.clone(), *said))),
             (Reason::PolicyConflict(..) | Reason::EvidenceMissing(..), _) => surprises.leave(&decision),
             _ => {}
         }
@@ -181,7 +181,8 @@ fn decide(
         draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::UnreadableValue(field, text.into()));
     }
     let audit = policy.mode == Mode::Audit;
-    if ground.is_kept(clone) {
+    let part = ground.kept_part(clone);
+    if clone.keep == Reading::Value(true) || part.is_some() {
         if now >= life.ceiling {
             draft.alert(Some(&policy.name), Target::Clone(Arc::clone(clone)), Reason::KeptPastCeiling(life));
         } else {
@@ -189,7 +190,7 @@ fn decide(
         }
         // A kept clone is promised no end: a lifted keep is a first sight.
         let work = (!audit && lifetime::says_an_end(clone)).then_some(Work::Annotate(Write::Withdraw));
-        return decision(Action::Keep, Reason::Kept(life)).with(work);
+        return decision(Action::Keep, Reason::Kept(life, part.filter(|_| clone.keep != Reading::Value(true)).map(Into::into))).with(work);
     }
     if let Some(reason) = ground.no_end(clone) {
         return decision(Action::Hold, reason);

@@ -32,8 +32,8 @@ pub enum Reason {
     Living(Lifetime),
     /// It lives, though its end has passed or come nearer: the later end that was announced stands.
     LivingOn(Lifetime, Timestamp),
-    /// Somebody wants it kept.
-    Kept(Lifetime),
+    /// Somebody wants it kept: itself, or the part of it that is named.
+    Kept(Lifetime, Option<Box<str>>),
     /// Somebody has deleted it; it is on its way out.
     Terminating(Timestamp),
     /// Its end is announced; the end that was announced before, if there was one.
@@ -108,7 +108,7 @@ impl Reason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Living(_) | Self::LivingOn(..) => "Living",
-            Self::Kept(_) => "Kept",
+            Self::Kept(..) => "Kept",
             Self::Terminating(_) => "Terminating",
             Self::Announced(..) => "Announced",
             Self::GraceAnnounced(..) => "GraceAnnounced",
@@ -154,7 +154,7 @@ impl Reason {
             Self::Announced(_, at, _) | Self::GraceAnnounced(_, at) | Self::ExpiresSoon(_, at, _) | Self::Expired(_, at) | Self::LivingOn(_, at) => {
                 Some(*at)
             }
-            Self::Living(life) | Self::Kept(life) | Self::WouldAnnounce(life, _) | Self::KeptPastCeiling(life) => Some(life.end),
+            Self::Living(life) | Self::Kept(life, _) | Self::WouldAnnounce(life, _) | Self::KeptPastCeiling(life) => Some(life.end),
             _ => None,
         }
     }
@@ -163,7 +163,9 @@ impl Reason {
     #[must_use]
     pub fn life(&self) -> Option<&Lifetime> {
         match self {
-            Self::Living(life) | Self::Kept(life) | Self::Announced(life, ..) | Self::GraceAnnounced(life, _) | Self::LivingOn(life, _) => Some(life),
+            Self::Living(life) | Self::Kept(life, _) | Self::Announced(life, ..) | Self::GraceAnnounced(life, _) | Self::LivingOn(life, _) => {
+                Some(life)
+            }
             Self::ExpiresSoon(life, ..) | Self::WouldAnnounce(life, _) | Self::Expired(life, _) | Self::KeptPastCeiling(life) => Some(life),
             _ => None,
         }
@@ -188,8 +190,9 @@ impl Reason {
                 format!("{}; announced for {at}, which has passed", unused(*since, *after, now))
             }
             Self::Living(life) => format!("lives until {} ({}): {}", life.end, from_now(life.end), life.cause.words()),
-            Self::Kept(life) => {
-                format!("is kept, by its annotation or by one on a part of it; without that, it would end at {} ({})", life.end, from_now(life.end))
+            Self::Kept(life, by) => {
+                let by = by.as_deref().map_or_else(|| "its annotation".to_owned(), |part| format!("a keep on {part}"));
+                format!("is kept by {by}; without it, it would end at {} ({})", life.end, from_now(life.end))
             }
             Self::Terminating(since) => format!("was deleted {} and is on its way out", from_now(*since)),
             Self::Announced(life, at, None) => format!("its end is announced for {at} ({}): {}", from_now(*at), life.cause.words()),
@@ -350,7 +353,8 @@ impl Reason {
             Self::UseNoted(count) => put("schemas", json!(count)),
             Self::UseNotCounted(why) => put("why", json!(why)),
             Self::Credentials(lack) => lack.facts(&mut put),
-            Self::Living(_) | Self::Kept(_) | Self::KeptPastCeiling(_) | Self::NoPolicy | Self::Deleted | Self::SnapshotOurs => {}
+            Self::Kept(_, by) => by.iter().for_each(|by| put("keptBy", json!(by))),
+            Self::Living(_) | Self::KeptPastCeiling(_) | Self::NoPolicy | Self::Deleted | Self::SnapshotOurs => {}
         }
         facts
     }

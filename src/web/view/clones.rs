@@ -147,7 +147,7 @@ impl Clones {
 /// When a clone ends, as things are.
 pub(super) fn ends_at(clone: &WordPressClone, decision: &Decision) -> Option<Timestamp> {
     match (decision.action, &decision.reason) {
-        (_, Reason::Kept(_) | Reason::Terminating(_)) => None,
+        (_, Reason::Kept(..) | Reason::Terminating(_)) => None,
         (Action::Hold, _) => clone.expires_at.value().copied(),
         (_, reason) => reason.end(),
     }
@@ -258,7 +258,7 @@ impl<'a> Row<'a> {
             created_at: clone.meta.created,
             ends_at: ends_at(clone, decision),
             announced_end: clone.announced_at.value().and(clone.expires_at.value()).copied(),
-            kept: matches!(decision.reason, Reason::Kept(_)),
+            kept: matches!(decision.reason, Reason::Kept(..)),
             cost: look.tariff_known().then(|| accrual::spent(&look.rates.of_database(&clone.database), clone.meta.created, now)).flatten(),
             verdict: decision.action.word(),
             blocked_by: look.blocked(decision).filter(|_| decision.action != Action::Hold).map(BlockedBy::word),

@@ -235,7 +235,7 @@ impl Counts {
                         add(&mut counts.dedicated);
                     }
                     match (action, reason) {
-                        (_, Reason::Kept(_)) => add(&mut counts.kept),
+                        (_, Reason::Kept(..)) => add(&mut counts.kept),
                         (_, Reason::Terminating(_)) => add(&mut counts.terminating),
                         (Action::Hold, _) => add(&mut counts.held),
                         _ => {}

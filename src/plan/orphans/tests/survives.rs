@@ -180,9 +180,14 @@ fn a_keep_on_a_part_keeps_its_clone() {
             }
         }));
         scene.clones.push(clone_object("clone-1", UID));
-        codes(&scene.live(60)).iter().any(|code| code.contains("Kept"))
+        let plan = scene.live(60);
+        let kept = plan.decisions.iter().find(|decision| decision.reason.code() == "Kept");
+        kept.map(|decision| decision.reason.message(plan.now))
     };
-    assert_eq!((kept(true, false), kept(false, true), kept(false, false)), (true, true, false));
+    let [by_object, by_tag, by_nobody] = [kept(true, false), kept(false, true), kept(false, false)].map(Option::unwrap_or_default);
+    assert!(by_object.starts_with("is kept by a keep on DBInstance wordpress-production/clone-1-db;"), "{by_object}");
+    assert!(by_tag.starts_with("is kept by a keep on DBInstance arn:aws:rds:"), "{by_tag}");
+    assert_eq!(by_nobody, "");
 }
 
 /// A Job takes its Pods along, and an Aurora cluster its instances.
