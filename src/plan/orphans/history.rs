@@ -1,6 +1,9 @@
 //! `Orphan`s of what was not judged this time: it is no orphan any more, or it is gone. What cannot be seen stays as it is.
 
-use super::{Course, DeadOwner, Search, course, schemas, was_restored, was_vetoed};
+use super::{
+    Course, DeadOwner, Search, course, schemas,
+    vetoes::{was_restored, was_vetoed},
+};
 use crate::model::{
     Kind, Source,
     cloud::{self, CloudResource},

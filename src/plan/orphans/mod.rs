@@ -25,6 +25,7 @@ mod sky;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod vetoes;
 
 pub use course::{Course, DeadOwner, Parting};
 pub use history::GONE;
@@ -86,8 +87,8 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         known: snapshot.orphans.iter().map(|record| (record.key.as_str(), record)).collect(),
         departed: last(snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), gone.gone)).filter(|(_, gone)| past(gone))),
         released: last(snapshot.released.iter().map(|(id, gone)| (id.as_ref(), *gone)).filter(|(_, gone)| past(gone))),
-        vetoed: vetoed(snapshot),
-        restored: databases(snapshot, was_restored),
+        vetoed: vetoes::vetoed(snapshot),
+        restored: vetoes::restored(snapshot),
         judged: HashSet::new(),
         ready: Vec::new(),
         jobs: OnceCell::new(),
@@ -111,21 +112,6 @@ fn last<'s>(gone: impl Iterator<Item = (&'s str, Timestamp)>) -> HashMap<&'s str
         last.entry(what).and_modify(|before| *before = at.max(*before)).or_insert(at);
     }
     last
-}
-
-/// The kinds and identifiers of the databases whose `Orphan`s are such.
-fn databases(snapshot: &Snapshot, such: impl Fn(&OrphanRecord) -> bool) -> HashSet<(&str, &str)> {
-    let such = snapshot.orphans.iter().filter(|record| such(record));
-    such.filter_map(|record| Some((record.kind.as_ref(), record.id.as_deref()?))).collect()
-}
-
-fn vetoed(snapshot: &Snapshot) -> HashSet<(&str, &str)> {
-    let there: HashSet<&str> = snapshot.children.iter().map(|child| child.meta.uid.as_ref()).collect();
-    let mut vetoed = databases(snapshot, |record| record.keep || was_vetoed(record) && !there.contains(record.key.as_str()));
-    vetoed.extend(snapshot.cloud.iter().filter(|resource| resource.is_kept()).map(|resource| (resource.kind(), resource.id.as_str())));
-    let objects = snapshot.children.iter().filter(|child| child.kept);
-    vetoed.extend(objects.filter_map(|child| Some((child.kind.name(), child.database.as_ref()?.identifier.as_ref()))));
-    vetoed
 }
 
 fn hold_source(source: Source, reason: Reason, draft: &mut Draft) {
@@ -226,14 +212,6 @@ impl<'a> Search<'a, '_> {
                 Some((policy, None, policy.mode))
             }
         }
-    }
-
-    /// Whether an object carries a veto, or what goes with it does: a Job takes its Pods along.
-    fn keeps(&self, child: &Child) -> bool {
-        let of_it = |pod: &Child| {
-            pod.kept && pod.kind == Kind::Pod && pod.owner.as_ref().zip(child.owner.as_ref()).is_some_and(|(its, own)| its.uid == own.uid)
-        };
-        child.kept || child.kind == Kind::Job && self.snapshot.children.iter().any(|pod| of_it(pod))
     }
 
     /// Judges a case and says what is decided about it.
@@ -397,16 +375,4 @@ fn same_or(new: FinalSnapshot, record: Option<&Arc<OrphanRecord>>) -> FinalSnaps
 fn is_another(target: &Target, record: Option<&Arc<OrphanRecord>>) -> bool {
     let (Target::Cloud(resource), Some(record)) = (target, record) else { return false };
     resource.is_database() && record.resource_id.as_deref().is_some_and(|id| id != resource.resource_id)
-}
-
-/// Once somebody was seen to have restored it, it stays so, whatever becomes of what showed it.
-fn was_restored(record: &OrphanRecord) -> bool {
-    let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
-    reason.is_some_and(|reason| reason.code == Doubt::Restored.code())
-}
-
-/// An object that was vetoed by what stood on itself, as seen last: once it is gone nothing else tells, and its database may be there.
-fn was_vetoed(record: &OrphanRecord) -> bool {
-    let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
-    !record.in_aws() && reason.is_some_and(|reason| reason.code == Doubt::Vetoed.code())
 }
