@@ -46,7 +46,7 @@ fn tell(guard: Guard, before: Option<bool>, now: Option<bool>) {
     match now {
         Some(false) if before != now => warn!(
             guard = guard.word(),
-            "Nothing in the API server narrows what this daemon may do. Apply deploy/base/guard.yaml; its rules must name this daemon's account."
+            "The API server does not narrow what this daemon may do as it should. Apply deploy/base/guard.yaml of this version; it must name this daemon's account."
         ),
         Some(true) if before == Some(false) => info!(guard = guard.word(), "The guard is in force again."),
         _ => {}

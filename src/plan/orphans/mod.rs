@@ -88,6 +88,7 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, ground: &Ground<'a>, collapsed: &
         departed: last(snapshot.departed.iter().map(|gone| (gone.uid.as_ref(), gone.gone)).filter(|(_, gone)| past(gone))),
         released: last(snapshot.released.iter().map(|(id, gone)| (id.as_ref(), *gone)).filter(|(_, gone)| past(gone))),
         vetoed: vetoes::vetoed(snapshot),
+        kept_pods: vetoes::kept_pods(snapshot),
         restored: vetoes::restored(snapshot),
         judged: HashSet::new(),
         ready: Vec::new(),
@@ -133,6 +134,8 @@ struct Search<'a, 'g> {
     vetoed: HashSet<(&'a str, &'a str)>,
     /// The same of those that were seen to be restored.
     restored: HashSet<(&'a str, &'a str)>,
+    /// The UIDs of the clones of which a Pod carries a veto.
+    kept_pods: HashSet<&'a str>,
     /// The keys of what has been judged, whatever came of it.
     judged: HashSet<String>,
     /// The Aurora clusters that go now, or as soon as their instances have.

@@ -2,7 +2,7 @@
 
 use super::{Doubt, Search};
 use crate::model::{Child, Kind, Snapshot, orphan::OrphanRecord};
-use std::collections::HashSet;
+use std::{cell::OnceCell, collections::HashSet};
 
 /// The kinds and identifiers of the databases whose `Orphan`s are such.
 fn databases(snapshot: &Snapshot, such: impl Fn(&OrphanRecord) -> bool) -> HashSet<(&str, &str)> {
@@ -12,8 +12,13 @@ fn databases(snapshot: &Snapshot, such: impl Fn(&OrphanRecord) -> bool) -> HashS
 
 /// The databases that somebody keeps: by an `Orphan`, by a tag, or by an object that stands for one.
 pub(super) fn vetoed(snapshot: &Snapshot) -> HashSet<(&str, &str)> {
-    let there: HashSet<&str> = snapshot.children.iter().map(|child| child.meta.uid.as_ref()).collect();
-    let mut vetoed = databases(snapshot, |record| record.keep || was_vetoed(record) && !there.contains(record.key.as_str()));
+    // Made only where something asks: there may be many objects, and hardly ever such a veto.
+    let there = OnceCell::new();
+    let is_there = |uid: &str| {
+        let uids = || snapshot.children.iter().map(|child| child.meta.uid.as_ref()).collect::<HashSet<&str>>();
+        there.get_or_init(uids).contains(uid)
+    };
+    let mut vetoed = databases(snapshot, |record| record.keep || was_vetoed(record) && !is_there(&record.key));
     vetoed.extend(snapshot.cloud.iter().filter(|resource| resource.is_kept()).map(|resource| (resource.kind(), resource.id.as_str())));
     let objects = snapshot.children.iter().filter(|child| child.kept);
     vetoed.extend(objects.filter_map(|child| Some((child.kind.name(), child.database.as_ref()?.identifier.as_ref()))));
@@ -25,24 +30,31 @@ pub(super) fn restored(snapshot: &Snapshot) -> HashSet<(&str, &str)> {
     databases(snapshot, was_restored)
 }
 
+/// The UIDs of the clones of which a Pod carries a veto.
+pub(super) fn kept_pods(snapshot: &Snapshot) -> HashSet<&str> {
+    let pods = snapshot.children.iter().filter(|child| child.kept && child.kind == Kind::Pod);
+    pods.filter_map(|pod| Some(pod.owner.as_ref()?.uid.as_ref())).collect()
+}
+
 impl Search<'_, '_> {
     /// Whether an object carries a veto, or what goes with it does: a Job takes its Pods along.
     pub(super) fn keeps(&self, child: &Child) -> bool {
-        let of_it = |pod: &Child| {
-            pod.kept && pod.kind == Kind::Pod && pod.owner.as_ref().zip(child.owner.as_ref()).is_some_and(|(its, own)| its.uid == own.uid)
-        };
-        child.kept || child.kind == Kind::Job && self.snapshot.children.iter().any(|pod| of_it(pod))
+        let owner = child.owner.as_ref().filter(|_| child.kind == Kind::Job);
+        child.kept || owner.is_some_and(|owner| self.kept_pods.contains(owner.uid.as_ref()))
     }
 }
 
 /// Once somebody was seen to have restored it, it stays so, whatever becomes of what showed it.
 pub(super) fn was_restored(record: &OrphanRecord) -> bool {
-    let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
-    reason.is_some_and(|reason| reason.code == Doubt::Restored.code())
+    was(record, &Doubt::Restored)
 }
 
-/// An object that was vetoed by what stood on itself, as seen last: once it is gone nothing else tells, and its database may be there.
+/// An object that was vetoed when it was seen last: once it is gone nothing else tells, and its database may be there.
 pub(super) fn was_vetoed(record: &OrphanRecord) -> bool {
+    !record.in_aws() && was(record, &Doubt::Vetoed)
+}
+
+fn was(record: &OrphanRecord, doubt: &Doubt) -> bool {
     let reason = record.status.as_ref().and_then(|status| status.reason.as_ref());
-    !record.in_aws() && reason.is_some_and(|reason| reason.code == Doubt::Vetoed.code())
+    reason.is_some_and(|reason| reason.code == doubt.code())
 }
